@@ -1,0 +1,58 @@
+//! Search (<https://hl7.org/fhir/R4/search.html>): a query's parameters to a typed [`SearchRequest`] with a
+//! store query in it, and index entries out of a resource. Knows no HTTP and runs nothing itself.
+
+mod index;
+mod parse;
+
+use fhirpath::Issue;
+use store::Query;
+
+pub use index::SearchIndex;
+pub use parse::{Handling, ParseContext, parse};
+
+/// A search, understood.
+#[derive(Debug, Clone)]
+pub struct SearchRequest {
+    /// What the store is asked; `after` is filled in by whoever checked the cursor's signature.
+    pub query: Query,
+    /// The text of the `_cursor` parameter of a page link, still to be checked.
+    pub cursor: Option<String>,
+    /// `_include`.
+    pub includes: Vec<Include>,
+    /// `_revinclude`.
+    pub revincludes: Vec<Include>,
+    /// `_summary`.
+    pub summary: Option<Summary>,
+    /// `_elements`, top-level names as written.
+    pub elements: Vec<String>,
+    /// The parameters that were honoured, as received and in order, for the `self` link; `_cursor` is not among them.
+    pub honoured: Vec<(String, String)>,
+    /// With lenient handling: what was left out, a warning each.
+    pub ignored: Vec<Issue>,
+}
+
+/// `_include=source:parameter[:target]`, or the same for `_revinclude`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Include {
+    /// Type that holds the reference.
+    pub source: String,
+    /// The reference parameters; all of the type's for `*`.
+    pub parameters: Vec<store::ParameterId>,
+    /// Only targets of this type.
+    pub target: Option<String>,
+}
+
+/// `_summary` (<https://hl7.org/fhir/R4/search.html#summary>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Summary {
+    /// Elements marked as summary.
+    True,
+    /// Everything.
+    False,
+    /// `text`, `id`, `meta` and mandatory top-level elements.
+    Text,
+    /// Everything but `text`.
+    Data,
+    /// No resources, only the count.
+    Count,
+}

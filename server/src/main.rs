@@ -1,0 +1,3 @@
+//! The `vesta` binary.
+
+fn main() {}

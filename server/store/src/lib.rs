@@ -1,0 +1,190 @@
+//! Versions, transactions and index.
+//!
+//! Offers versions and index, not queries in text: a commit is one [`Batch`], a search is one [`Query`] whose
+//! filter is a tree of typed predicates. Engines: embedded (LMDB). Every call takes the [`Tenant`] it is for
+//! and the [`Access`] decision it runs under.
+
+mod access;
+mod batch;
+mod embedded;
+mod entries;
+mod error;
+mod query;
+mod version;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use access::{Access, Tenant};
+pub use batch::{Batch, Precondition, Write};
+pub use entries::{Entries, IndexError, Indexer, Parameter, ParameterId, Value};
+pub use error::{CommitError, StoreError};
+pub use query::{Comparison, Cursor, Filter, Page, Predicate, Query, SortBy, SortKey, StringMatch};
+pub use version::{Change, HistoryPage, HistoryQuery, HistoryScope, Key, Method, Timestamp, Version};
+
+/// A store with one of the engines behind it. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    engine: Arc<embedded::Embedded>,
+}
+
+/// How to open the embedded engine.
+#[derive(Debug, Clone)]
+pub struct EmbeddedOptions {
+    /// Directory of the data; made if it is missing.
+    pub directory: PathBuf,
+}
+
+/// What [`Store::check`] found.
+#[derive(Debug, Clone, Default)]
+pub struct CheckReport {
+    /// Current resources read.
+    pub resources: u64,
+    /// Versions read, current ones included.
+    pub versions: u64,
+    /// Index postings compared.
+    pub postings: u64,
+    /// Each disagreement, in a sentence; the first thousand.
+    pub faults: Vec<String>,
+}
+
+impl Store {
+    /// Opens (or makes) an embedded store. If it was indexed with other definitions (by
+    /// [`Indexer::fingerprint`]), its index is built anew first, reported by `progress(done, total)`.
+    ///
+    /// # Errors
+    /// A directory that cannot be used, or is in use by another process; a format this version cannot open.
+    pub fn open_embedded(
+        options: &EmbeddedOptions,
+        indexer: Arc<dyn Indexer>,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Store, StoreError> {
+        Ok(Store { engine: Arc::new(embedded::Embedded::open(options, indexer, progress)?) })
+    }
+
+    /// The current version of a resource, or its deletion. `None` if it never existed (or is not visible).
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn read(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+        key: &Key,
+    ) -> Result<Option<Version>, StoreError> {
+        self.engine.read(tenant, access, key)
+    }
+
+    /// One version of a resource.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn vread(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+        key: &Key,
+        version: u64,
+    ) -> Result<Option<Version>, StoreError> {
+        self.engine.vread(tenant, access, key, version)
+    }
+
+    /// Commits a batch: all of it or nothing, durable when it returns. The versions written, in the order of
+    /// the batch's writes, with their final bytes.
+    ///
+    /// # Errors
+    /// [`CommitError::Conflict`] or [`CommitError::Matched`] when a precondition does not hold (nothing was
+    /// written; the caller may look again and retry), or the store failed.
+    pub async fn commit(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+        batch: Batch,
+    ) -> Result<Vec<Version>, CommitError> {
+        self.engine.commit(tenant, access, batch).await
+    }
+
+    /// Runs a query.
+    ///
+    /// # Errors
+    /// [`StoreError::TooCostly`], or the store failed.
+    pub async fn search(&self, tenant: &Tenant, access: &Access, query: &Query) -> Result<Page, StoreError> {
+        self.engine.search(tenant, access, query)
+    }
+
+    /// The values of a reference parameter on the current versions of some resources, each once, in the
+    /// order met: `Patient/1`, or an absolute URL. For `_include`.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn references(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+        from: &[Key],
+        parameters: &[ParameterId],
+    ) -> Result<Vec<Box<str>>, StoreError> {
+        self.engine.references(tenant, access, from, parameters)
+    }
+
+    /// Versions in reverse order of their commits.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn history(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+        query: &HistoryQuery,
+    ) -> Result<HistoryPage, StoreError> {
+        self.engine.history(tenant, access, query)
+    }
+
+    /// The changes after a sequence number, in order, about `limit` of them and never part of a commit. From 0: all.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn changes(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        self.engine.changes(tenant, access, after, limit)
+    }
+
+    /// How many current resources there are of each type, by name of the type.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn counts(&self, tenant: &Tenant, access: &Access) -> Result<Vec<(Box<str>, u64)>, StoreError> {
+        self.engine.counts(tenant, access)
+    }
+
+    /// A 32-byte secret of this store, made when it was made; signs paging cursors.
+    pub fn secret(&self) -> [u8; 32] {
+        self.engine.secret()
+    }
+
+    /// Reads everything and compares: versions without gaps, index entries computed again against the index,
+    /// the change log against the versions.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn check(
+        &self,
+        tenant: &Tenant,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<CheckReport, StoreError> {
+        self.engine.check(tenant, progress)
+    }
+
+    /// Copies a consistent snapshot into a new file, while reads and writes go on.
+    ///
+    /// # Errors
+    /// The file exists or cannot be written, or the store failed.
+    pub fn backup(&self, tenant: &Tenant, file: &std::path::Path) -> Result<u64, StoreError> {
+        self.engine.backup(tenant, file)
+    }
+}
