@@ -1,15 +1,39 @@
 //! FHIR's interactions (<https://hl7.org/fhir/R4/http.html>), one file each, without HTTP types: every
 //! function takes the [`Service`], the [`Caller`] and typed arguments, and gives an [`Outcome`] or a [`Failure`].
+//!
+//! Bodies arrive as bytes and are parsed here; parameters arrive decoded, in the order received, without
+//! `_format` and `_pretty`, which are the transport's.
 
+mod bundle;
+mod capabilities;
+mod conditions;
+mod create;
+mod delete;
+mod history;
 mod outcome;
+mod projection;
+mod read;
+mod search;
+mod update;
 
 use std::sync::Arc;
 
+use ::search::SearchIndex;
 use conformance::Definitions;
-use search::SearchIndex;
 use store::{Access, Store, Tenant, Timestamp};
 
-pub use outcome::{Failure, Outcome, OutcomeBody, Status};
+pub use ::search::Handling;
+pub use bundle::bundle;
+pub use capabilities::{OperationDescriptor, capabilities};
+pub use conditions::{ReadConditions, Return, VersionMatch, WriteConditions};
+pub use create::create;
+pub use delete::{conditional_delete, delete};
+pub use history::history;
+pub use outcome::{Failure, Outcome, OutcomeBody, Status, outcome_body};
+pub use projection::Projection;
+pub use read::{read, vread};
+pub use search::search;
+pub use update::{conditional_update, update};
 
 /// What the interactions run on.
 pub struct Service {

@@ -1,7 +1,7 @@
 //! What an interaction gives back.
 
 use bytes::Bytes;
-use fhirpath::Issue;
+use fhirpath::{Issue, IssueType};
 use store::Timestamp;
 
 /// The outcome, as FHIR's RESTful API words it; HTTP maps it one to one, and a Bundle's
@@ -88,4 +88,22 @@ impl Status {
             Status::Unavailable => 503,
         }
     }
+}
+
+impl Failure {
+    /// A refusal for one reason.
+    pub fn new(status: Status, code: IssueType, details: impl Into<String>) -> Failure {
+        Failure { status, issues: vec![Issue::error(code, details)] }
+    }
+
+    /// The OperationOutcome to send.
+    pub fn body(&self) -> Bytes {
+        outcome_body(&self.issues)
+    }
+}
+
+/// The bytes of an OperationOutcome (<https://hl7.org/fhir/R4/operationoutcome.html>) with these issues, canonical JSON.
+pub fn outcome_body(issues: &[Issue]) -> Bytes {
+    let _ = issues;
+    todo!()
 }
