@@ -1,5 +1,9 @@
 //! The embedded engine: LMDB through `heed`.
 
+mod postings;
+mod records;
+mod search;
+
 use std::sync::Arc;
 
 use crate::*;
