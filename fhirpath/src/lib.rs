@@ -12,5 +12,6 @@ pub mod tree;
 
 pub use expression::Expression;
 pub use issue::{Issue, IssueType, Severity};
+pub use primitive::Primitive;
 pub use schema::Schema;
-pub use tree::{Element, Tree};
+pub use tree::{Element, Limits, Tree};
