@@ -6,6 +6,15 @@ use std::sync::Arc;
 use crate::schema::Schema;
 use crate::tree::Element;
 
+mod ast;
+mod decimal;
+mod lexer;
+mod parser;
+mod temporal;
+
+pub use decimal::Decimal;
+pub use temporal::{Date, DateTime, Time};
+
 /// A compiled expression.
 #[derive(Debug, Clone)]
 pub struct Expression {}
@@ -47,6 +56,14 @@ pub struct CompileError {
     pub message: String,
     /// 0-based character in the text.
     pub position: usize,
+}
+
+impl CompileError {
+    /// An error at a byte of the text.
+    fn at(text: &str, byte: usize, message: impl Into<String>) -> CompileError {
+        let position = text.char_indices().take_while(|(start, _)| *start < byte).count();
+        CompileError { message: message.into(), position }
+    }
 }
 
 /// Why an evaluation stopped.
