@@ -19,7 +19,7 @@ pub use access::{Access, Tenant};
 pub use batch::{Batch, Precondition, Write};
 pub use entries::{Entries, IndexError, Indexer, Parameter, ParameterId, Value};
 pub use error::{CommitError, StoreError};
-pub use query::{Comparison, Cursor, Filter, Page, Predicate, Query, SortBy, SortKey, StringMatch};
+pub use query::{Comparison, Cursor, Filter, Page, Predicate, Query, SortBy, SortKey, StringMatch, fold};
 pub use version::{Change, HistoryPage, HistoryQuery, HistoryScope, Key, Method, Timestamp, Version};
 
 /// A store with one of the engines behind it. Cheap to clone.

@@ -1,6 +1,11 @@
-//! What a search asks of an engine.
+//! What a search asks of an engine, and what each condition means. Runs nothing.
 
-use crate::{ParameterId, Version};
+use std::borrow::Cow;
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+use crate::{ParameterId, Value, Version};
 
 /// A search over current resources.
 #[derive(Debug, Clone)]
@@ -165,10 +170,98 @@ pub struct Page {
 
 impl Predicate {
     /// Whether a value fulfils it. A value of another kind never does.
-    pub fn matches(&self, value: &crate::Value<'_>) -> bool {
-        let _ = value;
-        todo!()
+    pub fn matches(&self, value: &Value<'_>) -> bool {
+        match (self, value) {
+            (Predicate::Token { system, code }, Value::Token { system: s, code: c }) => {
+                asked(system, s) && asked(code, c)
+            }
+            (Predicate::String(how, text), Value::String(value)) => how.holds(text, value),
+            (Predicate::Uri(text), Value::Uri(value)) => **text == **value,
+            (Predicate::Reference(targets), Value::Reference(value)) => {
+                targets.iter().any(|target| **target == **value)
+            }
+            (&Predicate::Date(comparison, from, to), &Value::Date { lo, hi }) => {
+                comparison.holds((from, to), (lo, hi))
+            }
+            (&Predicate::Number(comparison, from, to), &Value::Number { lo, hi }) => {
+                comparison.holds((from, to), (lo, hi))
+            }
+            (
+                Predicate::Quantity { comparison, lo: from, hi: to, system, code },
+                &Value::Quantity { lo, hi, system: s, code: c, unit },
+            ) => {
+                let text = system.is_none() && asked(code, unit);
+                comparison.holds((*from, *to), (lo, hi)) && asked(system, s) && (asked(code, c) || text)
+            }
+            (Predicate::Composite(parts), Value::Composite(values)) => {
+                parts.len() == values.len() && parts.iter().zip(values).all(|(part, v)| part.matches(v))
+            }
+            _ => false,
+        }
     }
+}
+
+fn asked(text: &Option<Box<str>>, value: &str) -> bool {
+    text.as_deref().is_none_or(|text| text == value)
+}
+
+impl StringMatch {
+    fn holds(self, text: &str, value: &str) -> bool {
+        match self {
+            StringMatch::StartsWith => fold(value).starts_with(&*fold(text)),
+            StringMatch::Contains => fold(value).contains(&*fold(text)),
+            StringMatch::Exact => value == text,
+        }
+    }
+}
+
+/// The text as string search compares it: without accents and other combining marks (canonical decomposition),
+/// in lower case, with each run of white space as one space and none at the ends.
+/// See <https://hl7.org/fhir/R4/search.html#string>.
+pub fn fold(text: &str) -> Cow<'_, str> {
+    if is_folded_ascii(text.as_bytes()) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    if text.is_ascii() {
+        fold_into(text.chars(), &mut out);
+    } else {
+        fold_into(text.nfd().filter(|c| !is_combining_mark(*c)).flat_map(lower), &mut out);
+    }
+    Cow::Owned(out)
+}
+
+/// Lower case of one character; the two lower cases of sigma are one. What lower case adds is decomposed again
+/// and loses its marks.
+fn lower(c: char) -> impl Iterator<Item = char> {
+    let c = if c == 'ς' { 'σ' } else { c };
+    c.to_lowercase().nfd().filter(|c| !is_combining_mark(*c))
+}
+
+fn fold_into(chars: impl Iterator<Item = char>, out: &mut String) {
+    let mut space = false;
+    for c in chars {
+        if c.is_whitespace() {
+            space = true;
+            continue;
+        }
+        if std::mem::take(&mut space) && !out.is_empty() {
+            out.push(' ');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+}
+
+fn is_folded_ascii(bytes: &[u8]) -> bool {
+    let mut before = b' ';
+    for &byte in bytes {
+        let stays = byte.is_ascii_graphic() && !byte.is_ascii_uppercase() || (byte == b' ' && before != b' ');
+        if !stays {
+            return false;
+        }
+        before = byte;
+    }
+    bytes.is_empty() || before != b' '
 }
 
 impl Comparison {
@@ -185,6 +278,127 @@ impl Comparison {
             Comparison::StartsAfter => target.0 > search.1,
             Comparison::EndsBefore => target.1 < search.0,
             Comparison::Approximately => target.0 <= search.1 && search.0 <= target.1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn folding() {
+        for (text, folded) in [
+            ("", ""),
+            ("  ", ""),
+            ("peter", "peter"),
+            ("Peter  James ", "peter james"),
+            ("\tPeter\n\u{a0}James", "peter james"),
+            ("Ångström", "angstrom"),
+            ("ÉCOLE", "ecole"),
+            ("Straße", "straße"),
+            ("ΟΔΟΣ οδος", "οδοσ οδοσ"),
+            ("İstanbul", "istanbul"),
+            ("東京", "東京"),
+        ] {
+            assert_eq!(fold(text), folded, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn folding_twice_is_folding_once(text in "\\PC{0,20}|[ -~\\t]{0,20}") {
+            let once = fold(&text).into_owned();
+            prop_assert_eq!(fold(&once).into_owned(), once);
+        }
+    }
+
+    fn token(system: Option<&str>, code: Option<&str>) -> Predicate {
+        Predicate::Token { system: system.map(Into::into), code: code.map(Into::into) }
+    }
+
+    #[test]
+    fn tokens_and_texts() {
+        let value = Value::Token { system: "http://loinc.org", code: "8480-6" };
+        let bare = Value::Token { system: "", code: "final" };
+        let string = |how, text: &str| Predicate::String(how, text.into());
+        for (predicate, value, expected) in [
+            (token(None, Some("8480-6")), &value, true),
+            (token(Some("http://loinc.org"), Some("8480-6")), &value, true),
+            (token(Some(""), Some("8480-6")), &value, false),
+            (token(Some("http://loinc.org"), None), &value, true),
+            (token(None, Some("8480-6 ")), &value, false),
+            (token(Some(""), Some("final")), &bare, true),
+            (token(None, None), &bare, true),
+            (Predicate::Uri("final".into()), &bare, false),
+            (string(StringMatch::StartsWith, "élé"), &Value::String("Elephant"), true),
+            (string(StringMatch::StartsWith, "phant"), &Value::String("Elephant"), false),
+            (string(StringMatch::Contains, "PHANT"), &Value::String("Elephant"), true),
+            (string(StringMatch::Exact, "elephant"), &Value::String("Elephant"), false),
+            (string(StringMatch::Exact, "Elephant"), &Value::String("Elephant"), true),
+            (Predicate::Uri("urn:a".into()), &Value::Uri("urn:a"), true),
+            (Predicate::Uri("urn:a".into()), &Value::Uri("urn:ab"), false),
+            (Predicate::Reference(vec!["Patient/1".into()]), &Value::Reference("Patient/1"), true),
+            (Predicate::Reference(vec![]), &Value::Reference("Patient/1"), false),
+        ] {
+            assert_eq!(predicate.matches(value), expected, "{predicate:?} {value:?}");
+        }
+    }
+
+    #[test]
+    fn quantities_and_composites() {
+        let quantity = |system: Option<&str>, code: Option<&str>| Predicate::Quantity {
+            comparison: Comparison::Equal,
+            lo: 5.35,
+            hi: 5.45,
+            system: system.map(Into::into),
+            code: code.map(Into::into),
+        };
+        let value =
+            Value::Quantity { lo: 5.4, hi: 5.4, system: "http://ucum", code: "mg", unit: "milligram" };
+        for (predicate, expected) in [
+            (quantity(None, None), true),
+            (quantity(None, Some("mg")), true),
+            (quantity(None, Some("milligram")), true),
+            (quantity(Some("http://ucum"), Some("mg")), true),
+            (quantity(Some("http://ucum"), Some("milligram")), false),
+            (quantity(Some("http://other"), Some("mg")), false),
+        ] {
+            assert_eq!(predicate.matches(&value), expected, "{predicate:?}");
+        }
+        let code = Value::Token { system: "", code: "a" };
+        let both = Predicate::Composite(vec![token(None, Some("a")), quantity(None, Some("mg"))]);
+        assert!(both.matches(&Value::Composite(vec![code.clone(), value.clone()])));
+        assert!(!both.matches(&Value::Composite(vec![code.clone()])));
+        assert!(!both.matches(&Value::Composite(vec![value, code])));
+    }
+
+    #[test]
+    fn spans() {
+        use Comparison::*;
+        let search = (10, 20);
+        for (target, holding) in [
+            ((10, 20), vec![Equal, GreaterOrEqual, LessOrEqual, Approximately]),
+            ((5, 9), vec![NotEqual, Less, LessOrEqual, EndsBefore]),
+            ((21, 21), vec![NotEqual, Greater, GreaterOrEqual, StartsAfter]),
+            ((15, 25), vec![NotEqual, Greater, GreaterOrEqual, Approximately]),
+            ((5, 25), vec![NotEqual, Greater, Less, GreaterOrEqual, LessOrEqual, Approximately]),
+        ] {
+            let all = [
+                Equal,
+                NotEqual,
+                Greater,
+                Less,
+                GreaterOrEqual,
+                LessOrEqual,
+                StartsAfter,
+                EndsBefore,
+                Approximately,
+            ];
+            let found: Vec<_> = all.into_iter().filter(|c| c.holds(search, target)).collect();
+            assert_eq!(found, holding, "{target:?}");
         }
     }
 }
