@@ -7,6 +7,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tenant(Arc<str>);
 
+const DEFAULT: &str = "default";
+
 impl Tenant {
     /// The tenant of a name: 1 to 63 of `a-z 0-9 -`, beginning with a letter or digit. `None` for any other text.
     pub fn new(name: &str) -> Option<Tenant> {
@@ -17,12 +19,17 @@ impl Tenant {
 
     /// The one tenant of a server that has no others.
     pub fn default_tenant() -> Tenant {
-        Tenant("default".into())
+        Tenant(DEFAULT.into())
     }
 
     /// Its name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is the one of a server that has no others.
+    pub fn is_default(&self) -> bool {
+        &*self.0 == DEFAULT
     }
 }
 
@@ -41,6 +48,13 @@ impl Access {
     /// Everything, for an open server and for the server's own work.
     pub fn unrestricted() -> Access {
         Access { decision: Decision::Unrestricted }
+    }
+
+    /// Whether its filter is [`crate::Filter::All`] for every type.
+    pub fn sees_everything(&self) -> bool {
+        match self.decision {
+            Decision::Unrestricted => true,
+        }
     }
 
     /// The filter that every query for a type runs under besides its own.

@@ -1,60 +1,239 @@
-//! The embedded engine: LMDB through `heed`.
+//! The embedded engine: LMDB through `heed`, one environment for each tenant, `DIR/<tenant>/data.mdb`. Knows
+//! keys and bytes, not FHIR's elements.
+//!
+//! Each resource has a dense ordinal (u32), over all types, never given again; a deleted resource keeps its own.
+//! All databases, in the order of their keys' bytes, numbers big-endian:
+//!
+//! | database | key | value | module |
+//! |---|---|---|---|
+//! | meta | name | format, state, secret, fingerprint or how far a rebuild is | `meta` |
+//! | ids | `Type/id` | ordinal u32 | `records` |
+//! | heads | ordinal u32 | the current version: header, `Type/id`, body | `records` |
+//! | versions | ordinal u32, version u64 | an older version, the same record | `records` |
+//! | changes | sequence u64, write u32 | ordinal, version, last updated, method, count | `changes` |
+//! | type_changes | `Type`, 0, sequence u64, write u32 | the same, counted by type | `changes` |
+//! | postings | parameter u16, value, chunk u32 (ordinal >> 12) | the ordinals of the chunk that have it | `postings` |
+//! | presence | chunk u32, parameter u16 | the ordinals of the chunk that have any value of it | `postings` |
+//! | long | parameter u16, hash u128 | the whole text of a value that a key has no room for | `postings` |
+//! | forward | ordinal u32 | for each sortable parameter, what to sort by | `forward` |
+//!
+//! `meta` has the format's number. A store of another format is refused, and left as it is.
+//!
+//! Reads take a snapshot and no lock. Writes go through one thread for each tenant (`writer`), which makes
+//! many batches durable at once. A file `DIR/lock` keeps a second process out.
 
+mod backup;
+mod changes;
+mod check;
+mod environment;
+mod history;
+mod meta;
 mod postings;
+mod rebuild;
 mod records;
 mod search;
+mod visible;
+mod writer;
 
-use std::sync::Arc;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::*;
+use rustc_hash::FxHashMap;
 
-pub struct Embedded {}
+use self::environment::Environment;
+use self::visible::visible;
+use crate::{
+    Access, Batch, Change, CheckReport, CommitError, EmbeddedOptions, HistoryPage, HistoryQuery, Indexer,
+    Key, Page, ParameterId, Query, StoreError, Tenant, Version,
+};
+
+/// The engine: the tenants' environments, each opened when it is first asked for.
+pub(crate) struct Embedded {
+    directory: PathBuf,
+    indexer: Arc<dyn Indexer>,
+    default: Arc<Environment>,
+    others: RwLock<FxHashMap<Tenant, Arc<Environment>>>,
+    /// Dropped last: the directory is free when all environments are closed.
+    _lock: File,
+}
 
 impl Embedded {
-    pub fn open(
-        _: &EmbeddedOptions,
-        _: Arc<dyn Indexer>,
-        _: &(dyn Fn(u64, u64) + Sync),
+    pub(crate) fn open(
+        options: &EmbeddedOptions,
+        indexer: Arc<dyn Indexer>,
+        progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Self, StoreError> {
-        todo!()
+        let directory = options.directory.clone();
+        std::fs::create_dir_all(&directory)?;
+        let lock = lock(&directory)?;
+        let tenant = Tenant::default_tenant();
+        let default = Environment::open(&directory.join(tenant.as_str()), indexer.clone(), progress)?;
+        Ok(Embedded {
+            directory,
+            indexer,
+            default: Arc::new(default),
+            others: RwLock::default(),
+            _lock: lock,
+        })
     }
-    pub fn read(&self, _: &Tenant, _: &Access, _: &Key) -> Result<Option<Version>, StoreError> {
-        todo!()
+
+    /// The environment of a tenant.
+    fn environment(&self, tenant: &Tenant) -> Result<Arc<Environment>, StoreError> {
+        if tenant.is_default() {
+            return Ok(self.default.clone());
+        }
+        let known = self.others.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned();
+        if let Some(environment) = known {
+            return Ok(environment);
+        }
+        let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(environment) = others.get(tenant) {
+            return Ok(environment.clone());
+        }
+        let directory = self.directory.join(tenant.as_str());
+        let environment = Arc::new(Environment::open(&directory, self.indexer.clone(), &|_, _| {})?);
+        others.insert(tenant.clone(), environment.clone());
+        Ok(environment)
     }
-    pub fn vread(&self, _: &Tenant, _: &Access, _: &Key, _: u64) -> Result<Option<Version>, StoreError> {
-        todo!()
-    }
-    pub async fn commit(&self, _: &Tenant, _: &Access, _: Batch) -> Result<Vec<Version>, CommitError> {
-        todo!()
-    }
-    pub fn search(&self, _: &Tenant, _: &Access, _: &Query) -> Result<Page, StoreError> {
-        todo!()
-    }
-    pub fn references(
+
+    pub(crate) fn read(
         &self,
-        _: &Tenant,
-        _: &Access,
-        _: &[Key],
-        _: &[ParameterId],
+        tenant: &Tenant,
+        access: &Access,
+        key: &Key,
+    ) -> Result<Option<Version>, StoreError> {
+        let environment = self.environment(tenant)?;
+        let databases = &environment.databases;
+        let txn = environment.read()?;
+        let Some(ordinal) = databases.records.ordinal(&txn, key.as_str())? else { return Ok(None) };
+        if !visible(&txn, databases, access, key.as_str())? {
+            return Ok(None);
+        }
+        databases.records.head(&txn, ordinal)
+    }
+
+    pub(crate) fn vread(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+        key: &Key,
+        version: u64,
+    ) -> Result<Option<Version>, StoreError> {
+        let environment = self.environment(tenant)?;
+        let databases = &environment.databases;
+        let txn = environment.read()?;
+        let Some(ordinal) = databases.records.ordinal(&txn, key.as_str())? else { return Ok(None) };
+        if !visible(&txn, databases, access, key.as_str())? {
+            return Ok(None);
+        }
+        let record = databases.records.version_ref(&txn, ordinal, version)?;
+        record.map(|record| record.to_version()).transpose()
+    }
+
+    pub(crate) async fn commit(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+        batch: Batch,
+    ) -> Result<Vec<Version>, CommitError> {
+        self.environment(tenant)?.commit(access, batch).await
+    }
+
+    pub(crate) fn search(&self, tenant: &Tenant, access: &Access, query: &Query) -> Result<Page, StoreError> {
+        let environment = self.environment(tenant)?;
+        let databases = &environment.databases;
+        search::run(&*environment.read()?, &databases.index, &databases.records, access, query)
+    }
+
+    pub(crate) fn references(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+        from: &[Key],
+        parameters: &[ParameterId],
     ) -> Result<Vec<Box<str>>, StoreError> {
-        todo!()
+        let environment = self.environment(tenant)?;
+        let databases = &environment.databases;
+        let txn = environment.read()?;
+        let mut seen = Vec::with_capacity(from.len());
+        for key in from {
+            if visible(&txn, databases, access, key.as_str())? {
+                seen.push(key.clone());
+            }
+        }
+        search::references(&txn, &databases.index, &databases.records, &seen, parameters)
     }
-    pub fn history(&self, _: &Tenant, _: &Access, _: &HistoryQuery) -> Result<HistoryPage, StoreError> {
-        todo!()
+
+    pub(crate) fn history(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+        query: &HistoryQuery,
+    ) -> Result<HistoryPage, StoreError> {
+        let environment = self.environment(tenant)?;
+        history::page(&*environment.read()?, &environment.databases, access, query)
     }
-    pub fn changes(&self, _: &Tenant, _: &Access, _: u64, _: usize) -> Result<Vec<Change>, StoreError> {
-        todo!()
+
+    pub(crate) fn changes(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        let environment = self.environment(tenant)?;
+        let databases = &environment.databases;
+        let txn = environment.read()?;
+        let changes = databases.changes.after(&txn, &databases.records, after, limit)?;
+        let mut seen = Vec::with_capacity(changes.len());
+        for change in changes {
+            if visible(&txn, databases, access, change.key.as_str())? {
+                seen.push(change);
+            }
+        }
+        Ok(seen)
     }
-    pub fn counts(&self, _: &Tenant, _: &Access) -> Result<Vec<(Box<str>, u64)>, StoreError> {
-        todo!()
+
+    pub(crate) fn counts(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+    ) -> Result<Vec<(Box<str>, u64)>, StoreError> {
+        let environment = self.environment(tenant)?;
+        visible::counts(&*environment.read()?, &environment.databases, access)
     }
-    pub fn secret(&self) -> [u8; 32] {
-        todo!()
+
+    pub(crate) fn secret(&self) -> [u8; 32] {
+        self.default.secret
     }
-    pub fn check(&self, _: &Tenant, _: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport, StoreError> {
-        todo!()
+
+    pub(crate) fn check(
+        &self,
+        tenant: &Tenant,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<CheckReport, StoreError> {
+        let environment = self.environment(tenant)?;
+        check::run(&*environment.read()?, &environment.databases, &*environment.indexer, progress)
     }
-    pub fn backup(&self, _: &Tenant, _: &std::path::Path) -> Result<u64, StoreError> {
-        todo!()
+
+    pub(crate) fn backup(&self, tenant: &Tenant, file: &Path) -> Result<u64, StoreError> {
+        backup::backup(&*self.environment(tenant)?, file)
+    }
+
+    pub(crate) fn restore(file: &Path, directory: &Path, tenant: &Tenant) -> Result<(), StoreError> {
+        std::fs::create_dir_all(directory)?;
+        let _lock = lock(directory)?;
+        backup::restore(file, &directory.join(tenant.as_str()))
+    }
+}
+
+/// Takes the data directory for this process; the system gives it back when the process ends, however it does.
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let file = File::options().write(true).create(true).truncate(false).open(directory.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(directory.to_owned())),
+        Err(TryLockError::Error(error)) => Err(error.into()),
     }
 }

@@ -10,6 +10,7 @@ mod embedded;
 mod entries;
 mod error;
 mod query;
+mod stamp;
 mod version;
 
 use std::path::PathBuf;
@@ -186,5 +187,18 @@ impl Store {
     /// The file exists or cannot be written, or the store failed.
     pub fn backup(&self, tenant: &Tenant, file: &std::path::Path) -> Result<u64, StoreError> {
         self.engine.backup(tenant, file)
+    }
+
+    /// Makes a tenant's store, in a data directory that no process has open, of a file that [`Store::backup`]
+    /// wrote.
+    ///
+    /// # Errors
+    /// The tenant has a store there, the file is not a copy of a store, or the directory is in use.
+    pub fn restore(
+        file: &std::path::Path,
+        directory: &std::path::Path,
+        tenant: &Tenant,
+    ) -> Result<(), StoreError> {
+        embedded::Embedded::restore(file, directory, tenant)
     }
 }

@@ -1,0 +1,224 @@
+//! History: <https://hl7.org/fhir/R4/http.html#history>. Lists versions, newest first, out of the change log.
+//!
+//! A page ends when it is full, and also after [`PAGE_CHANGES`] changes were looked at, so that no call reads
+//! for long; then it may hold fewer versions, and its cursor goes on from there.
+
+use heed::RoTxn;
+
+use super::changes::{ChangeRecord, Position};
+use super::environment::Databases;
+use super::records::RecordRef;
+use super::visible;
+use crate::{
+    Access, Cursor, Filter, HistoryPage, HistoryQuery, HistoryScope, Key, StoreError, Timestamp, Version,
+};
+
+/// Most changes that one page looks at.
+const PAGE_CHANGES: usize = 50_000;
+
+/// A page of history.
+pub(super) fn page(
+    txn: &RoTxn<'_>,
+    databases: &Databases,
+    access: &Access,
+    query: &HistoryQuery,
+) -> Result<HistoryPage, StoreError> {
+    match &query.scope {
+        HistoryScope::Instance(key) => instance(txn, databases, access, key, query),
+        HistoryScope::Type(name) => log(txn, databases, access, Some(name), query),
+        HistoryScope::System => log(txn, databases, access, None, query),
+    }
+}
+
+/// Whether a version belongs into a history. `next` is when it was replaced, if it was.
+fn wanted(query: &HistoryQuery, last_updated: Timestamp, next: Option<Timestamp>) -> bool {
+    let since = query.since.is_none_or(|since| last_updated >= since);
+    let at = query.at.is_none_or(|(from, to)| {
+        last_updated <= to && (last_updated >= from || next.is_none_or(|next| next > from))
+    });
+    since && at
+}
+
+/// Collects a page.
+struct Collector<'q> {
+    query: &'q HistoryQuery,
+    versions: Vec<Version>,
+    last: Option<Cursor>,
+    more: bool,
+}
+
+impl<'q> Collector<'q> {
+    fn new(query: &'q HistoryQuery) -> Self {
+        Collector { query, versions: Vec::new(), last: None, more: false }
+    }
+
+    /// Takes a version that belongs to the history; `false` when the page was full before it.
+    fn take(&mut self, record: RecordRef<'_>, cursor: impl FnOnce() -> Cursor) -> Result<bool, StoreError> {
+        if self.versions.len() >= self.query.limit {
+            self.more = true;
+            return Ok(false);
+        }
+        self.versions.push(record.to_version()?);
+        self.last = Some(cursor());
+        Ok(true)
+    }
+
+    fn page(self, total: Option<u64>) -> HistoryPage {
+        let next = if self.more { self.last } else { None };
+        HistoryPage { versions: self.versions, next, total }
+    }
+}
+
+fn instance(
+    txn: &RoTxn<'_>,
+    databases: &Databases,
+    access: &Access,
+    key: &Key,
+    query: &HistoryQuery,
+) -> Result<HistoryPage, StoreError> {
+    let before = query.after.as_ref().map(version_of).transpose()?;
+    let mut page = Collector::new(query);
+    let records = &databases.records;
+    let ordinal = match records.ordinal(txn, key.as_str())? {
+        Some(ordinal) if visible(txn, databases, access, key.as_str())? => ordinal,
+        _ => return Ok(page.page(Some(0))),
+    };
+    let mut replaced_by = None;
+    let mut total = 0;
+    let newest = records.head_ref(txn, ordinal)?.map_or(0, |head| head.version);
+    let filtered = query.since.is_some() || query.at.is_some();
+    for number in (1..=newest).rev() {
+        let listed = before.is_none_or(|before| number < before);
+        if !filtered && page.more {
+            break;
+        }
+        if !filtered && !listed {
+            continue;
+        }
+        let record = records.version_ref(txn, ordinal, number)?.ok_or_else(|| missing(key, number))?;
+        if wanted(query, record.last_updated, replaced_by) {
+            total += 1;
+            if listed && !page.more {
+                page.take(record, || version_cursor(number))?;
+            }
+        }
+        replaced_by = Some(record.last_updated);
+    }
+    Ok(page.page(Some(if filtered { total } else { newest })))
+}
+
+fn log(
+    txn: &RoTxn<'_>,
+    databases: &Databases,
+    access: &Access,
+    resource_type: Option<&str>,
+    query: &HistoryQuery,
+) -> Result<HistoryPage, StoreError> {
+    let mut end = query.after.as_ref().map(position_of).transpose()?;
+    if let Some((_, to)) = query.at {
+        let first = databases.changes.end_of(txn, to)?;
+        end = Some(end.map_or(first, |end| end.min(first)));
+    }
+    let total = total(txn, databases, access, resource_type, query)?;
+    let mut page = Collector::new(query);
+    if query.limit == 0 {
+        return Ok(page.page(total));
+    }
+    for (looked_at, item) in databases.changes.before(txn, resource_type, end)?.enumerate() {
+        let (position, change) = item?;
+        if looked_at == PAGE_CHANGES {
+            page.more = true;
+            break;
+        }
+        if query.since.is_some_and(|since| change.last_updated < since) {
+            break;
+        }
+        if let Some(record) = listed(txn, databases, access, query, change)?
+            && !page.take(record, || position_cursor(position))?
+        {
+            break;
+        }
+        if page.versions.len() < query.limit {
+            page.last = Some(position_cursor(position));
+        }
+    }
+    Ok(page.page(total))
+}
+
+/// The version of a change, if the history lists it and the caller may see it.
+fn listed<'t>(
+    txn: &'t RoTxn<'_>,
+    databases: &Databases,
+    access: &Access,
+    query: &HistoryQuery,
+    change: ChangeRecord,
+) -> Result<Option<RecordRef<'t>>, StoreError> {
+    let records = &databases.records;
+    let next = match query.at {
+        Some((from, _)) if change.last_updated < from => {
+            let next = records.version_ref(txn, change.ordinal, change.version + 1)?;
+            next.map(|next| next.last_updated)
+        }
+        _ => None,
+    };
+    if !wanted(query, change.last_updated, next) {
+        return Ok(None);
+    }
+    let record = records.version_ref(txn, change.ordinal, change.version)?;
+    let record =
+        record.ok_or_else(|| StoreError::Damaged("a change of a version that is not there".into()))?;
+    Ok(visible(txn, databases, access, record.key)?.then_some(record))
+}
+
+/// How many versions there are in all, when that is known without reading them.
+fn total(
+    txn: &RoTxn<'_>,
+    databases: &Databases,
+    access: &Access,
+    resource_type: Option<&str>,
+    query: &HistoryQuery,
+) -> Result<Option<u64>, StoreError> {
+    let everything = match resource_type {
+        Some(name) => access.filter(name) == Filter::All,
+        None => access.sees_everything(),
+    };
+    if !everything || query.since.is_some() || query.at.is_some() {
+        return Ok(None);
+    }
+    databases.changes.count(txn, resource_type).map(Some)
+}
+
+fn missing(key: &Key, version: u64) -> StoreError {
+    StoreError::Damaged(format!("version {version} of {} is missing", key.as_str()))
+}
+
+const OF_INSTANCE: u8 = 1;
+const OF_LOG: u8 = 2;
+
+fn version_cursor(version: u64) -> Cursor {
+    let mut bytes = vec![OF_INSTANCE];
+    bytes.extend_from_slice(&version.to_be_bytes());
+    Cursor(bytes.into())
+}
+
+fn version_of(cursor: &Cursor) -> Result<u64, StoreError> {
+    match cursor.0.split_first() {
+        Some((&OF_INSTANCE, rest)) => rest.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Cursor),
+        _ => Err(StoreError::Cursor),
+    }
+}
+
+fn position_cursor(position: Position) -> Cursor {
+    let mut bytes = vec![OF_LOG];
+    bytes.extend_from_slice(&position.encode());
+    Cursor(bytes.into())
+}
+
+fn position_of(cursor: &Cursor) -> Result<Position, StoreError> {
+    match cursor.0.split_first() {
+        Some((&OF_LOG, rest)) if rest.len() == super::changes::POSITION => {
+            Position::decode(rest).ok_or(StoreError::Cursor)
+        }
+        _ => Err(StoreError::Cursor),
+    }
+}

@@ -1,0 +1,444 @@
+//! The writer: one thread that takes every batch that waits, applies them to one transaction, makes it
+//! durable and answers them all. Never reads a body's elements; index entries come with a batch.
+//!
+//! A batch is checked as a whole before any of it is written, against the state the batches before it leave,
+//! so that a refused batch leaves nothing behind and does not hold up the others. Nobody is answered before
+//! the disk has it, not even those that are refused, for what they were refused for could still be lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use heed::{Env, RwTxn, WithoutTls};
+use rustc_hash::{FxHashMap, FxHashSet};
+use tokio::sync::{mpsc, oneshot};
+
+use super::changes::{ChangeRecord, Position};
+use super::environment::Databases;
+use super::meta::State;
+use super::postings::Pending;
+use super::records::RecordRef;
+use super::{search, visible};
+use crate::{
+    Access, Batch, CommitError, Entries, Filter, Indexer, Key, Method, Precondition, StoreError, Timestamp,
+    Version, Write,
+};
+
+/// Most writes of one transaction; a larger batch has one for itself.
+const GROUP_WRITES: usize = 4096;
+
+/// Most bytes of bodies of one transaction; a larger batch has one for itself.
+const GROUP_BYTES: usize = 16 << 20;
+
+/// A batch on its way.
+pub(super) struct Job {
+    pub access: Access,
+    pub batch: Batch,
+    /// For each write, the entries of the version it says it follows, if the caller found it.
+    pub replaced: Vec<Option<Entries>>,
+    pub reply: oneshot::Sender<Result<Vec<Version>, CommitError>>,
+}
+
+type Answer = (oneshot::Sender<Result<Vec<Version>, CommitError>>, Result<Vec<Version>, CommitError>);
+
+/// The thread's state.
+pub(super) struct Writer {
+    env: Env<WithoutTls>,
+    databases: Databases,
+    indexer: Arc<dyn Indexer>,
+    poisoned: Arc<AtomicBool>,
+    state: State,
+    pending: Pending,
+    unflushed: bool,
+    /// How many changes each type has, as far as known.
+    type_counts: FxHashMap<Box<str>, u64>,
+    record: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+/// What a write finds: the resource it is about, if there was one before.
+struct Found {
+    ordinal: u32,
+    /// The version it replaces, if that is not a deletion.
+    replaced: Option<(Timestamp, Entries)>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        env: Env<WithoutTls>,
+        databases: Databases,
+        indexer: Arc<dyn Indexer>,
+        poisoned: Arc<AtomicBool>,
+        state: State,
+    ) -> Writer {
+        Writer {
+            env,
+            databases,
+            indexer,
+            poisoned,
+            state,
+            pending: Pending::new(),
+            unflushed: false,
+            type_counts: FxHashMap::default(),
+            record: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Commits what comes until the environment closes.
+    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(first) = jobs.blocking_recv() {
+            let mut answers = Vec::new();
+            if let Err(error) = self.group(first, &mut jobs, &mut answers) {
+                self.forget();
+                fail(&mut answers, &error);
+            }
+            for (reply, answer) in answers {
+                // A caller that is gone does not wait for its answer; its batch is committed all the same.
+                let _ = reply.send(answer);
+            }
+        }
+    }
+
+    /// One transaction: the first job and those that wait. After an error nothing of it is written.
+    fn group(
+        &mut self,
+        first: Job,
+        jobs: &mut mpsc::Receiver<Job>,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), StoreError> {
+        let env = self.env.clone();
+        let mut next = Some(first);
+        let (mut writes, mut bytes) = (0, 0);
+        let mut state = self.state;
+        let mut txn = match self.begin(&env) {
+            Ok(txn) => txn,
+            Err(error) => {
+                answers.extend(next.map(|job| (job.reply, Ok(Vec::new()))));
+                return Err(error);
+            }
+        };
+        while let Some(job) = next {
+            let Job { access, batch, replaced, reply } = job;
+            writes += batch.writes.len();
+            bytes += batch.writes.iter().map(body_length).sum::<usize>();
+            let found = self.check(&mut txn, &access, &batch, replaced);
+            // Until it is written, a batch counts as one that failed with the rest.
+            let written = match found {
+                Ok(found) => self.apply(&mut txn, &mut state, batch.writes, found),
+                Err(refusal) => {
+                    answers.push((reply, Err(refusal)));
+                    next = within(writes, bytes).then(|| jobs.try_recv().ok()).flatten();
+                    continue;
+                }
+            };
+            match written {
+                Ok(versions) => answers.push((reply, Ok(versions))),
+                Err(error) => {
+                    answers.push((reply, Ok(Vec::new())));
+                    return Err(error);
+                }
+            }
+            next = within(writes, bytes).then(|| jobs.try_recv().ok()).flatten();
+        }
+        self.finish(txn, state)
+    }
+
+    fn begin<'e>(&self, env: &'e Env<WithoutTls>) -> Result<RwTxn<'e>, StoreError> {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(poisoned());
+        }
+        Ok(env.write_txn()?)
+    }
+
+    /// Flushes the index and makes the transaction durable.
+    fn finish(&mut self, mut txn: RwTxn<'_>, state: State) -> Result<(), StoreError> {
+        if state == self.state {
+            return Ok(());
+        }
+        self.flush(&mut txn)?;
+        self.databases.meta.set_state(&mut txn, state)?;
+        if let Err(error) = txn.commit() {
+            // Whether the disk has it is not known, nor whether a later sync would say so.
+            self.poisoned.store(true, Ordering::Release);
+            tracing::error!(%error, "a commit failed; the store refuses writes until it is opened again");
+            return Err(error.into());
+        }
+        self.state = state;
+        Ok(())
+    }
+
+    fn flush(&mut self, txn: &mut RwTxn<'_>) -> Result<(), StoreError> {
+        if self.unflushed {
+            self.pending.flush(txn, &self.databases.index)?;
+            self.unflushed = false;
+        }
+        Ok(())
+    }
+
+    /// Forgets what a transaction that was not committed left here.
+    fn forget(&mut self) {
+        self.pending = Pending::new();
+        self.unflushed = false;
+        self.type_counts.clear();
+    }
+
+    /// Whether a batch can be written; what its writes find.
+    fn check(
+        &mut self,
+        txn: &mut RwTxn<'_>,
+        access: &Access,
+        batch: &Batch,
+        replaced: Vec<Option<Entries>>,
+    ) -> Result<Vec<Option<Found>>, CommitError> {
+        for (precondition, condition) in batch.preconditions.iter().enumerate() {
+            if !self.holds(txn, access, condition)? {
+                return Err(CommitError::Precondition { precondition });
+            }
+        }
+        let mut keys = FxHashSet::default();
+        let mut found = Vec::with_capacity(batch.writes.len());
+        let replaced = replaced.into_iter().chain(std::iter::repeat_with(|| None));
+        for (index, (write, replaced)) in batch.writes.iter().zip(replaced).enumerate() {
+            if batch.writes.len() > 1 && !keys.insert(write.key().as_str()) {
+                return Err(CommitError::Conflict { write: index, found: previous(write) + 1 });
+            }
+            found.push(self.find(txn, access, write, index, replaced)?);
+        }
+        Ok(found)
+    }
+
+    fn holds(
+        &mut self,
+        txn: &mut RwTxn<'_>,
+        access: &Access,
+        condition: &Precondition,
+    ) -> Result<bool, StoreError> {
+        let databases = self.databases;
+        match condition {
+            Precondition::NoMatch { resource_type, filter } => {
+                self.flush(txn)?;
+                let visible = match access.filter(resource_type) {
+                    Filter::All => filter.clone(),
+                    allowed => Filter::And(vec![allowed, filter.clone()]),
+                };
+                search::any_match(txn, &databases.index, &databases.records, resource_type, &visible)
+                    .map(|any| !any)
+            }
+            Precondition::Exists(key) => {
+                let Some(ordinal) = databases.records.ordinal(txn, key.as_str())? else { return Ok(false) };
+                let head = databases.records.head_ref(txn, ordinal)?;
+                Ok(head.is_some_and(|head| !head.is_deleted())
+                    && visible(txn, &databases, access, key.as_str())?)
+            }
+        }
+    }
+
+    /// The resource of a write, which must have the version the write follows, and a body with room for the
+    /// commit's time.
+    fn find(
+        &self,
+        txn: &RwTxn<'_>,
+        access: &Access,
+        write: &Write,
+        index: usize,
+        replaced: Option<Entries>,
+    ) -> Result<Option<Found>, CommitError> {
+        if let Write::Put { body, stamp, .. } = write
+            && stamp.checked_add(Write::STAMP_LENGTH).is_none_or(|end| end > body.len())
+        {
+            return Err(StoreError::Damaged("a body has no room for the commit's time".into()).into());
+        }
+        let previous = previous(write);
+        let key = write.key();
+        let records = self.databases.records;
+        let Some(ordinal) = records.ordinal(txn, key.as_str())? else {
+            return if previous == 0 {
+                Ok(None)
+            } else {
+                Err(CommitError::Conflict { write: index, found: 0 })
+            };
+        };
+        let head = records.head_ref(txn, ordinal)?.ok_or_else(|| no_head(key))?;
+        if head.version != previous || !visible(txn, &self.databases, access, key.as_str())? {
+            return Err(CommitError::Conflict { write: index, found: head.version });
+        }
+        let replaced = if head.is_deleted() {
+            None
+        } else {
+            let entries = match replaced {
+                Some(entries) => entries,
+                None => entries_of(&*self.indexer, key, head.body)?,
+            };
+            Some((head.last_updated, entries))
+        };
+        Ok(Some(Found { ordinal, replaced }))
+    }
+
+    /// Writes a batch that was found to be writable. After an error the transaction must not be committed.
+    fn apply(
+        &mut self,
+        txn: &mut RwTxn<'_>,
+        state: &mut State,
+        writes: Vec<Write>,
+        found: Vec<Option<Found>>,
+    ) -> Result<Vec<Version>, StoreError> {
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        state.sequence += 1;
+        state.last_updated = state.last_updated.max(Timestamp::now());
+        self.unflushed = true;
+        let stamp_text = state.last_updated.text();
+        let mut versions = Vec::with_capacity(writes.len());
+        for ((write, found), number) in writes.into_iter().zip(found).zip(0..) {
+            let (version, entries) = new_version(write, state.last_updated, &stamp_text);
+            let position = Position { sequence: state.sequence, write: number };
+            self.put(txn, state, position, &version, entries.as_ref(), found)?;
+            versions.push(version);
+        }
+        Ok(versions)
+    }
+
+    fn put(
+        &mut self,
+        txn: &mut RwTxn<'_>,
+        state: &mut State,
+        position: Position,
+        version: &Version,
+        entries: Option<&Entries>,
+        found: Option<Found>,
+    ) -> Result<(), StoreError> {
+        let key = &version.key;
+        let record = RecordRef {
+            version: version.version,
+            sequence: position.sequence,
+            last_updated: version.last_updated,
+            method: version.method,
+            key: key.as_str(),
+            body: &version.body,
+        };
+        record.encode(&mut self.record);
+        let records = self.databases.records;
+        let ordinal = match found {
+            Some(Found { ordinal, replaced }) => {
+                let older = version.version - 1;
+                records.replace(txn, ordinal, older, &self.record, &mut self.scratch)?;
+                if let Some((last_updated, entries)) = replaced {
+                    self.pending.remove(ordinal, key, last_updated, &entries);
+                }
+                ordinal
+            }
+            None => {
+                let ordinal = state.next_ordinal;
+                state.next_ordinal = ordinal.checked_add(1).ok_or_else(full)?;
+                records.create(txn, ordinal, key.as_str(), &self.record)?;
+                ordinal
+            }
+        };
+        if let Some(entries) = entries {
+            self.pending.add(ordinal, key, version.last_updated, entries);
+        }
+        self.log(txn, position, ordinal, version)
+    }
+
+    fn log(
+        &mut self,
+        txn: &mut RwTxn<'_>,
+        position: Position,
+        ordinal: u32,
+        version: &Version,
+    ) -> Result<(), StoreError> {
+        let changes = self.databases.changes;
+        let resource_type = version.key.resource_type();
+        if !self.type_counts.contains_key("") {
+            self.type_counts.insert("".into(), changes.count(txn, None)?);
+        }
+        if !self.type_counts.contains_key(resource_type) {
+            self.type_counts.insert(resource_type.into(), changes.count(txn, Some(resource_type))?);
+        }
+        let mut next = |name: &str| {
+            let count = self.type_counts.get_mut(name);
+            count.map_or(0, |count| {
+                *count += 1;
+                *count
+            })
+        };
+        let record = ChangeRecord {
+            ordinal,
+            version: version.version,
+            last_updated: version.last_updated,
+            method: version.method,
+            count: next(""),
+        };
+        changes.push(txn, position, record, resource_type, next(resource_type))
+    }
+}
+
+/// Whether one more batch fits into a transaction.
+fn within(writes: usize, bytes: usize) -> bool {
+    writes < GROUP_WRITES && bytes < GROUP_BYTES
+}
+
+/// The version a write makes, and its entries.
+fn new_version(
+    write: Write,
+    last_updated: Timestamp,
+    stamp_text: &[u8; Write::STAMP_LENGTH],
+) -> (Version, Option<Entries>) {
+    match write {
+        Write::Put { key, previous, method, mut body, stamp, entries } => {
+            for (to, from) in body.iter_mut().skip(stamp).zip(stamp_text) {
+                *to = *from;
+            }
+            let body = body.into();
+            (Version { key, version: previous + 1, last_updated, method, body }, Some(entries))
+        }
+        Write::Delete { key, previous } => {
+            let body = bytes::Bytes::new();
+            (Version { key, version: previous + 1, last_updated, method: Method::Delete, body }, None)
+        }
+    }
+}
+
+/// The entries of a stored body.
+pub(super) fn entries_of(indexer: &dyn Indexer, key: &Key, body: &[u8]) -> Result<Entries, StoreError> {
+    let mut entries = Entries::new();
+    indexer.entries(key.resource_type(), body, &mut entries).map_err(|error| {
+        StoreError::Damaged(format!("the stored body of {} has no entries: {error}", key.as_str()))
+    })?;
+    Ok(entries)
+}
+
+/// The version a write follows.
+pub(super) fn previous(write: &Write) -> u64 {
+    match write {
+        Write::Put { previous, .. } | Write::Delete { previous, .. } => *previous,
+    }
+}
+
+fn body_length(write: &Write) -> usize {
+    match write {
+        Write::Put { body, .. } => body.len(),
+        Write::Delete { .. } => 0,
+    }
+}
+
+/// Turns the answers of a transaction that failed into its failure.
+fn fail(answers: &mut [Answer], error: &StoreError) {
+    for (_, answer) in answers {
+        *answer = Err(StoreError::Storage(error.to_string()).into());
+    }
+}
+
+fn no_head(key: &Key) -> StoreError {
+    StoreError::Damaged(format!("{} has an ordinal but no version", key.as_str()))
+}
+
+fn full() -> StoreError {
+    StoreError::Storage("the store holds as many resources as it can number".into())
+}
+
+/// The error of every write after an I/O failure.
+pub(super) fn poisoned() -> StoreError {
+    StoreError::Storage("an earlier commit failed; open the store again to write".into())
+}
