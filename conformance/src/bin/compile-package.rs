@@ -1,0 +1,41 @@
+//! `compile-package PACKAGE.tgz OUT`: compiles a FHIR package to the table that the server embeds.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use conformance::{Limits, compile_package};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [package, out] = arguments.as_slice() else {
+        eprintln!("usage: compile-package PACKAGE.tgz OUT");
+        return ExitCode::from(2);
+    };
+    match compile(package, out) {
+        Ok(summary) => {
+            println!("{summary}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{package}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compile(package: &str, out: &str) -> Result<String, Box<dyn Error>> {
+    let table = compile_package(std::fs::File::open(package)?, &Limits::default())?;
+    let text = table.write()?;
+    std::fs::write(out, &text)?;
+    Ok(format!(
+        "{} {}: {} types, {} search parameters, {} compartments, {} profiles, {} operations; {} bytes",
+        table.package.name,
+        table.package.version,
+        table.types.len(),
+        table.search_parameters.len(),
+        table.compartments.len(),
+        table.profiles.len(),
+        table.operations.len(),
+        text.len()
+    ))
+}

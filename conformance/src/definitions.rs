@@ -1,0 +1,183 @@
+//! All definitions a server runs on, put together from the embedded tables and the packages added at start.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fhirpath::Schema;
+use fhirpath::schema::TypeDefinition;
+use rustc_hash::FxHashMap;
+
+use crate::table::{OperationDefinition, Table, TableError};
+use crate::{Compartments, Limits, PackageError, SearchParameters, compile_package, registry};
+
+/// The tables in the program, under `ig/`: name and text.
+const EMBEDDED: [(&str, &str); 2] = [
+    ("r4-4.0.1.jsonl", include_str!("../../ig/r4-4.0.1.jsonl")),
+    ("us-core-6.1.0.jsonl", include_str!("../../ig/us-core-6.1.0.jsonl")),
+];
+
+/// All definitions a server runs on.
+#[derive(Debug)]
+pub struct Definitions {
+    /// Types and properties.
+    pub schema: Arc<Schema>,
+    /// Search parameters by resource type and code.
+    pub search_parameters: SearchParameters,
+    /// Which parameters put a resource into a compartment.
+    pub compartments: Compartments,
+    /// The packages these came from: R4, US Core, then those added.
+    pub packages: Vec<Package>,
+    /// Names of the resource types that can have instances, sorted.
+    resource_types: Vec<String>,
+}
+
+/// A package that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// `hl7.fhir.us.core`.
+    pub name: String,
+    /// `6.1.0`.
+    pub version: String,
+    /// Canonical URLs of the profiles on resources it defines, with the type each constrains.
+    pub profiles: Vec<(String, String)>,
+    /// Canonical URLs of its CapabilityStatements that lay down requirements for servers, to list as `instantiates`.
+    pub capability_statements: Vec<String>,
+    /// Canonical URLs of its ImplementationGuides, to list as `implementationGuide`.
+    pub implementation_guides: Vec<String>,
+    /// The operations it defines.
+    pub operations: Vec<OperationDefinition>,
+}
+
+/// Why definitions cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DefinitionsError {
+    /// A package cannot be read.
+    #[error("package {path}: {cause}")]
+    Package {
+        /// Its file.
+        path: String,
+        /// What is wrong.
+        cause: PackageError,
+    },
+    /// A table embedded in the program is broken.
+    #[error("embedded table {name}: {cause}")]
+    Embedded {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong.
+        cause: TableError,
+    },
+    /// A package defines a type that is there and looks different.
+    #[error("package {package} defines the type {name} in another way than it is known")]
+    Contradiction {
+        /// The package.
+        package: String,
+        /// The type.
+        name: String,
+    },
+    /// More search parameters than an index can number.
+    #[error("more than 65,536 search parameters")]
+    TooManySearchParameters,
+    /// The types do not fit together.
+    #[error(transparent)]
+    Schema(#[from] fhirpath::schema::SchemaError),
+}
+
+impl Definitions {
+    /// Those of R4 and US Core that are embedded in the program.
+    ///
+    /// # Errors
+    /// When the embedded tables are broken; a test builds them, so this is a fault of the build.
+    pub fn embedded() -> Result<Definitions, DefinitionsError> {
+        Definitions::with_packages(&[])
+    }
+
+    /// The embedded ones and those of the packages (.tgz) named.
+    ///
+    /// # Errors
+    /// A package that cannot be read, or that contradicts what is there.
+    pub fn with_packages(packages: &[&Path]) -> Result<Definitions, DefinitionsError> {
+        let mut tables = Vec::with_capacity(EMBEDDED.len() + packages.len());
+        for (name, text) in EMBEDDED {
+            tables.push(Table::read(text).map_err(|cause| DefinitionsError::Embedded { name, cause })?);
+        }
+        for path in packages {
+            tables.push(read_package(path)?);
+        }
+        Definitions::from_tables(tables)
+    }
+
+    /// Those of some tables, the first one's first.
+    ///
+    /// # Errors
+    /// Tables that contradict one another, or types that do not fit together.
+    pub fn from_tables(mut tables: Vec<Table>) -> Result<Definitions, DefinitionsError> {
+        let schema = Arc::new(Schema::build(&join_types(&mut tables)?)?);
+        let parameters: Vec<_> = tables.iter().map(|table| table.search_parameters.as_slice()).collect();
+        let search_parameters = registry::build(&schema, &parameters)?;
+        let compartments = tables.iter_mut().flat_map(|table| std::mem::take(&mut table.compartments));
+        let compartments = Compartments::build(compartments);
+        let mut resource_types: Vec<String> = schema.resource_types().map(str::to_owned).collect();
+        resource_types.sort_unstable();
+        let packages = tables.into_iter().map(Package::from_table).collect();
+        Ok(Definitions { schema, search_parameters, compartments, packages, resource_types })
+    }
+
+    /// Names of the resource types that can have instances, sorted.
+    pub fn resource_types(&self) -> &[String] {
+        &self.resource_types
+    }
+
+    /// Canonical URLs of the profiles on a resource type, in the order of the packages, each once.
+    pub fn profiles(&self, resource_type: &str) -> Vec<&str> {
+        let mut urls: Vec<&str> = Vec::new();
+        for (url, constrained) in self.packages.iter().flat_map(|package| &package.profiles) {
+            if constrained == resource_type && !urls.contains(&url.as_str()) {
+                urls.push(url);
+            }
+        }
+        urls
+    }
+}
+
+impl Package {
+    fn from_table(table: Table) -> Package {
+        Package {
+            name: table.package.name,
+            version: table.package.version,
+            profiles: table.profiles.into_iter().map(|profile| (profile.url, profile.type_name)).collect(),
+            capability_statements: table.capability_statements.into_iter().map(|it| it.url).collect(),
+            implementation_guides: table.implementation_guides.into_iter().map(|it| it.url).collect(),
+            operations: table.operations,
+        }
+    }
+}
+
+fn read_package(path: &Path) -> Result<Table, DefinitionsError> {
+    let compiled = std::fs::File::open(path)
+        .map_err(PackageError::Archive)
+        .and_then(|file| compile_package(file, &Limits::default()));
+    compiled.map_err(|cause| DefinitionsError::Package { path: path.display().to_string(), cause })
+}
+
+/// All types of the tables, taken out of them. A type that several define alike is there once.
+fn join_types(tables: &mut [Table]) -> Result<Vec<TypeDefinition>, DefinitionsError> {
+    let mut types: Vec<TypeDefinition> = Vec::new();
+    let mut positions: FxHashMap<String, usize> = FxHashMap::default();
+    for table in tables {
+        for definition in std::mem::take(&mut table.types) {
+            match positions.get(&definition.name).and_then(|&at| types.get(at)) {
+                Some(known) if *known == definition => {}
+                Some(_) => {
+                    let package = format!("{} {}", table.package.name, table.package.version);
+                    return Err(DefinitionsError::Contradiction { package, name: definition.name });
+                }
+                None => {
+                    positions.insert(definition.name.clone(), types.len());
+                    types.push(definition);
+                }
+            }
+        }
+    }
+    Ok(types)
+}

@@ -1,0 +1,181 @@
+//! Builds the [`SearchParameters`] out of the packages' definitions, by the rules that module states.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fhirpath::Schema;
+use fhirpath::schema::TypeKind;
+use rustc_hash::FxHashMap;
+
+use crate::DefinitionsError;
+use crate::search_parameter::{Notice, NoticeKind, SearchParameter, SearchParameterType, SearchParameters};
+use crate::table::SearchParameterDefinition;
+use crate::union;
+
+/// Those of some packages, the first package's first.
+pub(crate) fn build(
+    schema: &Arc<Schema>,
+    packages: &[&[SearchParameterDefinition]],
+) -> Result<SearchParameters, DefinitionsError> {
+    let mut registry =
+        Registry { schema, all: Vec::new(), positions: FxHashMap::default(), notices: Vec::new() };
+    for package in packages {
+        for (base, definition) in registry.by_base(package) {
+            registry.add(base, definition)?;
+        }
+    }
+    Ok(registry.finish())
+}
+
+struct Registry<'d> {
+    schema: &'d Arc<Schema>,
+    all: Vec<SearchParameter>,
+    /// Base and code to the index.
+    positions: FxHashMap<(&'d str, &'d str), u16>,
+    notices: Vec<Notice>,
+}
+
+impl<'d> Registry<'d> {
+    /// A package's definitions once for each base, by base and code; of the same base and code, by URL.
+    fn by_base(
+        &mut self,
+        package: &'d [SearchParameterDefinition],
+    ) -> Vec<(&'d str, &'d SearchParameterDefinition)> {
+        let mut by_base = Vec::with_capacity(package.len());
+        for definition in package {
+            if definition.base.is_empty() {
+                self.notice("-", definition, NoticeKind::NoBase);
+            }
+            by_base.extend(definition.base.iter().map(|base| (base.as_str(), definition)));
+        }
+        by_base.sort_by(|(base, one), (other_base, other)| {
+            (base, &one.code, &one.url).cmp(&(other_base, &other.code, &other.url))
+        });
+        by_base
+    }
+
+    fn notice(&mut self, base: &str, definition: &SearchParameterDefinition, kind: NoticeKind) {
+        let (url, code) = (definition.url.clone(), definition.code.clone());
+        self.notices.push(Notice { url, base: base.to_owned(), code, kind });
+    }
+
+    fn add(
+        &mut self,
+        base: &'d str,
+        definition: &'d SearchParameterDefinition,
+    ) -> Result<(), DefinitionsError> {
+        if !self.is_resource(base) {
+            self.notice(base, definition, NoticeKind::UnknownBase);
+            return Ok(());
+        }
+        let Some(kind) = SearchParameterType::from_code(&definition.kind) else {
+            self.notice(base, definition, NoticeKind::UnknownType(definition.kind.clone()));
+            return Ok(());
+        };
+        let expression = definition.expression.as_deref();
+        let text = expression.map(|text| union::concerning(text, base, |name| self.is_resource(name)));
+        let missing = match text.as_deref() {
+            None => Some(NoticeKind::NoExpression),
+            Some("") => Some(NoticeKind::OtherTypesOnly),
+            Some(_) => None,
+        };
+        let text = text.unwrap_or_default();
+        if let Some(first) = self.first(base, &definition.code) {
+            if let Some(kind) = self.merge(first, base, kind, &text, definition) {
+                self.notice(base, definition, kind);
+            }
+            return Ok(());
+        }
+        if let Some(missing) = missing {
+            self.notice(base, definition, missing);
+        }
+        let index = u16::try_from(self.all.len()).map_err(|_| DefinitionsError::TooManySearchParameters)?;
+        self.positions.insert((base, &definition.code), index);
+        self.all.push(SearchParameter {
+            index,
+            base: base.to_owned(),
+            code: definition.code.clone(),
+            urls: vec![definition.url.clone()],
+            kind,
+            expression: None,
+            expression_text: text,
+            targets: definition.target.clone(),
+            components: Vec::new(),
+        });
+        Ok(())
+    }
+
+    fn is_resource(&self, name: &str) -> bool {
+        self.schema.type_id(name).is_some_and(|id| self.schema.kind(id) == TypeKind::Resource)
+    }
+
+    /// The parameter that a base has already for a code, that of every type included.
+    fn first(&self, base: &str, code: &str) -> Option<u16> {
+        let lineage = lineage(self.schema, base);
+        lineage.into_iter().find_map(|name| self.positions.get(&(name, code)).copied())
+    }
+
+    /// Makes a later definition another name of the first, or says why not.
+    fn merge(
+        &mut self,
+        first: u16,
+        base: &str,
+        kind: SearchParameterType,
+        text: &str,
+        definition: &SearchParameterDefinition,
+    ) -> Option<NoticeKind> {
+        let first = self.all.get_mut(usize::from(first))?;
+        let first_url = first.urls.first().cloned().unwrap_or_default();
+        if first.kind != kind {
+            return Some(NoticeKind::OtherType {
+                first: first.kind.as_str(),
+                later: kind.as_str(),
+                first_url,
+            });
+        }
+        if !union::same(&first.expression_text, text, base) {
+            let first = first.expression_text.clone();
+            return Some(NoticeKind::OtherExpression { first, later: text.to_owned(), first_url });
+        }
+        if !first.urls.contains(&definition.url) {
+            first.urls.push(definition.url.clone());
+        }
+        None
+    }
+
+    fn finish(self) -> SearchParameters {
+        let mut by_url: FxHashMap<String, Vec<u16>> = FxHashMap::default();
+        for parameter in &self.all {
+            for url in &parameter.urls {
+                by_url.entry(url.clone()).or_default().push(parameter.index);
+            }
+        }
+        let by_type = self.by_type();
+        SearchParameters { all: self.all, by_type, by_url, notices: self.notices }
+    }
+
+    /// For each resource type its own parameters and those it inherits, by code; its own go before.
+    fn by_type(&self) -> FxHashMap<String, Vec<u16>> {
+        let mut own: FxHashMap<&str, Vec<&SearchParameter>> = FxHashMap::default();
+        for parameter in &self.all {
+            own.entry(&parameter.base).or_default().push(parameter);
+        }
+        let resources = self.schema.type_ids().filter(|&id| self.schema.kind(id) == TypeKind::Resource);
+        let of = |name: &str| {
+            let mut by_code = BTreeMap::new();
+            for ancestor in lineage(self.schema, name).into_iter().rev() {
+                let parameters = own.get(ancestor).into_iter().flatten();
+                by_code.extend(parameters.map(|parameter| (parameter.code.as_str(), parameter.index)));
+            }
+            (name.to_owned(), by_code.into_values().collect())
+        };
+        resources.map(|id| of(self.schema.type_name(id))).collect()
+    }
+}
+
+/// A resource type and those it specialises, nearest first: `Patient`, `DomainResource`, `Resource`.
+fn lineage<'s>(schema: &'s Schema, name: &str) -> Vec<&'s str> {
+    let chain = std::iter::successors(schema.type_id(name), |&id| schema.base(id));
+    // No honest chain is longer; a package's may be circular.
+    chain.take(16).map(|id| schema.type_name(id)).collect()
+}
