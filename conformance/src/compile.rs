@@ -127,3 +127,127 @@ fn add_structure(table: &mut Table, file: &str, structure: &StructureDefinition)
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    fn compile(files: &[(&str, &str)]) -> Result<String, String> {
+        let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        for (name, text) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            builder.append_data(&mut header, format!("package/{name}"), text.as_bytes()).unwrap();
+        }
+        let archive = builder.into_inner().unwrap().finish().unwrap();
+        let table =
+            compile_package(archive.as_slice(), &Limits::default()).map_err(|error| error.to_string())?;
+        Ok(table.write().unwrap())
+    }
+
+    const MANIFEST: (&str, &str) =
+        ("package.json", r#"{"name":"a.b","version":"1","fhirVersions":["4.0.1"]}"#);
+
+    #[test]
+    fn a_package_becomes_lines_sorted_and_without_prose() {
+        let table = compile(&[
+            (
+                "SearchParameter-b.json",
+                r#"{"resourceType":"SearchParameter","url":"http://b","code":"b","base":["Patient"],
+                "type":"reference","description":"prose","expression":"Patient.link.other","target":["Patient","Group"]}"#,
+            ),
+            (
+                "SearchParameter-a.json",
+                r#"{"resourceType":"SearchParameter","url":"http://a","code":"a","type":"special",
+                "component":[{"definition":"http://b","expression":"x","id":"1"}],"multipleOr":false}"#,
+            ),
+            (
+                "CompartmentDefinition-x.json",
+                r#"{"resourceType":"CompartmentDefinition","url":"http://c","code":"Device",
+                "resource":[{"code":"Patient"},{"code":"Account","param":["subject"],"documentation":"prose"}]}"#,
+            ),
+            (
+                "StructureDefinition-p.json",
+                r#"{"resourceType":"StructureDefinition","url":"http://p","version":"2","kind":
+                "resource","abstract":false,"type":"Patient","derivation":"constraint"}"#,
+            ),
+            (
+                "StructureDefinition-e.json",
+                r#"{"resourceType":"StructureDefinition","url":"http://e","kind":
+                "complex-type","abstract":false,"type":"Extension","derivation":"constraint"}"#,
+            ),
+            (
+                "CapabilityStatement-s.json",
+                r#"{"resourceType":"CapabilityStatement","url":"http://s","kind":
+                "requirements","rest":[{"mode":"server"}]}"#,
+            ),
+            (
+                "CapabilityStatement-c.json",
+                r#"{"resourceType":"CapabilityStatement","url":"http://s","kind":
+                "requirements","rest":[{"mode":"client"}]}"#,
+            ),
+            ("ValueSet-v.json", r#"{"resourceType":"ValueSet"}"#),
+            ("other.json", r#"{"no":"resource"}"#),
+            MANIFEST,
+        ]);
+        let expected = concat!(
+            r#"{"package":{"name":"a.b","version":"1"}}"#,
+            "\n",
+            r#"{"searchParameter":{"url":"http://a","code":"a","type":"special","#,
+            r#""component":[{"definition":"http://b","expression":"x"}],"multipleOr":false}}"#,
+            "\n",
+            r#"{"searchParameter":{"url":"http://b","code":"b","base":["Patient"],"type":"reference","#,
+            r#""expression":"Patient.link.other","target":["Group","Patient"]}}"#,
+            "\n",
+            r#"{"compartment":{"url":"http://c","code":"Device","resource":[{"code":"Account","param":["subject"]}]}}"#,
+            "\n",
+            r#"{"profile":{"url":"http://p","type":"Patient","version":"2"}}"#,
+            "\n",
+            r#"{"capabilityStatement":{"url":"http://s"}}"#,
+            "\n",
+        );
+        assert_eq!(table.as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn broken_packages_are_refused_with_the_file() {
+        let check =
+            |files: &[(&str, &str)], message: &str| assert_eq!(compile(files), Err(message.to_owned()));
+        check(&[("x.json", "{}")], "not a FHIR package: it has no package/package.json");
+        check(
+            &[("package.json", r#"{"name":"a","version":"1","fhirVersions":["5.0.0"]}"#)],
+            "made for FHIR 5.0.0, not for 4.0",
+        );
+        check(
+            &[("package.json", r#"{"name":"a","version":"1"}"#)],
+            "made for FHIR an unnamed version, not for 4.0",
+        );
+        check(
+            &[("package.json", r#"{"name":"a"}"#)],
+            "package/package.json: missing field `version` at line 1 column 12",
+        );
+        check(
+            &[MANIFEST, ("a.json", r#"{"resourceType":"#)],
+            "package/a.json: EOF while parsing a value at line 1 column 16",
+        );
+        let deep = "[".repeat(100_000);
+        let deep = format!(r#"{{"resourceType":"ValueSet","x":{deep}"#);
+        check(
+            &[MANIFEST, ("deep.json", &deep)],
+            "package/deep.json: EOF while parsing a list at line 1 column 100031",
+        );
+        check(
+            &[
+                MANIFEST,
+                (
+                    "s.json",
+                    r#"{"resourceType":"StructureDefinition","url":"http://x","kind":"resource",
+                "abstract":false,"type":"X","derivation":"specialization"}"#,
+                ),
+            ],
+            "package/s.json: a StructureDefinition of a type needs a snapshot with elements",
+        );
+    }
+}

@@ -181,3 +181,59 @@ fn join_types(tables: &mut [Table]) -> Result<Vec<TypeDefinition>, DefinitionsEr
     }
     Ok(types)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_ones_are_r4_and_us_core() {
+        let definitions = Definitions::embedded().unwrap();
+        let packages: Vec<_> =
+            definitions.packages.iter().map(|it| (it.name.as_str(), it.version.as_str())).collect();
+        assert_eq!(packages, [("hl7.fhir.r4.core", "4.0.1"), ("hl7.fhir.us.core", "6.1.0")]);
+        assert_eq!(definitions.resource_types().len(), 146);
+        assert!(definitions.resource_types().is_sorted());
+        assert!(
+            !definitions.resource_types().iter().any(|name| name == "Resource" || name == "DomainResource")
+        );
+        let us_core = &definitions.packages[1];
+        let base = "http://hl7.org/fhir/us/core";
+        assert_eq!(us_core.capability_statements, [format!("{base}/CapabilityStatement/us-core-server")]);
+        assert_eq!(us_core.implementation_guides, [format!("{base}/ImplementationGuide/hl7.fhir.us.core")]);
+        assert_eq!(us_core.operations.iter().map(|it| it.code.as_str()).collect::<Vec<_>>(), ["docref"]);
+    }
+
+    #[test]
+    fn profiles_by_type() {
+        let definitions = Definitions::embedded().unwrap();
+        let us_core = "http://hl7.org/fhir/us/core/StructureDefinition";
+        assert_eq!(definitions.profiles("Patient"), [format!("{us_core}/us-core-patient")]);
+        assert!(
+            definitions
+                .profiles("Observation")
+                .contains(&"http://hl7.org/fhir/StructureDefinition/vitalsigns")
+        );
+        assert!(definitions.profiles("Basic").is_empty());
+    }
+
+    #[test]
+    fn a_package_that_is_not_there_is_named() {
+        let error = Definitions::with_packages(&[Path::new("/nowhere/x.tgz")]).unwrap_err().to_string();
+        assert!(error.starts_with("package /nowhere/x.tgz: cannot be unpacked: "), "{error}");
+    }
+
+    #[test]
+    fn a_type_is_defined_in_one_way() {
+        let r4 = || Table::read(EMBEDDED[0].1).unwrap();
+        let again = Definitions::from_tables(vec![r4(), r4()]).unwrap();
+        assert_eq!(again.resource_types().len(), 146, "the same once more does no harm");
+        let mut other = r4();
+        other.types.iter_mut().find(|it| it.name == "Period").unwrap().elements.pop();
+        let error = Definitions::from_tables(vec![r4(), other]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "package hl7.fhir.r4.core 4.0.1 defines the type Period in another way than it is known"
+        );
+    }
+}

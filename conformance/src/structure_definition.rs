@@ -224,3 +224,95 @@ pub(crate) fn last_segment(url: &str) -> &str {
 fn is_below(path: &str, parent: &str) -> bool {
     path.strip_prefix(parent).is_some_and(|rest| rest.starts_with('.'))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const STRING: &str = "http://hl7.org/fhirpath/System.String";
+
+    fn types(kind: &str, elements: Value) -> Result<Vec<TypeDefinition>, DefinitionRule> {
+        let structure = json!({
+            "url": "http://hl7.org/fhir/StructureDefinition/Thing", "kind": kind, "abstract": false, "type": "Thing",
+            "baseDefinition": "http://hl7.org/fhir/StructureDefinition/DomainResource",
+            "derivation": "specialization", "snapshot": { "element": elements },
+        });
+        let structure: StructureDefinition = serde_json::from_value(structure).unwrap();
+        structure.types(structure.type_kind().unwrap())
+    }
+
+    #[test]
+    fn a_resource_and_its_backbone_elements() {
+        let found = types(
+            "resource",
+            json!([
+                { "path": "Thing", "min": 0, "max": "*" },
+                { "path": "Thing.id", "max": "1", "base": { "path": "Resource.id" }, "type": [{ "code": STRING }] },
+                { "path": "Thing.part", "min": 1, "max": "*", "isSummary": true, "type": [{ "code": "BackboneElement" }] },
+                { "path": "Thing.part.id", "max": "1", "base": { "path": "Element.id" }, "type": [{ "code": STRING }] },
+                { "path": "Thing.part.value[x]", "max": "1", "type": [
+                    { "code": "Quantity" }, { "code": "Quantity", "profile": ["x"] },
+                    { "code": "Reference", "targetProfile": ["http://x/Patient", "http://x/Group"] } ] },
+                { "path": "Thing.part.part", "max": "*", "contentReference": "#Thing.part" },
+                { "path": "Thing.subject", "max": "1", "isModifier": true, "type": [
+                    { "code": "Reference", "targetProfile": ["http://x/Patient", "http://x/Resource"] } ] },
+            ]),
+        );
+        let text: Vec<String> = found.unwrap().iter().map(|it| serde_json::to_string(it).unwrap()).collect();
+        assert_eq!(
+            text,
+            [
+                concat!(
+                    r#"{"name":"Thing","kind":"resource","base":"DomainResource","elements":["#,
+                    r#"{"name":"id","types":[{"code":"id"}],"max":1},"#,
+                    r#"{"name":"part","types":[{"code":"Thing.part"}],"min":1,"is_summary":true},"#,
+                    r#"{"name":"subject","types":[{"code":"Reference"}],"max":1,"is_modifier":true}]}"#
+                ),
+                concat!(
+                    r#"{"name":"Thing.part","kind":"complex-type","base":"BackboneElement","elements":["#,
+                    r#"{"name":"id","types":[{"code":"string"}],"max":1},"#,
+                    r#"{"name":"value","types":[{"code":"Quantity"},"#,
+                    r#"{"code":"Reference","targets":["Group","Patient"]}],"max":1,"is_choice":true},"#,
+                    r#"{"name":"part","types":[{"code":"Thing.part"}]}]}"#
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_primitive_keeps_what_an_element_has() {
+        let found = types(
+            "primitive-type",
+            json!([
+                { "path": "Thing" },
+                { "path": "Thing.id", "max": "1", "type": [{ "code": STRING }] },
+                { "path": "Thing.extension", "max": "*", "type": [{ "code": "Extension" }] },
+                { "path": "Thing.value", "max": "1", "type": [{ "code": STRING }] },
+            ]),
+        );
+        let found = found.unwrap();
+        let names: Vec<&str> = found.iter().flat_map(|it| &it.elements).map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["id", "extension"]);
+    }
+
+    #[test]
+    fn broken_snapshots_are_refused() {
+        let check =
+            |elements: Value, rule: DefinitionRule| assert_eq!(types("resource", elements), Err(rule));
+        check(json!([]), DefinitionRule::NoSnapshot);
+        let string = json!([{ "code": "string" }]);
+        let with = |element: Value| json!([{ "path": "Thing" }, element]);
+        let orphan = json!({ "path": "Thing.a.b", "max": "1", "type": string });
+        check(with(orphan), DefinitionRule::NoParent("Thing.a.b".to_owned()));
+        let untyped = json!({ "path": "Thing.a", "max": "1" });
+        check(with(untyped), DefinitionRule::NoType("Thing.a".to_owned()));
+        let boundless = json!({ "path": "Thing.a", "max": "many", "type": string });
+        check(with(boundless), DefinitionRule::Max("Thing.a".to_owned()));
+        let system = json!({ "path": "Thing.a", "max": "1", "type": [{ "code": "http://hl7.org/fhirpath/System.Any" }] });
+        check(with(system), DefinitionRule::NoType("Thing.a".to_owned()));
+        let one = json!({ "path": "Thing.a", "max": "1", "type": string });
+        check(json!([{ "path": "Thing" }, one, one]), DefinitionRule::Repeated("Thing.a".to_owned()));
+    }
+}
