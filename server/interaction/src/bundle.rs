@@ -3,7 +3,7 @@
 use crate::{Caller, Failure, Outcome, Return, Service};
 
 /// Processes a Bundle of type `batch` or `transaction`. Always Ok: a batch reports each entry's own failure in its response
-/// entry; a transaction fails as a whole.
+/// entry; a transaction fails as a whole. Where `prefer` says nothing, response entries carry no resources.
 ///
 /// # Errors
 /// BadRequest for a body that is not JSON or not such a Bundle, Unprocessable for one that breaks the schema,
@@ -12,7 +12,7 @@ pub async fn bundle(
     service: &Service,
     caller: &Caller,
     body: Vec<u8>,
-    prefer: Return,
+    prefer: Option<Return>,
 ) -> Result<Outcome, Failure> {
     let _ = (service, caller, body, prefer);
     todo!()

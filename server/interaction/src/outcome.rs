@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use fhirpath::{Issue, IssueType};
-use store::Timestamp;
+use store::{CommitError, StoreError, Timestamp};
+
+use crate::json::Object;
 
 /// The outcome, as FHIR's RESTful API words it; HTTP maps it one to one, and a Bundle's
 /// `entry.response.status` is written from it.
@@ -104,6 +106,152 @@ impl Failure {
 
 /// The bytes of an OperationOutcome (<https://hl7.org/fhir/R4/operationoutcome.html>) with these issues, canonical JSON.
 pub fn outcome_body(issues: &[Issue]) -> Bytes {
-    let _ = issues;
-    todo!()
+    let mut out = Vec::with_capacity(128 + issues.len() * 192);
+    write_outcome(&mut out, issues);
+    out.into()
+}
+
+/// Appends an OperationOutcome.
+pub(crate) fn write_outcome(out: &mut Vec<u8>, issues: &[Issue]) {
+    let mut outcome = Object::open(out);
+    outcome.text("resourceType", "OperationOutcome");
+    outcome.objects("issue", issues, |issue, out| {
+        out.text("severity", issue.severity.as_str()).text("code", issue.code.as_str());
+        out.object("details", |details| {
+            details.text("text", &issue.details);
+        });
+        if let Some((line, column)) = issue.position {
+            out.text("diagnostics", &format!("line {line}, column {column}"));
+        }
+        if let Some(expression) = &issue.expression {
+            out.texts("expression", [expression]);
+        }
+    });
+    outcome.close();
+}
+
+impl Outcome {
+    /// Ok with a resource that no version stands behind.
+    pub fn resource(body: impl Into<Bytes>) -> Outcome {
+        Outcome {
+            status: Status::Ok,
+            body: OutcomeBody::Resource(body.into()),
+            version: None,
+            last_modified: None,
+            location: None,
+        }
+    }
+}
+
+impl Failure {
+    /// The same refusal, with its issues at a place in a larger input.
+    #[must_use]
+    pub(crate) fn within(mut self, place: &str) -> Failure {
+        for issue in &mut self.issues {
+            issue.expression = Some(match issue.expression.take() {
+                Some(inner) => format!("{place}.{inner}"),
+                None => place.to_owned(),
+            });
+        }
+        self
+    }
+
+    /// What a client is told when something broke that is no fault of its request; the cause goes to the log.
+    pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Failure {
+        tracing::error!(%cause, "an interaction failed");
+        let details = "The server failed to do this; its log says why.";
+        Failure::new(Status::Internal, IssueType::Exception, details)
+    }
+
+    /// A resource type that there is not.
+    pub(crate) fn unknown_type(resource_type: &str) -> Failure {
+        let shown: String = resource_type.chars().take(64).collect();
+        let details = format!("{shown} is not a resource type of FHIR R4.");
+        Failure::new(Status::NotFound, IssueType::NotSupported, details)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        match error {
+            StoreError::TooCostly(what) => Failure::new(Status::BadRequest, IssueType::TooCostly, what),
+            StoreError::Cursor => Failure {
+                status: Status::BadRequest,
+                issues: vec![
+                    Issue::error(IssueType::Value, "This page link belongs to another query.").at("http._cursor"),
+                ],
+            },
+            StoreError::Storage(_)
+            | StoreError::Damaged(_)
+            | StoreError::InUse(_)
+            | StoreError::Format { .. } => Failure::internal(&error),
+        }
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Failure {
+        match error {
+            CommitError::Store(error) => error.into(),
+            CommitError::Conflict { .. } | CommitError::Precondition { .. } => Failure::new(
+                Status::Conflict,
+                IssueType::Conflict,
+                "Others changed the same resources meanwhile, again and again; try again.",
+            ),
+        }
+    }
+}
+
+impl Status {
+    /// `201 Created`, as `Bundle.entry.response.status` has it.
+    pub(crate) fn line(self) -> &'static str {
+        match self {
+            Status::Ok => "200 OK",
+            Status::Created => "201 Created",
+            Status::NoContent => "204 No Content",
+            Status::NotModified => "304 Not Modified",
+            Status::BadRequest => "400 Bad Request",
+            Status::Unauthorized => "401 Unauthorized",
+            Status::Forbidden => "403 Forbidden",
+            Status::NotFound => "404 Not Found",
+            Status::MethodNotAllowed => "405 Method Not Allowed",
+            Status::NotAcceptable => "406 Not Acceptable",
+            Status::Conflict => "409 Conflict",
+            Status::Gone => "410 Gone",
+            Status::PreconditionFailed => "412 Precondition Failed",
+            Status::PayloadTooLarge => "413 Content Too Large",
+            Status::UnsupportedMediaType => "415 Unsupported Media Type",
+            Status::Unprocessable => "422 Unprocessable Content",
+            Status::TooManyRequests => "429 Too Many Requests",
+            Status::Internal => "500 Internal Server Error",
+            Status::Unavailable => "503 Service Unavailable",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_outcome() {
+        let place = Issue::error(IssueType::Structure, "Say \"x\".").at("Patient.name[0]").line(3, 9);
+        let bare = Issue::error(IssueType::NotFound, "No.");
+        expect_test::expect![[r#"{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"structure","details":{"text":"Say \"x\"."},"diagnostics":"line 3, column 9","expression":["Patient.name[0]"]},{"severity":"error","code":"not-found","details":{"text":"No."}}]}"#]]
+        .assert_eq(std::str::from_utf8(&outcome_body(&[place, bare])).unwrap());
+    }
+
+    #[test]
+    fn causes_stay_in_the_log() {
+        let failure = Failure::from(StoreError::Damaged("/secret/path".into()));
+        assert_eq!(failure.status, Status::Internal);
+        assert!(failure.issues.iter().all(|issue| !issue.details.contains("secret")));
+    }
+
+    #[test]
+    fn status_lines_begin_with_their_code() {
+        for status in [Status::Ok, Status::Gone, Status::Unprocessable, Status::Unavailable, Status::NotModified] {
+            assert!(status.line().starts_with(&status.code().to_string()));
+        }
+    }
 }

@@ -1,6 +1,10 @@
-//! read and vread (<https://hl7.org/fhir/R4/http.html#read>, <https://hl7.org/fhir/R4/http.html#vread>).
+//! read and vread (<https://hl7.org/fhir/R4/http.html#read>, <https://hl7.org/fhir/R4/http.html#vread>), with the conditions
+//! of <https://hl7.org/fhir/R4/http.html#cread>. Gives stored bytes; parses none.
 
-use crate::{Caller, Failure, Outcome, ReadConditions, Service};
+use fhirpath::IssueType;
+use store::{Key, Version};
+
+use crate::{Caller, Failure, Outcome, OutcomeBody, ReadConditions, Service, Status};
 
 /// The current version of a resource.
 ///
@@ -13,8 +17,9 @@ pub async fn read(
     id: &str,
     conditions: &ReadConditions,
 ) -> Result<Outcome, Failure> {
-    let _ = (service, caller, resource_type, id, conditions);
-    todo!()
+    let key = service.key(resource_type, id)?;
+    let found = service.store.read(&caller.tenant, &caller.access, &key).await?;
+    answer(found.ok_or_else(|| unknown(&key))?, conditions)
 }
 
 /// One version of a resource. `version` is the text of the URL.
@@ -29,6 +34,53 @@ pub async fn vread(
     version: &str,
     conditions: &ReadConditions,
 ) -> Result<Outcome, Failure> {
-    let _ = (service, caller, resource_type, id, version, conditions);
-    todo!()
+    let key = service.key(resource_type, id)?;
+    let found = match version.parse() {
+        Ok(number) => service.store.vread(&caller.tenant, &caller.access, &key, number).await?,
+        Err(_) => None,
+    };
+    let missing = || {
+        let shown: String = version.chars().take(64).collect();
+        let details = format!("There is no version {shown} of {}.", key.as_str());
+        Failure::new(Status::NotFound, IssueType::NotFound, details)
+    };
+    answer(found.ok_or_else(missing)?, conditions)
+}
+
+fn answer(version: Version, conditions: &ReadConditions) -> Result<Outcome, Failure> {
+    if version.is_deleted() {
+        let details =
+            format!("{} was deleted; that is its version {}.", version.key.as_str(), version.version);
+        return Err(Failure::new(Status::Gone, IssueType::Deleted, details));
+    }
+    let unchanged = match (&conditions.if_none_match, conditions.if_modified_since) {
+        (Some(versions), _) => versions.holds(version.version),
+        (None, Some(since)) => version.last_updated.0.div_euclid(1000) <= since.0.div_euclid(1000),
+        (None, None) => false,
+    };
+    Ok(match unchanged {
+        true => Outcome { status: Status::NotModified, body: OutcomeBody::Empty, ..whole(version) },
+        false => whole(version),
+    })
+}
+
+/// Ok with a version's own bytes.
+pub(crate) fn whole(version: Version) -> Outcome {
+    Outcome {
+        status: Status::Ok,
+        version: Some(version.version),
+        last_modified: Some(version.last_updated),
+        location: Some(location(&version.key, version.version)),
+        body: OutcomeBody::Resource(version.body),
+    }
+}
+
+/// `Patient/1/_history/2`.
+pub(crate) fn location(key: &Key, version: u64) -> String {
+    format!("{}/_history/{version}", key.as_str())
+}
+
+pub(crate) fn unknown(key: &Key) -> Failure {
+    let details = format!("There is no resource {}.", key.as_str());
+    Failure::new(Status::NotFound, IssueType::NotFound, details)
 }

@@ -1,7 +1,11 @@
 //! update (<https://hl7.org/fhir/R4/http.html#update>), update as create (<https://hl7.org/fhir/R4/http.html#upsert>)
 //! and conditional update (<https://hl7.org/fhir/R4/http.html#cond-update>).
 
-use crate::{Caller, Failure, Outcome, Return, Service, WriteConditions};
+use fhirpath::{Issue, IssueType, Tree};
+use store::{Key, Method, Precondition, Version};
+
+use crate::criteria::Criteria;
+use crate::{Caller, Failure, Outcome, Return, Service, Status, WriteConditions, commit};
 
 /// Stores the next version of a resource, or its first (Created). Content equal to the current version's makes no new
 /// version.
@@ -18,15 +22,25 @@ pub async fn update(
     conditions: &WriteConditions,
     prefer: Return,
 ) -> Result<Outcome, Failure> {
-    let _ = (service, caller, resource_type, id, body, conditions, prefer);
-    todo!()
+    service.known_type(resource_type)?;
+    let key = writable(resource_type, id)?;
+    let mut tree = commit::parse(service, resource_type, body)?;
+    same_id(&tree, &key)?;
+    for _ in 0..commit::ATTEMPTS {
+        let target = Target::at(service, caller, key.clone()).await?;
+        target.check(conditions)?;
+        if let Some(outcome) = store_at(service, caller, &mut tree, target, prefer).await? {
+            return Ok(outcome);
+        }
+    }
+    Err(commit::contended())
 }
 
 /// Updates the one resource that the parameters match, or creates one if none does.
 ///
 /// # Errors
 /// Those of [`update`]; PreconditionFailed when several match, BadRequest without parameters or when the body's id is not
-/// that of the match.
+/// that of the match, Conflict when nothing matches but the body's id is taken.
 pub async fn conditional_update(
     service: &Service,
     caller: &Caller,
@@ -36,6 +50,125 @@ pub async fn conditional_update(
     conditions: &WriteConditions,
     prefer: Return,
 ) -> Result<Outcome, Failure> {
-    let _ = (service, caller, resource_type, parameters, body, conditions, prefer);
-    todo!()
+    service.known_type(resource_type)?;
+    let criteria = Criteria::new(service, resource_type, parameters)?;
+    let mut tree = commit::parse(service, resource_type, body)?;
+    for _ in 0..commit::ATTEMPTS {
+        let target = matched(service, caller, resource_type, &criteria, &tree).await?;
+        target.check(conditions)?;
+        if let Some(outcome) = store_at(service, caller, &mut tree, target, prefer).await? {
+            return Ok(outcome);
+        }
+    }
+    Err(commit::contended())
+}
+
+/// Where an update leads.
+pub(crate) struct Target {
+    pub(crate) key: Key,
+    /// What is there, a deletion included.
+    pub(crate) current: Option<Version>,
+    pub(crate) precondition: Option<Precondition>,
+    pub(crate) method: Method,
+}
+
+impl Target {
+    /// The resource of a key, whether it is there or not.
+    pub(crate) async fn at(service: &Service, caller: &Caller, key: Key) -> Result<Target, Failure> {
+        let current = service.store.read(&caller.tenant, &caller.access, &key).await?;
+        Ok(Target { key, current, precondition: None, method: Method::Put })
+    }
+
+    /// The version that is current, unless the resource is deleted.
+    pub(crate) fn alive(&self) -> Option<&Version> {
+        self.current.as_ref().filter(|version| !version.is_deleted())
+    }
+
+    /// Whether the conditions hold here (<https://hl7.org/fhir/R4/http.html#concurrency>).
+    pub(crate) fn check(&self, conditions: &WriteConditions) -> Result<(), Failure> {
+        let found = self.alive().map(|version| version.version);
+        if let Some(wanted) = &conditions.if_match
+            && !found.is_some_and(|version| wanted.holds(version))
+        {
+            return Err(self.refuse("If-Match", found));
+        }
+        match (&conditions.if_none_match, found) {
+            (Some(unwanted), Some(version)) if unwanted.holds(version) => Err(self.refuse("If-None-Match", found)),
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse(&self, header: &str, found: Option<u64>) -> Failure {
+        let state = match found {
+            Some(version) => format!("its current version is {version}"),
+            None => "it does not exist".to_owned(),
+        };
+        let details = format!("{header} does not hold for {}: {state}.", self.key.as_str());
+        let issue = Issue::error(IssueType::Conflict, details).at(format!("http.{header}"));
+        Failure { status: Status::PreconditionFailed, issues: vec![issue] }
+    }
+}
+
+/// The resource that a conditional update writes.
+pub(crate) async fn matched(
+    service: &Service,
+    caller: &Caller,
+    resource_type: &str,
+    criteria: &Criteria,
+    tree: &Tree,
+) -> Result<Target, Failure> {
+    if let Some(version) = criteria.find(service, caller).await? {
+        same_id(tree, &version.key)?;
+        let key = version.key.clone();
+        return Ok(Target { key, current: Some(version), precondition: None, method: Method::Put });
+    }
+    let precondition = Some(criteria.none());
+    let Some(id) = tree.id() else {
+        let key = Key::new(resource_type, &(service.new_id)());
+        return Ok(Target { key, current: None, precondition, method: Method::Post });
+    };
+    let target = Target::at(service, caller, writable(resource_type, &id)?).await?;
+    if target.alive().is_some() {
+        let details =
+            format!("Nothing matches the criteria, but {} of the body's id exists.", target.key.as_str());
+        return Err(Failure::new(Status::Conflict, IssueType::Conflict, details));
+    }
+    Ok(Target { precondition, ..target })
+}
+
+/// Writes the tree there. `None` when the record changed meanwhile.
+async fn store_at(
+    service: &Service,
+    caller: &Caller,
+    tree: &mut Tree,
+    target: Target,
+    prefer: Return,
+) -> Result<Option<Outcome>, Failure> {
+    let existed = target.alive().is_some();
+    let Some(write) = commit::put(service, tree, &target.key, target.current.as_ref(), target.method)? else {
+        return Ok(target.current.map(|version| commit::answer(Status::Ok, version, prefer)));
+    };
+    let status = if existed { Status::Ok } else { Status::Created };
+    let version = commit::one(service, caller, write, target.precondition).await?;
+    Ok(version.map(|version| commit::answer(status, version, prefer)))
+}
+
+/// The key of an id that a client chose.
+pub(crate) fn writable(resource_type: &str, id: &str) -> Result<Key, Failure> {
+    Key::parse(&format!("{resource_type}/{id}")).ok_or_else(|| {
+        let details = "An id has 1 to 64 characters, each of A-Z, a-z, 0-9, '-' and '.'.";
+        Failure::new(Status::BadRequest, IssueType::Value, details)
+    })
+}
+
+/// A body may leave its id out, but not have another.
+pub(crate) fn same_id(tree: &Tree, key: &Key) -> Result<(), Failure> {
+    match tree.id() {
+        Some(id) if id != key.id() => {
+            let details = format!("The body's id is not that of {}, which it is to update.", key.as_str());
+            let issue = Issue::error(IssueType::Value, details).at(format!("{}.id", key.resource_type()));
+            Err(Failure { status: Status::BadRequest, issues: vec![issue] })
+        }
+        _ => Ok(()),
+    }
 }

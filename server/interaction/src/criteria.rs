@@ -1,0 +1,102 @@
+//! The criteria of conditional interactions (<https://hl7.org/fhir/R4/http.html#cond-update>): search parameters that are to match
+//! at most one resource. Parameters that only shape a result page are refused by name.
+
+use ::search::{Handling, ParseContext};
+use fhirpath::{Issue, IssueType};
+use store::{Filter, Precondition, Query, Version};
+
+use crate::{Caller, Failure, Service, Status, parameters};
+
+/// What a conditional interaction looks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Criteria {
+    resource_type: Box<str>,
+    filter: Filter,
+}
+
+impl Criteria {
+    /// Reads the criteria of a query string.
+    pub(crate) fn of_query(service: &Service, resource_type: &str, query: &str) -> Result<Criteria, Failure> {
+        let query = query.strip_prefix('?').unwrap_or(query);
+        Criteria::new(service, resource_type, &parameters::decode(query))
+    }
+
+    /// Reads the criteria of decoded parameters.
+    ///
+    /// # Errors
+    /// BadRequest without any, for a parameter that is not known, and for one that shapes pages.
+    pub(crate) fn new(
+        service: &Service,
+        resource_type: &str,
+        parameters: &[(String, String)],
+    ) -> Result<Criteria, Failure> {
+        if parameters.is_empty() {
+            let details = "A conditional interaction needs at least one search parameter.";
+            return Err(Failure::new(Status::BadRequest, IssueType::Required, details));
+        }
+        refuse_page_parameters(parameters)?;
+        let context = ParseContext {
+            index: &service.index,
+            handling: Handling::Strict,
+            now: (service.clock)().0.saturating_mul(1000),
+            default_count: service.limits.default_count,
+            max_count: service.limits.max_count,
+        };
+        let request = ::search::parse(&context, Some(resource_type), None, parameters)
+            .map_err(|issues| Failure { status: Status::BadRequest, issues })?;
+        Ok(Criteria { resource_type: resource_type.into(), filter: request.query.filter })
+    }
+
+    /// The one resource that matches, if there is one.
+    ///
+    /// # Errors
+    /// PreconditionFailed when several do.
+    pub(crate) async fn find(&self, service: &Service, caller: &Caller) -> Result<Option<Version>, Failure> {
+        let query = Query {
+            resource_type: Some(self.resource_type.clone()),
+            filter: self.filter.clone(),
+            sort: Vec::new(),
+            after: None,
+            limit: 2,
+            total: false,
+        };
+        let mut matches = service.store.search(&caller.tenant, &caller.access, &query).await?.matches;
+        if matches.len() > 1 {
+            let details =
+                format!("Several {} resources match the criteria, so none was chosen.", self.resource_type);
+            return Err(Failure::new(Status::PreconditionFailed, IssueType::MultipleMatches, details));
+        }
+        Ok(matches.pop())
+    }
+
+    /// That nothing matches, still, when the commit happens.
+    pub(crate) fn none(&self) -> Precondition {
+        Precondition::NoMatch { resource_type: self.resource_type.clone(), filter: self.filter.clone() }
+    }
+}
+
+fn refuse_page_parameters(parameters: &[(String, String)]) -> Result<(), Failure> {
+    const PAGE: [&str; 10] = [
+        "_sort",
+        "_count",
+        "_include",
+        "_revinclude",
+        "_summary",
+        "_total",
+        "_elements",
+        "_contained",
+        "_containedType",
+        "_cursor",
+    ];
+    let base = |name: &str| name.split(':').next().unwrap_or_default().to_owned();
+    let issues: Vec<Issue> = parameters
+        .iter()
+        .map(|(name, _)| base(name))
+        .filter(|name| PAGE.contains(&name.as_str()))
+        .map(|name| {
+            let details = format!("{name} shapes a result page; criteria of a conditional interaction cannot have it.");
+            Issue::error(IssueType::NotSupported, details).at(format!("http.{name}"))
+        })
+        .collect();
+    if issues.is_empty() { Ok(()) } else { Err(Failure { status: Status::BadRequest, issues }) }
+}
