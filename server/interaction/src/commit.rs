@@ -69,8 +69,9 @@ pub(crate) fn put(
 fn write(tree: &mut Tree, version: u64) -> Result<(Vec<u8>, usize), Failure> {
     tree.set_meta(&version.to_string(), STAMP);
     let mut body = Vec::new();
-    let stamp =
-        tree.write_stamped(&mut body).ok_or_else(|| Failure::internal(&"a resource was written without a stamp"))?;
+    let stamp = tree
+        .write_stamped(&mut body)
+        .ok_or_else(|| Failure::internal(&"a resource was written without a stamp"))?;
     Ok((body, stamp))
 }
 

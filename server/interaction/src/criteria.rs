@@ -94,7 +94,8 @@ fn refuse_page_parameters(parameters: &[(String, String)]) -> Result<(), Failure
         .map(|(name, _)| base(name))
         .filter(|name| PAGE.contains(&name.as_str()))
         .map(|name| {
-            let details = format!("{name} shapes a result page; criteria of a conditional interaction cannot have it.");
+            let details =
+                format!("{name} shapes a result page; criteria of a conditional interaction cannot have it.");
             Issue::error(IssueType::NotSupported, details).at(format!("http.{name}"))
         })
         .collect();

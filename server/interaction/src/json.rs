@@ -141,6 +141,9 @@ mod tests {
         });
         object.close();
         let text = std::str::from_utf8(&out).unwrap();
-        assert_eq!(text, r#"{"a":"x\"","n":7,"b":true,"t":["1","2"],"none":[],"o":[{"i":1,"p":{}},{"i":2,"p":{}}]}"#);
+        assert_eq!(
+            text,
+            r#"{"a":"x\"","n":7,"b":true,"t":["1","2"],"none":[],"o":[{"i":1,"p":{}},{"i":2,"p":{}}]}"#
+        );
     }
 }

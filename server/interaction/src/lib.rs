@@ -6,21 +6,29 @@
 
 mod bundle;
 mod capabilities;
+mod commit;
 mod conditions;
 mod create;
+mod criteria;
 mod delete;
 mod history;
+mod json;
 mod outcome;
+mod page;
+mod page_link;
+mod parameters;
 mod projection;
 mod read;
 mod search;
+mod time;
 mod update;
 
 use std::sync::Arc;
 
 use ::search::SearchIndex;
 use conformance::Definitions;
-use store::{Access, Store, Tenant, Timestamp};
+use fhirpath::IssueType;
+use store::{Access, Key, Store, Tenant, Timestamp};
 
 pub use ::search::Handling;
 pub use bundle::bundle;
@@ -75,4 +83,23 @@ pub struct Limits {
     pub max_count: usize,
     /// Most resources that `_include` and `_revinclude` add to a page.
     pub includes: usize,
+}
+
+impl Service {
+    /// Refuses a type that there is not.
+    pub(crate) fn known_type(&self, resource_type: &str) -> Result<(), Failure> {
+        match self.definitions.schema.is_resource(resource_type) {
+            true => Ok(()),
+            false => Err(Failure::unknown_type(resource_type)),
+        }
+    }
+
+    /// The key of a resource that a URL names. An id that no resource can have is one that is not found.
+    pub(crate) fn key(&self, resource_type: &str, id: &str) -> Result<Key, Failure> {
+        self.known_type(resource_type)?;
+        Key::parse(&format!("{resource_type}/{id}")).ok_or_else(|| {
+            let details = "No resource has such an id: ids have 1 to 64 characters, each of A-Z, a-z, 0-9, '-' and '.'.";
+            Failure::new(Status::NotFound, IssueType::NotFound, details)
+        })
+    }
 }

@@ -178,7 +178,8 @@ impl From<StoreError> for Failure {
             StoreError::Cursor => Failure {
                 status: Status::BadRequest,
                 issues: vec![
-                    Issue::error(IssueType::Value, "This page link belongs to another query.").at("http._cursor"),
+                    Issue::error(IssueType::Value, "This page link belongs to another query.")
+                        .at("http._cursor"),
                 ],
             },
             StoreError::Storage(_)
@@ -250,7 +251,9 @@ mod tests {
 
     #[test]
     fn status_lines_begin_with_their_code() {
-        for status in [Status::Ok, Status::Gone, Status::Unprocessable, Status::Unavailable, Status::NotModified] {
+        for status in
+            [Status::Ok, Status::Gone, Status::Unprocessable, Status::Unavailable, Status::NotModified]
+        {
             assert!(status.line().starts_with(&status.code().to_string()));
         }
     }

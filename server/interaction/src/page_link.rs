@@ -63,9 +63,9 @@ impl<'a> Pages<'a> {
     /// BadRequest for a text that this server did not make for this result.
     pub(crate) fn position(&self, text: &str) -> Result<Cursor, Failure> {
         let bytes = from_hex(text).unwrap_or_default();
-        let checked = bytes.split_at_checked(SIGNATURE).filter(|(signature, position)| {
-            self.mac(position).verify_truncated_left(signature).is_ok()
-        });
+        let checked = bytes
+            .split_at_checked(SIGNATURE)
+            .filter(|(signature, position)| self.mac(position).verify_truncated_left(signature).is_ok());
         let (_, position) = checked.ok_or_else(|| Failure {
             status: Status::BadRequest,
             issues: vec![

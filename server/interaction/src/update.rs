@@ -93,7 +93,9 @@ impl Target {
             return Err(self.refuse("If-Match", found));
         }
         match (&conditions.if_none_match, found) {
-            (Some(unwanted), Some(version)) if unwanted.holds(version) => Err(self.refuse("If-None-Match", found)),
+            (Some(unwanted), Some(version)) if unwanted.holds(version) => {
+                Err(self.refuse("If-None-Match", found))
+            }
             _ => Ok(()),
         }
     }

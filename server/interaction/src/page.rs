@@ -1,0 +1,142 @@
+//! Writes the Bundle of a search or a history (<https://hl7.org/fhir/R4/bundle.html>) around stored bytes. Decides nothing
+//! about what is in it.
+
+use fhirpath::Issue;
+use fhirpath::tree::{Subset, write_string};
+use store::{Key, Method, Version};
+
+use crate::json::Object;
+use crate::outcome::write_outcome;
+use crate::time::instant;
+use crate::{Failure, Service, Status, projection};
+
+/// `Bundle.entry.search.mode` (<https://hl7.org/fhir/R4/valueset-search-entry-mode.html>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Match,
+    Include,
+}
+
+/// A Bundle under way.
+pub(crate) struct PageWriter<'a> {
+    service: &'a Service,
+    subset: Option<&'a Subset>,
+    out: Vec<u8>,
+    entries: usize,
+}
+
+impl<'a> PageWriter<'a> {
+    /// Opens a Bundle of a type. `bytes` is about how long it will be.
+    pub(crate) fn open(
+        service: &'a Service,
+        subset: Option<&'a Subset>,
+        bundle_type: &str,
+        total: Option<u64>,
+        links: &[(&str, String)],
+        bytes: usize,
+    ) -> PageWriter<'a> {
+        let mut out = Vec::with_capacity(bytes + 1024);
+        let mut head = Object::open(&mut out);
+        head.text("resourceType", "Bundle").text("type", bundle_type);
+        if let Some(total) = total {
+            head.number("total", total);
+        }
+        head.objects("link", links, |(relation, url), out| {
+            out.text("relation", relation).text("url", url);
+        });
+        PageWriter { service, subset, out, entries: 0 }
+    }
+
+    /// A resource that was found.
+    pub(crate) fn found(&mut self, version: &Version, mode: Mode) -> Result<(), Failure> {
+        self.entry(&version.key);
+        self.resource(version)?;
+        self.out.extend_from_slice(match mode {
+            Mode::Match => b",\"search\":{\"mode\":\"match\"}}",
+            Mode::Include => b",\"search\":{\"mode\":\"include\"}}",
+        });
+        Ok(())
+    }
+
+    /// What the server has to say about the result.
+    pub(crate) fn outcome(&mut self, issues: &[Issue]) {
+        self.begin();
+        self.out.extend_from_slice(b"\"resource\":");
+        write_outcome(&mut self.out, issues);
+        self.out.extend_from_slice(b",\"search\":{\"mode\":\"outcome\"}}");
+    }
+
+    /// A version, with the request that made it.
+    pub(crate) fn version(&mut self, version: &Version) -> Result<(), Failure> {
+        self.entry(&version.key);
+        if !version.is_deleted() {
+            self.resource(version)?;
+        }
+        let (method, status) = match version.method {
+            Method::Delete => ("DELETE", Status::NoContent),
+            Method::Post => ("POST", Status::Created),
+            Method::Put if version.version == 1 => ("PUT", Status::Created),
+            Method::Put => ("PUT", Status::Ok),
+            Method::Patch => ("PATCH", Status::Ok),
+        };
+        let url = match version.method {
+            Method::Post => version.key.resource_type(),
+            Method::Put | Method::Patch | Method::Delete => version.key.as_str(),
+        };
+        // The entry's object was opened by `entry`; these are its further members.
+        self.out.extend_from_slice(b",\"request\":");
+        let mut request = Object::open(&mut self.out);
+        request.text("method", method).text("url", url);
+        request.close();
+        self.out.extend_from_slice(b",\"response\":");
+        let mut response = Object::open(&mut self.out);
+        response
+            .text("status", status.line())
+            .text("etag", &etag(version.version))
+            .text("lastModified", &instant(version.last_updated));
+        response.close();
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    /// The Bundle's bytes.
+    pub(crate) fn close(mut self) -> Vec<u8> {
+        if self.entries > 0 {
+            self.out.push(b']');
+        }
+        self.out.push(b'}');
+        self.out
+    }
+
+    fn begin(&mut self) {
+        self.out.extend_from_slice(if self.entries == 0 { b",\"entry\":[{" } else { b",{" });
+        self.entries += 1;
+    }
+
+    fn entry(&mut self, key: &Key) {
+        self.begin();
+        self.out.extend_from_slice(b"\"fullUrl\":");
+        write_string(&mut self.out, &self.service.base);
+        // The closing quote moves behind the key, which needs no escapes.
+        self.out.pop();
+        self.out.push(b'/');
+        self.out.extend_from_slice(key.as_str().as_bytes());
+        self.out.push(b'"');
+    }
+
+    fn resource(&mut self, version: &Version) -> Result<(), Failure> {
+        self.out.extend_from_slice(b",\"resource\":");
+        match self.subset {
+            Some(subset) => projection::write(self.service, subset, &version.body, &mut self.out),
+            None => {
+                self.out.extend_from_slice(&version.body);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// `W/"3"`.
+pub(crate) fn etag(version: u64) -> String {
+    format!("W/\"{version}\"")
+}
