@@ -5,6 +5,8 @@
 //! input or output and knows nothing of packages, search or storage.
 
 pub mod expression;
+#[cfg(test)]
+mod fixture;
 pub mod issue;
 pub mod primitive;
 pub mod schema;

@@ -501,7 +501,7 @@ fn is_base64(bytes: &[u8]) -> bool {
 }
 
 /// A number as JSON and FHIR's decimal write it.
-fn is_number(bytes: &[u8]) -> bool {
+pub(crate) fn is_number(bytes: &[u8]) -> bool {
     fn run(rest: &mut &[u8]) -> usize {
         let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         *rest = rest.get(count..).unwrap_or_default();

@@ -344,6 +344,11 @@ impl Schema {
         Some(PropertyId(start)..PropertyId(start + count))
     }
 
+    #[inline]
+    pub(crate) fn first_property(&self, owner: TypeId) -> u32 {
+        self.get(owner).properties.start
+    }
+
     /// The property by its JSON name, trying `guess` first.
     #[inline]
     pub(crate) fn json_property(&self, owner: TypeId, name: &[u8], guess: u32) -> Option<PropertyId> {
