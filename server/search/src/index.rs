@@ -1,9 +1,42 @@
-//! Index entries out of a resource.
+//! Index entries out of a resource: the search parameters of its type evaluated, and each element they select
+//! turned into the values it is found by (<https://hl7.org/fhir/R4/search.html#ptypes>).
+//!
+//! Which values an element gives depends on the parameter's type and on the element's; one file per parameter
+//! type says which. An element of a type that the parameter type does not know gives none. `_id` and
+//! `_lastUpdated` have no entries: engines know these.
 
+mod composite;
+mod date;
+mod number;
+mod quantity;
+mod reference;
+mod shape;
+mod string;
+mod token;
+mod uri;
+
+use std::hash::Hasher;
 use std::sync::Arc;
 
-use conformance::Definitions;
-use store::{Entries, IndexError, Indexer, Parameter};
+use conformance::{Definitions, SearchParameter, SearchParameterType};
+use fhirpath::expression::Item;
+use fhirpath::schema::TypeId;
+use fhirpath::tree::Limits;
+use fhirpath::{Element, Schema, Tree};
+use rustc_hash::{FxHashMap, FxHasher};
+use store::{Entries, IndexError, Indexer, Parameter, ParameterId, Value};
+
+use shape::Shapes;
+pub(crate) use token::IMPLIED_SYSTEM;
+
+/// Raised whenever the same definitions give other entries than before, so that stores are indexed anew.
+const INDEX_VERSION: u64 = 1;
+
+/// Parameters that engines know without entries.
+pub(crate) const OF_THE_ENGINE: [&str; 2] = ["_id", "_lastUpdated"];
+
+/// Bounds on a stored body. It was accepted once, under narrower ones.
+const STORED: Limits = Limits { bytes: usize::MAX, depth: 1_000, issues: 1 };
 
 /// Computes index entries by the search parameters of the definitions. The store's parameter number is the
 /// parameter's [`conformance::SearchParameter::index`].
@@ -12,35 +45,184 @@ pub struct SearchIndex {
     parameters: Vec<Parameter>,
     /// FHIR base URLs of this server; absolute references below one are taken as local.
     bases: Vec<String>,
+    shapes: Shapes,
+    /// For each resource type, the positions of its parameters that have entries.
+    of_type: FxHashMap<TypeId, Box<[u16]>>,
+    resource_types: Vec<String>,
+    fingerprint: u64,
+}
+
+/// What turning elements into values needs to know.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    schema: &'a Schema,
+    shapes: &'a Shapes,
+    bases: &'a [String],
 }
 
 impl SearchIndex {
     /// The index of these definitions; absolute references below one of `bases` (no slash at the end) are local.
     pub fn new(definitions: Arc<Definitions>, bases: Vec<String>) -> SearchIndex {
-        SearchIndex { definitions, parameters: Vec::new(), bases }
+        let all = definitions.search_parameters.all();
+        let resource_types = resource_types(&definitions);
+        let mut of_type = FxHashMap::default();
+        for name in &resource_types {
+            if let Some(type_id) = definitions.schema.type_id(name) {
+                of_type.insert(type_id, indexed(&definitions, name));
+            }
+        }
+        SearchIndex {
+            parameters: all.iter().map(|p| Parameter { name: format!("{}.{}", p.base, p.code) }).collect(),
+            shapes: Shapes::new(&definitions.schema),
+            fingerprint: fingerprint(all, &bases),
+            of_type,
+            resource_types,
+            bases,
+            definitions,
+        }
     }
 
     /// The definitions.
     pub fn definitions(&self) -> &Arc<Definitions> {
-        let _ = &self.bases;
         &self.definitions
     }
 
+    /// FHIR base URLs of this server.
+    pub(crate) fn bases(&self) -> &[String] {
+        &self.bases
+    }
+
+    /// The names of all resource types that have parameters or are pointed to by one, sorted.
+    pub(crate) fn resource_types(&self) -> &[String] {
+        &self.resource_types
+    }
+
     /// Appends the entries of a resource that is already parsed.
-    pub fn tree_entries(&self, tree: &fhirpath::Tree, out: &mut Entries) {
-        let _ = (tree, out);
-        todo!()
+    ///
+    /// A parameter whose expression the resource's data breaks (a singleton expected) gives none.
+    pub fn tree_entries(&self, tree: &Tree, out: &mut Entries) {
+        let root = tree.root();
+        let Some(parameters) = self.of_type.get(&root.type_id()) else { return };
+        let source = Source { schema: &self.definitions.schema, shapes: &self.shapes, bases: &self.bases };
+        let all = self.definitions.search_parameters.all();
+        let mut items = Vec::new();
+        for parameter in parameters.iter().filter_map(|index| all.get(usize::from(*index))) {
+            let Some(expression) = &parameter.expression else { continue };
+            items.clear();
+            if expression.evaluate(root, &mut items).is_err() {
+                continue;
+            }
+            let id = ParameterId(parameter.index);
+            for item in &items {
+                match (parameter.kind, item) {
+                    (SearchParameterType::Composite, Item::Element(element)) => {
+                        composite::values(source, &parameter.components, *element, &mut |v| out.push(id, &v));
+                    }
+                    (kind, item) => source.values(kind, item, &mut |value| out.push(id, &value)),
+                }
+            }
+        }
     }
 }
 
-impl Indexer for SearchIndex {
-    fn entries(&self, _: &str, _: &[u8], _: &mut Entries) -> Result<(), IndexError> {
-        todo!()
+impl Source<'_> {
+    /// Hands the values of one selected item to `found`, by the type of the parameter.
+    fn values<'t>(self, kind: SearchParameterType, item: &Item<'t>, found: &mut dyn FnMut(Value<'_>)) {
+        let element = match item {
+            Item::Element(element) => *element,
+            Item::Boolean(value) => {
+                if kind == SearchParameterType::Token {
+                    found(Value::Token { system: "", code: if *value { "true" } else { "false" } });
+                }
+                return;
+            }
+        };
+        match kind {
+            SearchParameterType::Token => token::values(self, element, found),
+            SearchParameterType::String => string::values(self, element, found),
+            SearchParameterType::Date => date::values(self, element, found),
+            SearchParameterType::Number => number::values(self, element, found),
+            SearchParameterType::Quantity => quantity::values(self, element, found),
+            SearchParameterType::Reference => reference::values(self, element, found),
+            SearchParameterType::Uri => uri::values(self, element, found),
+            // A composite inside a composite and the special `near` have no values.
+            SearchParameterType::Composite | SearchParameterType::Special => {}
+        }
     }
+}
+
+/// Hands the text of an element's child to `found`, if it has one.
+fn child_text(element: Element<'_>, name: &str, found: impl FnOnce(&str)) {
+    if let Some(text) = element.get(name).and_then(Element::value) {
+        found(&text);
+    }
+}
+
+/// Resource types that occur as a base or as a target of a parameter.
+fn resource_types(definitions: &Definitions) -> Vec<String> {
+    let all = definitions.search_parameters.all();
+    let targets = all.iter().flat_map(|parameter| parameter.targets.iter());
+    let mut names: Vec<String> = all.iter().map(|parameter| &parameter.base).chain(targets).cloned().collect();
+    names.sort_unstable();
+    names.dedup();
+    names.retain(|name| definitions.schema.is_resource(name));
+    names
+}
+
+fn indexed(definitions: &Definitions, resource_type: &str) -> Box<[u16]> {
+    let of_type = definitions.search_parameters.of(resource_type);
+    let mut indexed: Vec<u16> = of_type
+        .filter(|parameter| parameter.expression.is_some() && !OF_THE_ENGINE.contains(&parameter.code.as_str()))
+        .filter(|parameter| parameter.kind != SearchParameterType::Special)
+        .map(|parameter| parameter.index)
+        .collect();
+    indexed.sort_unstable();
+    indexed.dedup();
+    indexed.into_boxed_slice()
+}
+
+fn fingerprint(parameters: &[SearchParameter], bases: &[String]) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write_u64(INDEX_VERSION);
+    let mut text = |part: &str| {
+        hasher.write_usize(part.len());
+        hasher.write(part.as_bytes());
+    };
+    for parameter in parameters {
+        text(&parameter.base);
+        text(&parameter.code);
+        text(&format!("{:?}", parameter.kind));
+        text(&parameter.expression_text);
+        for component in &parameter.components {
+            text(&component.code);
+            text(&format!("{:?}", component.kind));
+        }
+    }
+    bases.iter().for_each(|base| text(base));
+    hasher.finish()
+}
+
+impl Indexer for SearchIndex {
+    fn entries(&self, resource_type: &str, body: &[u8], out: &mut Entries) -> Result<(), IndexError> {
+        let tree = Tree::parse_json(&self.definitions.schema, body.to_vec(), &STORED).map_err(|issues| {
+            let first = issues.first().and_then(|issue| issue.expression.as_deref()).unwrap_or("the text");
+            IndexError(format!("a stored {resource_type} cannot be read at {first}"))
+        })?;
+        if tree.root().type_name() != resource_type {
+            return Err(IndexError(format!(
+                "a resource stored as {resource_type} says it is a {}",
+                tree.root().type_name()
+            )));
+        }
+        self.tree_entries(&tree, out);
+        Ok(())
+    }
+
     fn parameters(&self) -> &[Parameter] {
         &self.parameters
     }
+
     fn fingerprint(&self) -> u64 {
-        todo!()
+        self.fingerprint
     }
 }

@@ -1,8 +1,11 @@
 //! Search (<https://hl7.org/fhir/R4/search.html>): a query's parameters to a typed [`SearchRequest`] with a
 //! store query in it, and index entries out of a resource. Knows no HTTP and runs nothing itself.
 
+mod date;
 mod index;
+mod number;
 mod parse;
+mod reference;
 
 use fhirpath::Issue;
 use store::Query;
