@@ -162,7 +162,8 @@ fn child_text(element: Element<'_>, name: &str, found: impl FnOnce(&str)) {
 fn resource_types(definitions: &Definitions) -> Vec<String> {
     let all = definitions.search_parameters.all();
     let targets = all.iter().flat_map(|parameter| parameter.targets.iter());
-    let mut names: Vec<String> = all.iter().map(|parameter| &parameter.base).chain(targets).cloned().collect();
+    let mut names: Vec<String> =
+        all.iter().map(|parameter| &parameter.base).chain(targets).cloned().collect();
     names.sort_unstable();
     names.dedup();
     names.retain(|name| definitions.schema.is_resource(name));
@@ -172,7 +173,9 @@ fn resource_types(definitions: &Definitions) -> Vec<String> {
 fn indexed(definitions: &Definitions, resource_type: &str) -> Box<[u16]> {
     let of_type = definitions.search_parameters.of(resource_type);
     let mut indexed: Vec<u16> = of_type
-        .filter(|parameter| parameter.expression.is_some() && !OF_THE_ENGINE.contains(&parameter.code.as_str()))
+        .filter(|parameter| {
+            parameter.expression.is_some() && !OF_THE_ENGINE.contains(&parameter.code.as_str())
+        })
         .filter(|parameter| parameter.kind != SearchParameterType::Special)
         .map(|parameter| parameter.index)
         .collect();

@@ -37,7 +37,10 @@ pub(crate) fn number(text: &str) -> Option<Number> {
         None => (unsigned, ""),
     };
     let digits = whole.len() + fraction.len();
-    if whole.is_empty() || digits > MAX_DIGITS || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+    if whole.is_empty()
+        || digits > MAX_DIGITS
+        || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit())
+    {
         return None;
     }
     let magnitude = whole
@@ -92,7 +95,9 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_numbers() {
-        for text in ["", "-", ".5", "5.", "+5", "1e", "1e+", "1e301", "0x1", "NaN", "inf", "1,5", "1 ", "--1", "1e2.5"] {
+        for text in [
+            "", "-", ".5", "5.", "+5", "1e", "1e+", "1e301", "0x1", "NaN", "inf", "1,5", "1 ", "--1", "1e2.5",
+        ] {
             assert_eq!(number(text), None, "{text}");
         }
         assert_eq!(number(&"1".repeat(31)), None);

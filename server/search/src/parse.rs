@@ -1,8 +1,47 @@
-//! The parameters of a search, read against the definitions.
+//! The parameters of a search (<https://hl7.org/fhir/R4/search.html>), read against the definitions: criteria to a
+//! filter of the store, and the parameters that shape the result. Runs nothing.
+//!
+//! What is not understood is refused by name. With lenient handling an unknown or unsupported parameter or
+//! modifier, and a parameter without a value, is left out with a warning; a bad value of a known one is refused all the same.
 
-use fhirpath::Issue;
+mod chain;
+mod compartment;
+mod composite;
+mod criterion;
+mod date;
+mod fault;
+mod include;
+mod modifier;
+mod near;
+mod number;
+mod prefix;
+mod quantity;
+mod reference;
+mod result;
+mod sort;
+mod split;
+mod token;
+
+use std::cell::Cell;
+
+use conformance::{Definitions, SearchParameter};
+use fhirpath::{Issue, IssueType};
+use store::{Filter, Query};
 
 use crate::{SearchIndex, SearchRequest};
+use fault::{Fault, shown};
+use result::ResultParameters;
+
+/// Most parameters of one search.
+pub const MAX_PARAMETERS: usize = 100;
+/// Most values of one parameter, separated by commas.
+pub const MAX_VALUES: usize = 2_000;
+/// Longest value of one parameter, bytes, all its alternatives together.
+pub const MAX_VALUE_BYTES: usize = 128 * 1024;
+/// Longest single alternative, bytes.
+pub const MAX_ALTERNATIVE_BYTES: usize = 4 * 1024;
+/// Most things one search may ask the index for, after ids are spread over types and chains over targets.
+pub const MAX_LOOKUPS: usize = 50_000;
 
 /// What to do with parameters that are not known (`Prefer: handling=`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +69,8 @@ pub struct ParseContext<'a> {
 /// Reads the parameters (decoded name and value, in order) of a search on a type, or on all types. `compartment` adds
 /// its membership (`("Patient", "123")`).
 ///
+/// A search on all types knows the parameters that all resources share, unless `_type` names one type.
+///
 /// # Errors
 /// Every fault, each with the expression `http.<parameter>`: unknown parameter or modifier, bad value or
 /// prefix, a combination that is not supported.
@@ -39,6 +80,178 @@ pub fn parse(
     compartment: Option<(&str, &str)>,
     parameters: &[(String, String)],
 ) -> Result<SearchRequest, Vec<Issue>> {
-    let _ = (context, resource_type, compartment, parameters);
-    todo!()
+    if parameters.len() > MAX_PARAMETERS {
+        let text =
+            format!("A search may have {MAX_PARAMETERS} parameters; this one has {}.", parameters.len());
+        return Err(vec![Issue::error(IssueType::TooCostly, text)]);
+    }
+    let resource_type = searched_type(context, resource_type, parameters).map_err(|issue| vec![issue])?;
+    let reader = Reader { context, resource_type, lookups: Cell::new(0) };
+    let mut filters = Vec::new();
+    let mut result = ResultParameters::default();
+    let (mut honoured, mut ignored, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    if let Some(compartment) = compartment {
+        match reader.compartment(compartment) {
+            Ok(filter) => filters.push(filter),
+            Err(issue) => faults.push(issue),
+        }
+    }
+    for (name, value) in parameters {
+        match reader.parameter(name, value, &mut result, &mut filters) {
+            Ok(()) if name == "_cursor" => {}
+            Ok(()) => honoured.push((name.clone(), value.clone())),
+            Err(fault) => match fault.about(name).under(context.handling) {
+                Ok(warning) => ignored.push(warning),
+                Err(error) => faults.push(error),
+            },
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let query = Query {
+        resource_type: resource_type.map(Box::from),
+        filter: all_of(filters),
+        sort: std::mem::take(&mut result.sort),
+        after: None,
+        limit: result.limit(context),
+        total: result.counts_all(),
+    };
+    Ok(SearchRequest {
+        query,
+        cursor: result.cursor,
+        includes: result.includes,
+        revincludes: result.revincludes,
+        summary: result.summary,
+        elements: result.elements,
+        honoured,
+        ignored,
+    })
+}
+
+/// The type of the URL, or else the one that `_type` names.
+fn searched_type<'a>(
+    context: &ParseContext<'_>,
+    resource_type: Option<&'a str>,
+    parameters: &'a [(String, String)],
+) -> Result<Option<&'a str>, Issue> {
+    let (named, place) = match resource_type {
+        Some(name) => (name, "http"),
+        None => match parameters.iter().find(|(name, _)| name == "_type") {
+            None => return Ok(None),
+            Some((_, types)) if types.contains(',') => {
+                let text = "_type with several types is not supported; search each type by itself.";
+                return Err(Issue::error(IssueType::NotSupported, text).at("http._type"));
+            }
+            Some((_, name)) => (name.as_str(), "http._type"),
+        },
+    };
+    if context.index.definitions().schema.is_resource(named) {
+        return Ok(Some(named));
+    }
+    let text = format!("{} is no resource type.", shown(named));
+    Err(Issue::error(IssueType::Invalid, text).at(place))
+}
+
+/// A search being read.
+struct Reader<'a> {
+    context: &'a ParseContext<'a>,
+    resource_type: Option<&'a str>,
+    lookups: Cell<usize>,
+}
+
+/// A search parameter's name as a query writes it: `code[:modifier]` or `code[:Type].chained`.
+#[derive(Clone, Copy)]
+struct Name<'a> {
+    code: &'a str,
+    modifier: Option<&'a str>,
+    chained: Option<&'a str>,
+}
+
+impl<'a> Name<'a> {
+    fn read(text: &'a str) -> Name<'a> {
+        let (own, chained) = match text.split_once('.') {
+            Some((own, chained)) => (own, Some(chained)),
+            None => (text, None),
+        };
+        match own.split_once(':') {
+            Some((code, modifier)) => Name { code, modifier: Some(modifier), chained },
+            None => Name { code: own, modifier: None, chained },
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Reads one parameter into what it belongs to.
+    fn parameter(
+        &self,
+        name: &str,
+        value: &str,
+        result: &mut ResultParameters,
+        filters: &mut Vec<Filter>,
+    ) -> Result<(), Fault> {
+        if value.len() > MAX_VALUE_BYTES {
+            let text = format!("The value has {} bytes; {MAX_VALUE_BYTES} are allowed.", value.len());
+            return Err(Fault::bad(IssueType::TooLong, text));
+        }
+        let parsed = Name::read(name);
+        if result::is_known(parsed.code) {
+            return result.read(self, parsed, value);
+        }
+        if value.is_empty() {
+            return Err(Fault::unknown(IssueType::Required, format!("{} has no value.", shown(name))));
+        }
+        filters.push(self.criterion(self.resource_type, parsed, value)?);
+        Ok(())
+    }
+
+    fn definitions(&self) -> &'a Definitions {
+        self.context.index.definitions()
+    }
+
+    /// The parameter of a code for a type, or of the ones that all types share.
+    fn find(&self, resource_type: Option<&str>, code: &str) -> Option<&'a SearchParameter> {
+        let known = &self.definitions().search_parameters;
+        match resource_type {
+            Some(name) => known.get(name, code),
+            None => known.get("Resource", code).or_else(|| known.get("DomainResource", code)),
+        }
+    }
+
+    /// Counts things the index is asked for.
+    fn charge(&self, lookups: usize) -> Result<(), Fault> {
+        let all = self.lookups.get().saturating_add(lookups);
+        self.lookups.set(all);
+        if all > MAX_LOOKUPS {
+            let text = format!(
+                "The search asks for more than {MAX_LOOKUPS} values; name types or give fewer values."
+            );
+            return Err(Fault::bad(IssueType::TooCostly, text));
+        }
+        Ok(())
+    }
+}
+
+/// The conjunction, in its simplest form.
+fn all_of(mut filters: Vec<Filter>) -> Filter {
+    match (filters.len(), filters.pop()) {
+        (_, None) => Filter::All,
+        (1, Some(only)) => only,
+        (_, Some(last)) => {
+            filters.push(last);
+            Filter::And(filters)
+        }
+    }
+}
+
+/// The disjunction, in its simplest form.
+fn any_of(mut filters: Vec<Filter>) -> Filter {
+    match (filters.len(), filters.pop()) {
+        (_, None) => Filter::None,
+        (1, Some(only)) => only,
+        (_, Some(last)) => {
+            filters.push(last);
+            Filter::Or(filters)
+        }
+    }
 }

@@ -43,7 +43,9 @@ pub(super) fn values(
 fn of_component(source: Source<'_>, component: &Component, element: Element<'_>) -> Entries {
     let mut values = Entries::new();
     let mut items: Vec<Item<'_>> = Vec::new();
-    if component.kind != SearchParameterType::Composite && component.expression.evaluate(element, &mut items).is_ok() {
+    if component.kind != SearchParameterType::Composite
+        && component.expression.evaluate(element, &mut items).is_ok()
+    {
         let mut keep = |value: Value<'_>| values.push(ParameterId(0), &value);
         items.iter().for_each(|item| source.values(component.kind, item, &mut keep));
     }

@@ -1,0 +1,105 @@
+//! Chained criteria of one level (<https://hl7.org/fhir/R4/search.html#chaining>): `subject:Patient.name=peter`, and without
+//! a type for every type of target that has the parameter.
+
+use conformance::{SearchParameter, SearchParameterType};
+use fhirpath::IssueType;
+use store::{Filter, ParameterId};
+
+use super::fault::{Fault, shown};
+use super::modifier::kind_name;
+use super::{Name, Reader};
+
+impl<'a> Reader<'a> {
+    /// The filter of `chained` on what a reference points to. A target type for which the value is no value of its
+    /// parameter has no match there; it is an error only when that is so for every type.
+    pub(super) fn chain(
+        &self,
+        parameter: &'a SearchParameter,
+        of_type: Option<&str>,
+        chained: &str,
+        value: &str,
+    ) -> Result<Filter, Fault> {
+        chainable(parameter)?;
+        let name = Name::read(chained);
+        if name.chained.is_some() || name.code == "_has" {
+            let text =
+                format!("{} chains further than one reference, which is not supported.", shown(chained));
+            return Err(Fault::unknown(IssueType::NotSupported, text));
+        }
+        let mut targets = Vec::new();
+        let mut faults = Vec::new();
+        for target in self.chained_types(parameter, of_type, name)? {
+            match self.criterion(Some(target), name, value) {
+                Ok(filter) => targets.push((Box::from(target), filter)),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        match faults.into_iter().next() {
+            Some(fault) if targets.is_empty() => Err(fault),
+            Some(Fault::Bad(issue)) if issue.code == IssueType::TooCostly => Err(Fault::Bad(issue)),
+            _ => Ok(Filter::Chain { parameter: ParameterId(parameter.index), targets }),
+        }
+    }
+
+    /// The types of target that have the chained parameter; never none.
+    fn chained_types<'n>(
+        &self,
+        parameter: &'a SearchParameter,
+        of_type: Option<&'n str>,
+        name: Name<'_>,
+    ) -> Result<Vec<&'n str>, Fault>
+    where
+        'a: 'n,
+    {
+        if let Some(target) = of_type {
+            if !self.definitions().schema.is_resource(target) {
+                let text = format!(
+                    "{} is no resource type; a chain is written {}:Type.parameter.",
+                    shown(target),
+                    parameter.code
+                );
+                return Err(Fault::unknown(IssueType::Invalid, text));
+            }
+            self.type_modifier(parameter, target)?;
+            if !is_of_the_engine(name.code) {
+                self.find_or_refuse(Some(target), name.code)?;
+            }
+            return Ok(vec![target]);
+        }
+        let all = self.target_types(&parameter.targets).iter().map(String::as_str);
+        let having: Vec<&str> = all
+            .filter(|target| {
+                is_of_the_engine(name.code) || self.find_or_refuse(Some(target), name.code).is_ok()
+            })
+            .collect();
+        if !having.is_empty() {
+            return Ok(having);
+        }
+        if let [only] = parameter.targets.as_slice() {
+            self.find_or_refuse(Some(only), name.code)?;
+        }
+        let text = format!(
+            "No resource that {} points to has a search parameter {}.",
+            parameter.code,
+            shown(name.code)
+        );
+        Err(Fault::unknown(IssueType::Invalid, text))
+    }
+}
+
+fn is_of_the_engine(code: &str) -> bool {
+    crate::index::OF_THE_ENGINE.contains(&code)
+}
+
+fn chainable(parameter: &SearchParameter) -> Result<(), Fault> {
+    if parameter.kind != SearchParameterType::Reference {
+        let kind = kind_name(parameter.kind);
+        let text = format!("{} is of the type {kind}; only references can be chained.", parameter.code);
+        return Err(Fault::unknown(IssueType::Invalid, text));
+    }
+    if parameter.base == "Bundle" {
+        let text = format!("{} is inside the Bundle; chaining into it is not supported.", parameter.code);
+        return Err(Fault::unknown(IssueType::NotSupported, text));
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! Membership in a compartment (<https://hl7.org/fhir/R4/compartmentdefinition.html>): what `[base]/Patient/123/Observation`
+//! adds to a search. The resource that the compartment is about is in it.
+
+use fhirpath::{Issue, IssueType};
+use store::{Filter, ParameterId, Predicate};
+
+use super::fault::shown;
+use super::{Reader, any_of};
+use crate::reference::is_id;
+
+impl Reader<'_> {
+    /// The filter of a compartment, by its type and id.
+    pub(super) fn compartment(&self, (compartment, id): (&str, &str)) -> Result<Filter, Issue> {
+        if self.definitions().compartments.parameters(compartment, "Observation").is_none() {
+            return Err(issue(format!("There is no {} compartment.", shown(compartment))));
+        }
+        if !is_id(id) {
+            return Err(issue(format!("{} is not an id.", shown(id))));
+        }
+        let Some(resource_type) = self.resource_type else {
+            let text =
+                "A search through all types of a compartment is not supported; name a type.".to_owned();
+            return Err(issue(text));
+        };
+        let filters = self.memberships(compartment, id, resource_type);
+        if filters.is_empty() {
+            return Err(issue(format!("{resource_type} is never in a {compartment} compartment.")));
+        }
+        Ok(any_of(filters))
+    }
+
+    /// Each way a resource of a type can be in the compartment.
+    fn memberships(&self, compartment: &str, id: &str, resource_type: &str) -> Vec<Filter> {
+        let codes =
+            self.definitions().compartments.parameters(compartment, resource_type).unwrap_or_default();
+        let target: Box<str> = format!("{compartment}/{id}").into();
+        let parameters = codes.iter().filter_map(|code| self.find(Some(resource_type), code));
+        let by_reference = parameters.map(|parameter| {
+            Filter::Match(ParameterId(parameter.index), Predicate::Reference(vec![target.clone()]))
+        });
+        let itself = (resource_type == compartment).then(|| Filter::Ids(vec![id.into()]));
+        by_reference.chain(itself).collect()
+    }
+}
+
+fn issue(text: String) -> Issue {
+    Issue::error(IssueType::NotSupported, text).at("http")
+}

@@ -1,0 +1,222 @@
+//! One criterion: a search parameter with its modifier and its values, to a filter. Values joined by commas are
+//! alternatives; criteria are all required.
+
+use conformance::{SearchParameter, SearchParameterType};
+use fhirpath::IssueType;
+use store::{Filter, ParameterId, Predicate, StringMatch};
+
+use super::fault::{Fault, shown};
+use super::modifier::{Modifier, kind_name};
+use super::near::did_you_mean;
+use super::split::{split, unescape};
+use super::{MAX_ALTERNATIVE_BYTES, MAX_VALUES, Name, Reader, any_of, date, quantity, token};
+use crate::reference::is_id;
+
+/// Parameters of R4 that have no filter here, with what could be said instead.
+const NOT_SUPPORTED: [&str; 9] =
+    ["_has", "_filter", "_text", "_content", "_list", "_query", "_contained", "_containedType", "near"];
+
+impl<'a> Reader<'a> {
+    /// The filter of a criterion on a type, or on all.
+    pub(super) fn criterion(
+        &self,
+        resource_type: Option<&str>,
+        name: Name<'_>,
+        value: &str,
+    ) -> Result<Filter, Fault> {
+        let filter = match (name.code, name.chained) {
+            ("_id", None) => return self.ids(name, value),
+            ("_lastUpdated", None) => return self.last_updated(name, value),
+            (code, chained) => self.find_or_refuse(resource_type, code).map(|found| (found, chained)),
+        };
+        match filter? {
+            (parameter, Some(chained)) => self.chain(parameter, name.modifier, chained, value),
+            (parameter, None) => self.plain(parameter, name.modifier, value),
+        }
+    }
+
+    /// The parameter of a code that has values in the index.
+    pub(super) fn find_or_refuse(
+        &self,
+        resource_type: Option<&str>,
+        code: &str,
+    ) -> Result<&'a SearchParameter, Fault> {
+        let found = self.find(resource_type, code);
+        let unsupported = NOT_SUPPORTED.contains(&code) && (found.is_some() || code.starts_with('_'))
+            || found.is_some_and(|p| p.expression.is_none() || p.kind == SearchParameterType::Special);
+        if unsupported {
+            let text = format!("The search parameter {code} is not supported.");
+            return Err(Fault::unknown(IssueType::NotSupported, text));
+        }
+        found.ok_or_else(|| self.no_such_parameter(resource_type, code))
+    }
+
+    fn no_such_parameter(&self, resource_type: Option<&str>, code: &str) -> Fault {
+        let Some(name) = resource_type else {
+            let text = format!(
+                "{} is no search parameter that all resources share; name a type to search.",
+                shown(code)
+            );
+            return Fault::unknown(IssueType::Invalid, text);
+        };
+        let known = self.definitions().search_parameters.of(name).map(|parameter| parameter.code.as_str());
+        let near = did_you_mean(code, known);
+        let text = format!("{name} has no search parameter {}.{near}", shown(code));
+        Fault::unknown(IssueType::Invalid, text)
+    }
+
+    fn plain(
+        &self,
+        parameter: &'a SearchParameter,
+        modifier: Option<&str>,
+        value: &str,
+    ) -> Result<Filter, Fault> {
+        let id = ParameterId(parameter.index);
+        let modifier = self.modifier(parameter, modifier)?;
+        if modifier == Modifier::Missing {
+            return missing(value).map(|missing| {
+                if missing { Filter::Not(Box::new(Filter::Present(id))) } else { Filter::Present(id) }
+            });
+        }
+        let mut references = Vec::new();
+        let mut filters = Vec::new();
+        for text in alternatives(value)? {
+            for predicate in self.predicates(parameter, modifier, text)? {
+                match predicate {
+                    Predicate::Reference(targets) => references.extend(targets),
+                    other => filters.push(Filter::Match(id, other)),
+                }
+            }
+        }
+        if !references.is_empty() {
+            filters.push(Filter::Match(id, Predicate::Reference(references)));
+        }
+        let any = any_of(filters);
+        Ok(if modifier == Modifier::Not { Filter::Not(Box::new(any)) } else { any })
+    }
+
+    /// What one alternative asks for.
+    fn predicates(
+        &self,
+        parameter: &'a SearchParameter,
+        modifier: Modifier<'_>,
+        text: &str,
+    ) -> Result<Vec<Predicate>, Fault> {
+        if let Modifier::String(how) = modifier {
+            self.charge(1)?;
+            return Ok(vec![Predicate::String(how, unescape(text).into())]);
+        }
+        if parameter.kind == SearchParameterType::Composite {
+            return self.composite(parameter, text);
+        }
+        let of_type = if let Modifier::Type(name) = modifier { Some(name) } else { None };
+        self.simple(parameter.kind, &parameter.targets, of_type, text).unwrap_or_else(|| {
+            let text = format!(
+                "{} is of the type {}, which has no values.",
+                parameter.code,
+                kind_name(parameter.kind)
+            );
+            Err(Fault::unknown(IssueType::NotSupported, text))
+        })
+    }
+
+    /// What a value of a parameter or component asks for, alternatives; `None` for the types that have no values of
+    /// their own.
+    pub(super) fn simple(
+        &self,
+        kind: SearchParameterType,
+        targets: &'a [String],
+        of_type: Option<&str>,
+        text: &str,
+    ) -> Option<Result<Vec<Predicate>, Fault>> {
+        if let Err(fault) = self.charge(1) {
+            return Some(Err(fault));
+        }
+        Some(match kind {
+            SearchParameterType::Token => token::predicates(text),
+            SearchParameterType::String => {
+                Ok(vec![Predicate::String(StringMatch::StartsWith, unescape(text).into())])
+            }
+            SearchParameterType::Uri => Ok(vec![Predicate::Uri(unescape(text).into())]),
+            SearchParameterType::Date => date::comparison(text, self.context.now)
+                .map(|(comparison, (lo, hi))| vec![Predicate::Date(comparison, lo, hi)]),
+            SearchParameterType::Number => super::number::comparison(&unescape(text))
+                .map(|(comparison, lo, hi)| vec![Predicate::Number(comparison, lo, hi)]),
+            SearchParameterType::Quantity => quantity::predicate(text).map(|predicate| vec![predicate]),
+            SearchParameterType::Reference => {
+                self.reference(text, targets, of_type).map(|found| vec![Predicate::Reference(found)])
+            }
+            SearchParameterType::Composite | SearchParameterType::Special => return None,
+        })
+    }
+
+    fn ids(&self, name: Name<'_>, value: &str) -> Result<Filter, Fault> {
+        match name.modifier {
+            Some("missing") => return missing(value).map(always_present),
+            None | Some("not") => {}
+            Some(other) => return Err(engine_modifier("_id", other, "missing, :not")),
+        }
+        let mut ids = Vec::new();
+        for text in alternatives(value)? {
+            let id = unescape(text);
+            if !is_id(&id) {
+                let text = format!("{} is not an id (1 to 64 letters, digits, '-' and '.').", shown(&id));
+                return Err(Fault::value(text));
+            }
+            self.charge(1)?;
+            ids.push(Box::from(id));
+        }
+        let ids = Filter::Ids(ids);
+        Ok(if name.modifier.is_some() { Filter::Not(Box::new(ids)) } else { ids })
+    }
+
+    fn last_updated(&self, name: Name<'_>, value: &str) -> Result<Filter, Fault> {
+        match name.modifier {
+            Some("missing") => return missing(value).map(always_present),
+            None => {}
+            Some(other) => return Err(engine_modifier("_lastUpdated", other, "missing")),
+        }
+        let mut filters = Vec::new();
+        for text in alternatives(value)? {
+            self.charge(1)?;
+            let (comparison, (lo, hi)) = date::comparison(text, self.context.now)?;
+            filters.push(Filter::LastUpdated(comparison, lo, hi));
+        }
+        Ok(any_of(filters))
+    }
+}
+
+fn engine_modifier(code: &str, modifier: &str, has: &str) -> Fault {
+    let text = format!("{} is no modifier here. {code} has :{has}.", shown(modifier));
+    Fault::unknown(IssueType::Invalid, text)
+}
+
+/// Every resource has it.
+fn always_present(missing: bool) -> Filter {
+    if missing { Filter::None } else { Filter::All }
+}
+
+fn missing(value: &str) -> Result<bool, Fault> {
+    match value {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        other => Err(Fault::value(format!(":missing takes true or false, not {}.", shown(other)))),
+    }
+}
+
+/// The alternatives of a value, none of them empty.
+fn alternatives(value: &str) -> Result<Vec<&str>, Fault> {
+    let parts: Vec<&str> = split(value, b',').collect();
+    if parts.len() > MAX_VALUES {
+        let text = format!("A parameter may have {MAX_VALUES} values; this one has {}.", parts.len());
+        return Err(Fault::bad(IssueType::TooCostly, text));
+    }
+    if let Some(long) = parts.iter().find(|part| part.len() > MAX_ALTERNATIVE_BYTES) {
+        let text = format!("A value has {} bytes; {MAX_ALTERNATIVE_BYTES} are allowed.", long.len());
+        return Err(Fault::bad(IssueType::TooLong, text));
+    }
+    if parts.iter().any(|part| part.is_empty()) {
+        return Err(Fault::value(format!("{} has an empty value beside a comma.", shown(value))));
+    }
+    Ok(parts)
+}
