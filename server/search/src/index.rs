@@ -48,7 +48,6 @@ pub struct SearchIndex {
     shapes: Shapes,
     /// For each resource type, the positions of its parameters that have entries.
     of_type: FxHashMap<TypeId, Box<[u16]>>,
-    resource_types: Vec<String>,
     fingerprint: u64,
 }
 
@@ -64,9 +63,8 @@ impl SearchIndex {
     /// The index of these definitions; absolute references below one of `bases` (no slash at the end) are local.
     pub fn new(definitions: Arc<Definitions>, bases: Vec<String>) -> SearchIndex {
         let all = definitions.search_parameters.all();
-        let resource_types = resource_types(&definitions);
         let mut of_type = FxHashMap::default();
-        for name in &resource_types {
+        for name in definitions.resource_types() {
             if let Some(type_id) = definitions.schema.type_id(name) {
                 of_type.insert(type_id, indexed(&definitions, name));
             }
@@ -76,7 +74,6 @@ impl SearchIndex {
             shapes: Shapes::new(&definitions.schema),
             fingerprint: fingerprint(all, &bases),
             of_type,
-            resource_types,
             bases,
             definitions,
         }
@@ -90,11 +87,6 @@ impl SearchIndex {
     /// FHIR base URLs of this server.
     pub(crate) fn bases(&self) -> &[String] {
         &self.bases
-    }
-
-    /// The names of all resource types that have parameters or are pointed to by one, sorted.
-    pub(crate) fn resource_types(&self) -> &[String] {
-        &self.resource_types
     }
 
     /// Appends the entries of a resource that is already parsed.
@@ -156,18 +148,6 @@ fn child_text(element: Element<'_>, name: &str, found: impl FnOnce(&str)) {
     if let Some(text) = element.get(name).and_then(Element::value) {
         found(&text);
     }
-}
-
-/// Resource types that occur as a base or as a target of a parameter.
-fn resource_types(definitions: &Definitions) -> Vec<String> {
-    let all = definitions.search_parameters.all();
-    let targets = all.iter().flat_map(|parameter| parameter.targets.iter());
-    let mut names: Vec<String> =
-        all.iter().map(|parameter| &parameter.base).chain(targets).cloned().collect();
-    names.sort_unstable();
-    names.dedup();
-    names.retain(|name| definitions.schema.is_resource(name));
-    names
 }
 
 fn indexed(definitions: &Definitions, resource_type: &str) -> Box<[u16]> {

@@ -1,7 +1,6 @@
 //! Search (<https://hl7.org/fhir/R4/search.html>): a query's parameters to a typed [`SearchRequest`] with a
 //! store query in it, and index entries out of a resource. Knows no HTTP and runs nothing itself.
 
-mod date;
 mod index;
 mod number;
 mod parse;

@@ -2,6 +2,7 @@
 //! targets are stored and asked for. Resolves nothing.
 
 use fhirpath::Schema;
+use fhirpath::primitive::is_id;
 
 /// The target of a literal reference as [`store::Value::Reference`] has it.
 ///
@@ -30,12 +31,6 @@ fn local<'a>(schema: &Schema, text: &'a str) -> Option<&'a str> {
         return None;
     }
     text.get(..resource_type.len() + 1 + id.len())
-}
-
-/// Whether a text is a logical id (<https://hl7.org/fhir/R4/datatypes.html#id>).
-pub(crate) fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.')
 }
 
 /// Whether a text begins with a URI's scheme.

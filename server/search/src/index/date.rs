@@ -2,11 +2,14 @@
 //! ends, open where one is absent; of a Timing the outer limits of its events and of its bounding period.
 
 use fhirpath::Element;
+use fhirpath::primitive::span;
 use store::Value;
 
 use super::Source;
 use super::shape::Shape;
-use crate::date::{Span, span};
+
+/// First and last microsecond since 1970 in UTC, both included.
+type Span = (i64, i64);
 
 pub(super) fn values(source: Source<'_>, element: Element<'_>, found: &mut dyn FnMut(Value<'_>)) {
     let span = match source.shapes.of(element) {

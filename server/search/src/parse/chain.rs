@@ -6,7 +6,6 @@ use fhirpath::IssueType;
 use store::{Filter, ParameterId};
 
 use super::fault::{Fault, shown};
-use super::modifier::kind_name;
 use super::{Name, Reader};
 
 impl<'a> Reader<'a> {
@@ -93,7 +92,7 @@ fn is_of_the_engine(code: &str) -> bool {
 
 fn chainable(parameter: &SearchParameter) -> Result<(), Fault> {
     if parameter.kind != SearchParameterType::Reference {
-        let kind = kind_name(parameter.kind);
+        let kind = parameter.kind.as_str();
         let text = format!("{} is of the type {kind}; only references can be chained.", parameter.code);
         return Err(Fault::unknown(IssueType::Invalid, text));
     }

@@ -1,12 +1,12 @@
 //! Membership in a compartment (<https://hl7.org/fhir/R4/compartmentdefinition.html>): what `[base]/Patient/123/Observation`
 //! adds to a search. The resource that the compartment is about is in it.
 
+use fhirpath::primitive::is_id;
 use fhirpath::{Issue, IssueType};
 use store::{Filter, ParameterId, Predicate};
 
 use super::fault::shown;
 use super::{Reader, any_of};
-use crate::reference::is_id;
 
 impl Reader<'_> {
     /// The filter of a compartment, by its type and id.

@@ -3,14 +3,14 @@
 
 use conformance::{SearchParameter, SearchParameterType};
 use fhirpath::IssueType;
+use fhirpath::primitive::is_id;
 use store::{Filter, ParameterId, Predicate, StringMatch};
 
 use super::fault::{Fault, shown};
-use super::modifier::{Modifier, kind_name};
+use super::modifier::Modifier;
 use super::near::did_you_mean;
 use super::split::{split, unescape};
 use super::{MAX_ALTERNATIVE_BYTES, MAX_VALUES, Name, Reader, any_of, date, quantity, token};
-use crate::reference::is_id;
 
 /// Parameters of R4 that have no filter here, with what could be said instead.
 const NOT_SUPPORTED: [&str; 9] =
@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
     ) -> Result<&'a SearchParameter, Fault> {
         let found = self.find(resource_type, code);
         let unsupported = NOT_SUPPORTED.contains(&code) && (found.is_some() || code.starts_with('_'))
-            || found.is_some_and(|p| p.expression.is_none() || p.kind == SearchParameterType::Special);
+            || found.is_some_and(|parameter| !parameter.is_indexed());
         if unsupported {
             let text = format!("The search parameter {code} is not supported.");
             return Err(Fault::unknown(IssueType::NotSupported, text));
@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
             let text = format!(
                 "{} is of the type {}, which has no values.",
                 parameter.code,
-                kind_name(parameter.kind)
+                parameter.kind.as_str()
             );
             Err(Fault::unknown(IssueType::NotSupported, text))
         })

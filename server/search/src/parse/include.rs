@@ -66,19 +66,16 @@ impl Reader<'_> {
 
     fn references_of(&self, source: &str) -> Vec<ParameterId> {
         let of = self.definitions().search_parameters.of(source);
-        of.filter(|parameter| {
-            parameter.kind == SearchParameterType::Reference && parameter.expression.is_some()
-        })
-        .map(|parameter| ParameterId(parameter.index))
-        .collect()
+        of.filter(|parameter| parameter.kind == SearchParameterType::Reference && parameter.is_indexed())
+            .map(|parameter| ParameterId(parameter.index))
+            .collect()
     }
 
     fn include_by(&self, source: &str, code: &str, target: Option<&str>) -> Result<ParameterId, Fault> {
         let known = &self.definitions().search_parameters;
         let references =
             || known.of(source).filter(|parameter| parameter.kind == SearchParameterType::Reference);
-        let Some(parameter) =
-            references().find(|parameter| parameter.code == code && parameter.expression.is_some())
+        let Some(parameter) = references().find(|parameter| parameter.code == code && parameter.is_indexed())
         else {
             let near = did_you_mean(code, references().map(|parameter| parameter.code.as_str()));
             return Err(Fault::value(format!("{source} has no reference parameter {}.{near}", shown(code))));

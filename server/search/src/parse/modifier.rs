@@ -84,7 +84,7 @@ impl Reader<'_> {
 
 fn refused(parameter: &SearchParameter, kind: SearchParameterType, name: &str) -> Fault {
     let has = supported(kind).join(", :");
-    let of = format!("{} is of the type {}, which has :{has}.", parameter.code, kind_name(kind));
+    let of = format!("{} is of the type {}, which has :{has}.", parameter.code, kind.as_str());
     if NOT_SUPPORTED.iter().any(|(known, kinds)| *known == name && kinds.contains(&kind)) {
         return Fault::unknown(
             IssueType::NotSupported,
@@ -93,19 +93,4 @@ fn refused(parameter: &SearchParameter, kind: SearchParameterType, name: &str) -
     }
     let near = did_you_mean(name, supported(kind).iter().copied());
     Fault::unknown(IssueType::Invalid, format!("{} is no modifier here. {of}{near}", shown(name)))
-}
-
-/// `SearchParameter.type` as FHIR writes it.
-pub(super) fn kind_name(kind: SearchParameterType) -> &'static str {
-    match kind {
-        SearchParameterType::Number => "number",
-        SearchParameterType::Date => "date",
-        SearchParameterType::String => "string",
-        SearchParameterType::Token => "token",
-        SearchParameterType::Reference => "reference",
-        SearchParameterType::Composite => "composite",
-        SearchParameterType::Quantity => "quantity",
-        SearchParameterType::Uri => "uri",
-        SearchParameterType::Special => "special",
-    }
 }

@@ -1,9 +1,11 @@
 //! Reference values (<https://hl7.org/fhir/R4/search.html#reference>): `id`, `Type/id`, an absolute URL.
 
+use fhirpath::primitive::is_id;
+
 use super::Reader;
 use super::fault::{Fault, shown};
 use super::split::unescape;
-use crate::reference::{is_absolute, is_id, target};
+use crate::reference::{is_absolute, target};
 
 impl<'a> Reader<'a> {
     /// The targets a value may mean: an id stands for one of each type that the parameter may point to (`targets`), or of
@@ -51,6 +53,6 @@ impl<'a> Reader<'a> {
     /// The types that a reference parameter may point to; all of them when it names none or `Resource`.
     pub(super) fn target_types(&self, targets: &'a [String]) -> &'a [String] {
         let any = targets.is_empty() || targets.iter().any(|name| name == "Resource");
-        if any { self.context.index.resource_types() } else { targets }
+        if any { self.definitions().resource_types() } else { targets }
     }
 }

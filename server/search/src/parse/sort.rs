@@ -1,12 +1,10 @@
 //! `_sort` (<https://hl7.org/fhir/R4/search.html#sort>): parameters joined by commas, each ascending, or descending after `-`.
 
-use conformance::SearchParameterType;
 use fhirpath::IssueType;
 use store::{ParameterId, SortBy, SortKey};
 
 use super::Reader;
 use super::fault::{Fault, shown};
-use super::modifier::kind_name;
 
 /// Most keys of one search.
 const MAX_KEYS: usize = 8;
@@ -48,9 +46,9 @@ impl Reader<'_> {
         let parameter = self.find_or_refuse(self.resource_type, code).map_err(|fault| match fault {
             Fault::Unknown(issue) | Fault::Bad(issue) => Fault::Bad(issue),
         })?;
-        if parameter.kind == SearchParameterType::Composite {
+        if !parameter.is_sortable() {
             let text =
-                format!("{code} is of the type {}, which cannot be sorted by.", kind_name(parameter.kind));
+                format!("{code} is of the type {}, which cannot be sorted by.", parameter.kind.as_str());
             return Err(Fault::bad(IssueType::NotSupported, text));
         }
         Ok(SortBy::Parameter(ParameterId(parameter.index)))
