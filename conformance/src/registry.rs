@@ -179,3 +179,155 @@ fn lineage<'s>(schema: &'s Schema, name: &str) -> Vec<&'s str> {
     // No honest chain is longer; a package's may be circular.
     chain.take(16).map(|id| schema.type_name(id)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Definitions;
+    use crate::table::{SearchParameterDefinition, Table};
+
+    fn parameter(
+        url: &str,
+        code: &str,
+        base: &[&str],
+        kind: &str,
+        expression: &str,
+    ) -> SearchParameterDefinition {
+        SearchParameterDefinition {
+            url: url.to_owned(),
+            code: code.to_owned(),
+            base: base.iter().map(|&it| it.to_owned()).collect(),
+            kind: kind.to_owned(),
+            expression: Some(expression.to_owned()),
+            target: Vec::new(),
+            component: Vec::new(),
+            multiple_or: None,
+            multiple_and: None,
+            modifier: Vec::new(),
+            comparator: Vec::new(),
+            chain: Vec::new(),
+        }
+    }
+
+    /// R4's types without its parameters, and packages with the parameters given.
+    fn with(packages: &[Vec<SearchParameterDefinition>]) -> Definitions {
+        let text = include_str!("../../ig/r4-4.0.1.jsonl");
+        let r4 = Table { search_parameters: Vec::new(), ..Table::read(text).unwrap() };
+        let table = |it: &Vec<_>| Table { search_parameters: it.clone(), ..Table::default() };
+        Definitions::from_tables(std::iter::once(r4).chain(packages.iter().map(table)).collect()).unwrap()
+    }
+
+    /// What there is afterwards: parameters, then notices.
+    fn check(packages: &[Vec<SearchParameterDefinition>], expected: &[&str]) {
+        let parameters = with(packages).search_parameters;
+        let lines = parameters
+            .all()
+            .iter()
+            .map(|it| format!("{}?{} {} {}", it.base, it.code, it.expression_text, it.urls.join(" ")))
+            .chain(parameters.notices().iter().map(ToString::to_string));
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn one_entry_for_each_base_by_base_and_code() {
+        check(
+            &[vec![
+                parameter("u:2", "name", &["Person", "Patient"], "string", "Person.name | Patient.name"),
+                parameter("u:1", "active", &["Patient"], "token", "Patient.active"),
+            ]],
+            &[
+                "Patient?active Patient.active u:1",
+                "Patient?name Patient.name u:2",
+                "Person?name Person.name u:2",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_same_in_a_later_package_is_another_name() {
+        let first = parameter("u:1", "name", &["Patient"], "string", "Patient.name | Patient.contact.name");
+        let later = parameter("u:2", "name", &["Patient"], "string", "Patient.contact.name|name");
+        check(
+            &[vec![first.clone()], vec![first, later]],
+            &["Patient?name Patient.name | Patient.contact.name u:1 u:2"],
+        );
+    }
+
+    #[test]
+    fn of_two_in_one_package_the_first_url_stays() {
+        let later = parameter("u:b", "name", &["Patient"], "string", "Patient.name.family");
+        let first = parameter("u:a", "name", &["Patient"], "string", "Patient.name");
+        check(
+            &[vec![later, first]],
+            &[
+                "Patient?name Patient.name u:a",
+                "u:b as Patient?name: selects Patient.name.family, but the code is there and selects Patient.name, \
+                 from u:a",
+            ],
+        );
+    }
+
+    #[test]
+    fn another_type_is_left_out() {
+        let first = parameter("u:1", "name", &["Patient"], "string", "Patient.name");
+        let later = parameter("u:2", "name", &["Patient"], "token", "Patient.name");
+        check(
+            &[vec![first], vec![later]],
+            &[
+                "Patient?name Patient.name u:1",
+                "u:2 as Patient?name: of type token, but the code is there with type string, from u:1",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_code_of_every_type_stands_before_that_of_one() {
+        let every = parameter("u:1", "_id", &["Resource"], "token", "Resource.id");
+        let same = parameter("u:2", "_id", &["Patient"], "token", "Patient.id");
+        let other = parameter("u:3", "_id", &["Person"], "token", "Person.identifier");
+        check(
+            &[vec![every], vec![same, other]],
+            &[
+                "Resource?_id Resource.id u:1 u:2",
+                "u:3 as Person?_id: selects Person.identifier, but the code is there and selects Resource.id, from u:1",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_code_of_one_type_stays_when_every_type_gets_it() {
+        let one = parameter("u:1", "x", &["Patient"], "token", "Patient.identifier");
+        let every = parameter("u:2", "x", &["DomainResource"], "token", "DomainResource.language");
+        let parameters = with(&[vec![one], vec![every]]).search_parameters;
+        let url = |resource_type: &str| parameters.get(resource_type, "x").map(|it| it.urls[0].as_str());
+        assert_eq!(url("Patient"), Some("u:1"));
+        assert_eq!(url("Person"), Some("u:2"));
+        assert_eq!(url("Bundle"), None);
+        assert_eq!(parameters.of("Patient").count(), 1);
+    }
+
+    #[test]
+    fn what_cannot_apply_is_said() {
+        check(
+            &[vec![
+                parameter("u:1", "a", &[], "token", "Patient.active"),
+                parameter("u:2", "b", &["Unicorn", "Period"], "token", "Unicorn.horn"),
+                parameter("u:3", "c", &["Patient"], "sound", "Patient.active"),
+                parameter("u:4", "d", &["Patient"], "token", "Person.active"),
+                SearchParameterDefinition {
+                    expression: None,
+                    ..parameter("u:5", "e", &["Patient"], "special", "")
+                },
+            ]],
+            &[
+                "Patient?d  u:4",
+                "Patient?e  u:5",
+                "u:1 as -?a: applies to no resource type",
+                "u:3 as Patient?c: sound is not a type of search parameter",
+                "u:4 as Patient?d: no part of its expression is about the resource type",
+                "u:5 as Patient?e: has no expression",
+                "u:2 as Period?b: the resource type is not defined",
+                "u:2 as Unicorn?b: the resource type is not defined",
+            ],
+        );
+    }
+}

@@ -227,3 +227,109 @@ impl SearchParameters {
         &self.notices
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Definitions;
+
+    fn embedded() -> SearchParameters {
+        Definitions::embedded().unwrap().search_parameters
+    }
+
+    #[test]
+    fn indices_are_dense() {
+        let parameters = embedded();
+        assert!(parameters.all().iter().enumerate().all(|(at, it)| usize::from(it.index) == at));
+        assert!(
+            parameters
+                .all()
+                .iter()
+                .all(|it| parameters.by_index(it.index).is_some_and(|same| same.code == it.code))
+        );
+        assert!(parameters.by_index(u16::MAX).is_none());
+    }
+
+    #[test]
+    fn a_code_is_found_for_its_types() {
+        let parameters = embedded();
+        let check = |resource_type: &str, code: &str, expected: Option<(&str, SearchParameterType, &str)>| {
+            let found = parameters.get(resource_type, code);
+            let found = found.map(|it| (it.base.as_str(), it.kind, it.expression_text.as_str()));
+            assert_eq!(found, expected, "{resource_type}?{code}");
+        };
+        use SearchParameterType::{Date, Reference, Special, String, Token};
+        check("Patient", "birthdate", Some(("Patient", Date, "Patient.birthDate")));
+        check("Person", "birthdate", Some(("Person", Date, "Person.birthDate")));
+        check("Observation", "birthdate", None);
+        check(
+            "Observation",
+            "patient",
+            Some(("Observation", Reference, "Observation.subject.where(resolve() is Patient)")),
+        );
+        check("Observation", "_id", Some(("Resource", Token, "Resource.id")));
+        check("Encounter", "_id", Some(("Resource", Token, "Resource.id")));
+        check("Resource", "_id", Some(("Resource", Token, "Resource.id")));
+        check("Patient", "_text", Some(("DomainResource", String, "")));
+        check("DomainResource", "_text", Some(("DomainResource", String, "")));
+        check("Bundle", "_text", None);
+        check("Bundle", "_filter", Some(("Resource", Special, "")));
+        check("Patient", "", None);
+        check("Nothing", "_id", None);
+        check("Goal", "description", Some(("Goal", Token, "Goal.description")));
+    }
+
+    #[test]
+    fn those_of_a_type_come_by_code_and_each_once() {
+        let parameters = embedded();
+        let codes: Vec<&str> = parameters.of("Goal").map(|it| it.code.as_str()).collect();
+        assert_eq!(
+            codes,
+            [
+                "_content",
+                "_filter",
+                "_id",
+                "_lastUpdated",
+                "_profile",
+                "_query",
+                "_security",
+                "_source",
+                "_tag",
+                "_text",
+                "achievement-status",
+                "category",
+                "description",
+                "identifier",
+                "lifecycle-status",
+                "patient",
+                "start-date",
+                "subject",
+                "target-date",
+            ]
+        );
+        assert_eq!(parameters.of("Nothing").count(), 0);
+    }
+
+    #[test]
+    fn urls_of_both_packages_name_one_parameter() {
+        let parameters = embedded();
+        let r4 = "http://hl7.org/fhir/SearchParameter/clinical-date";
+        let us_core = "http://hl7.org/fhir/us/core/SearchParameter/us-core-procedure-date";
+        let procedure = parameters.get("Procedure", "date").unwrap();
+        assert_eq!(procedure.urls, [r4, us_core]);
+        let bases: Vec<&str> = parameters.by_url(us_core).map(|it| it.base.as_str()).collect();
+        assert_eq!(bases, ["Procedure"]);
+        assert_eq!(parameters.by_url(r4).count(), 17);
+        assert_eq!(parameters.by_url("http://nowhere").count(), 0);
+    }
+
+    #[test]
+    fn codes_of_types_of_parameters() {
+        for code in
+            ["number", "date", "string", "token", "reference", "composite", "quantity", "uri", "special"]
+        {
+            assert_eq!(SearchParameterType::from_code(code).map(SearchParameterType::as_str), Some(code));
+        }
+        assert_eq!(SearchParameterType::from_code("Token"), None);
+    }
+}
