@@ -7,6 +7,8 @@ mod edit;
 mod json;
 mod parse;
 mod subset;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::borrow::Cow;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 
 use crate::schema::{PropertyId, Schema, TypeId};
 
-pub use subset::Subset;
+pub use subset::{SUBSETTED_CODE, SUBSETTED_SYSTEM, Subset};
 pub use write::write_string;
 
 /// Bounds on one input.

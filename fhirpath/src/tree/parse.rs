@@ -624,18 +624,3 @@ impl<'a> Parser<'a> {
         if span.escaped { json::unescape(self.slice(span)) } else { self.slice(span).to_owned() }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::fixture::schema;
-    use crate::tree::{Limits, Tree};
-
-    #[test]
-    fn canonical_json_comes_back() {
-        let text = r#"{"resourceType":"Patient","id":"a","meta":{"tag":[{"code":"x"}]},"contained":[{"resourceType":"Patient","id":"c"}],"active":true,"_active":{"id":"q"},"name":[{"family":"O\"B\n","given":["a",null],"_given":[null,{"extension":[{"url":"u","valueDecimal":1.10}]}]}],"_birthDate":{"extension":[{"url":"v","valueString":"x"}]}}"#;
-        let tree = Tree::parse_json(&schema(), text.as_bytes().to_vec(), &Limits::DEFAULT).unwrap();
-        let mut out = Vec::new();
-        tree.write_json(&mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), text);
-    }
-}

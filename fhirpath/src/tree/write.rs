@@ -65,27 +65,22 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Which children of an element are written.
-pub(super) type Filter<'f> = &'f dyn Fn(Element<'_>) -> bool;
-
 /// Writes one element and what is below it.
-pub(super) struct Writer<'w, const PRETTY: bool> {
+struct Writer<'w, const PRETTY: bool> {
     tree: &'w Tree,
     out: &'w mut Vec<u8>,
     indent: usize,
     /// The node whose value's place is wanted (0 for none), and that place.
     mark: u32,
     marked: Option<usize>,
-    /// Judges the children of complex elements; an element that is written with none of them is left out.
-    pub(super) filter: Option<Filter<'w>>,
 }
 
 impl<'w, const PRETTY: bool> Writer<'w, PRETTY> {
-    pub(super) fn new(tree: &'w Tree, out: &'w mut Vec<u8>) -> Writer<'w, PRETTY> {
-        Writer { tree, out, indent: 0, mark: 0, marked: None, filter: None }
+    fn new(tree: &'w Tree, out: &'w mut Vec<u8>) -> Writer<'w, PRETTY> {
+        Writer { tree, out, indent: 0, mark: 0, marked: None }
     }
 
-    pub(super) fn element(&mut self, number: u32) {
+    fn element(&mut self, number: u32) {
         let element = Element { tree: self.tree, node: number };
         let primitive = self.tree.schema.primitive(element.type_id());
         match primitive {
@@ -114,23 +109,17 @@ impl<'w, const PRETTY: bool> Writer<'w, PRETTY> {
             let property = self.tree.node(child).property();
             let facts = self.tree.schema.facts(PropertyId(property));
             let after = self.after(child, property, facts);
-            if self.wants(child) {
-                match facts.primitive {
-                    Some(primitive) => {
-                        self.primitives(child, after, property, facts, primitive.json_type(), &mut first);
-                    }
-                    None => {
-                        self.key(property, "", &mut first);
-                        self.list(child, after, facts, |writer, node| writer.object(node));
-                    }
+            match facts.primitive {
+                Some(primitive) => {
+                    self.primitives(child, after, property, facts, primitive.json_type(), &mut first);
+                }
+                None => {
+                    self.key(property, "", &mut first);
+                    self.list(child, after, facts, Writer::object);
                 }
             }
             child = after;
         }
-    }
-
-    fn wants(&self, child: u32) -> bool {
-        self.filter.is_none_or(|filter| filter(Element { tree: self.tree, node: child }))
     }
 
     /// The first sibling of another property.
@@ -209,18 +198,15 @@ impl<'w, const PRETTY: bool> Writer<'w, PRETTY> {
         }
     }
 
-    /// They belong to the value, so no filter applies.
     fn extensions(&mut self, number: u32) {
         let node = self.tree.node(number);
         if node.first_child == 0 {
             self.out.extend_from_slice(b"null");
             return;
         }
-        let filter = self.filter.take();
         self.open(b'{');
         self.members(node, true);
         self.close(b'}');
-        self.filter = filter;
     }
 
     #[inline]
