@@ -1,3 +1,7 @@
-//! The `vesta` binary.
+//! The `vesta` binary: nothing but the call into the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vesta::cli::run()
+}

@@ -1,0 +1,88 @@
+//! The table of configuration keys. It is the only list of them: the struct, the parsing, the flags and
+//! `vesta config` come from it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::{Key, KeyType, LogFormat};
+
+macro_rules! keys {
+    ($( $(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:literal; )+) => {
+        /// The configuration of one process.
+        #[derive(Debug, Clone)]
+        pub struct Config {
+            $( $(#[doc = $doc])+ pub $name: $type, )+
+        }
+
+        impl Config {
+            /// Every key at a value of its type; the defaults are applied over it.
+            pub(super) fn blank() -> Config {
+                Config { $( $name: <$type as KeyType>::blank(), )+ }
+            }
+        }
+
+        /// All keys, the usual ones first.
+        pub const KEYS: &[Key] = &[
+            $( Key {
+                name: stringify!($name),
+                type_name: <$type as KeyType>::NAME,
+                is_list: <$type as KeyType>::IS_LIST,
+                default: $default,
+                doc: concat!($($doc, "\n"),+),
+                set: |config, texts| match <$type as KeyType>::read(texts) {
+                    Some(value) => {
+                        config.$name = value;
+                        true
+                    }
+                    None => false,
+                },
+            }, )+
+        ];
+    };
+}
+
+keys! {
+    /// Directory of the data; made if it is missing.
+    data: PathBuf = "./vesta-data";
+    /// Address to listen on; port 0 takes a free one.
+    bind: SocketAddr = "127.0.0.1:8080";
+    /// FHIR base URL that clients use (`https://ehr.example.org/fhir`), for links; without it, http, the bind address
+    /// and /fhir. The server itself answers under /fhir.
+    base_url: Option<String> = "";
+    /// FHIR packages (.tgz) to add to R4 and US Core: their profiles and search parameters.
+    package: Vec<PathBuf> = "";
+    /// Listen on an address that other machines can reach although nobody has to log in.
+    insecure_open: bool = "false";
+    /// Web origins whose pages may call the API from a browser (CORS), or `*`. None by default: with an open server,
+    /// any page that a browser on this machine shows could otherwise read every record.
+    cors_origins: Vec<String> = "";
+    /// What to log: error, warn, info, debug (a line for each request) or trace, or per module
+    /// (`info,vesta::http=debug`). Never holds queries, ids or bodies.
+    log: String = "info";
+    /// Form of log lines, written to standard error.
+    log_format: LogFormat = "text";
+    /// Threads that answer requests; 0 is one for each processor.
+    threads: usize = "0";
+    /// Most connections at a time; more wait.
+    max_connections: usize = "4096";
+    /// Largest request body, bytes.
+    max_body_bytes: usize = "67_108_864";
+    /// Longest URL path and query, bytes.
+    max_url_bytes: usize = "8192";
+    /// Deepest nesting of a resource.
+    max_depth: usize = "100";
+    /// Most faults reported for one request.
+    max_issues: usize = "100";
+    /// Most entries of a batch or transaction.
+    max_bundle_entries: usize = "20_000";
+    /// Entries of a page when a search or history has no `_count`.
+    default_count: usize = "50";
+    /// Largest page that `_count` can ask for.
+    max_count: usize = "1000";
+    /// Most resources that `_include` and `_revinclude` add to one page.
+    max_includes: usize = "1000";
+    /// Seconds that a request may take, its body included.
+    request_timeout_s: u64 = "120";
+    /// Seconds that requests under way have to finish when the server stops.
+    stop_timeout_s: u64 = "10";
+}

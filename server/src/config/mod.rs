@@ -1,0 +1,309 @@
+//! Configuration: the keys of [`KEYS`], read from the defaults, one TOML file, the environment and flags, later ones
+//! first. Knows where a value came from when it refuses it; opens nothing but the file.
+
+mod keys;
+mod value;
+
+use std::path::{Path, PathBuf};
+
+pub use keys::{Config, KEYS};
+pub use value::{KeyType, LogFormat};
+
+/// One configuration key.
+pub struct Key {
+    /// Its name in the file; `VESTA_` and capitals in the environment, with hyphens as a flag.
+    pub name: &'static str,
+    /// What its value is, in words.
+    pub type_name: &'static str,
+    /// Whether it takes several values: an array in the file, commas in the environment, a repeated flag.
+    pub is_list: bool,
+    /// Its default, as it would be written in the environment.
+    pub default: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    /// Reads it into the configuration; false if the values are not of its type.
+    set: fn(&mut Config, &[String]) -> bool,
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The built-in default.
+    Default,
+    /// The configuration file.
+    File(PathBuf),
+    /// The environment.
+    Environment,
+    /// The command line.
+    Flag,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}: {message}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system or the TOML parser says.
+        message: String,
+    },
+    /// A key that does not exist.
+    #[error("{origin}: there is no key `{name}`{}; `vesta config` lists all keys", hint(.near.as_deref()))]
+    UnknownKey {
+        /// The key as written.
+        name: String,
+        /// Where it is written.
+        origin: String,
+        /// The key that may have been meant.
+        near: Option<String>,
+    },
+    /// A value that the key cannot take.
+    #[error("{origin}: `{name}` takes {expected}, not `{found}`")]
+    Value {
+        /// The key.
+        name: &'static str,
+        /// Where it is written.
+        origin: String,
+        /// What it takes.
+        expected: &'static str,
+        /// What was written.
+        found: String,
+    },
+    /// A combination that is refused.
+    #[error("{0}")]
+    Refused(String),
+}
+
+fn hint(near: Option<&str>) -> String {
+    near.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}
+
+impl Key {
+    /// `VESTA_BIND`.
+    pub fn variable(&self) -> String {
+        format!("VESTA_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// `base-url`, without the leading hyphens.
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    fn apply(&self, config: &mut Config, values: &[String], source: &Source) -> Result<(), ConfigError> {
+        if (self.set)(config, values) {
+            return Ok(());
+        }
+        let origin = match source {
+            Source::Default => "default".to_owned(),
+            Source::File(path) => path.display().to_string(),
+            Source::Environment => self.variable(),
+            Source::Flag => format!("--{}", self.flag()),
+        };
+        Err(ConfigError::Value {
+            name: self.name,
+            origin,
+            expected: self.type_name,
+            found: values.join(", "),
+        })
+    }
+}
+
+/// The key of a name.
+pub fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// Reads the configuration: `flags` (key and values) over `environment` over the file over the defaults.
+///
+/// # Errors
+/// An unreadable file, an unknown key or variable by name, a value of the wrong type.
+pub fn load(
+    file: Option<&Path>,
+    environment: &[(String, String)],
+    flags: &[(&'static str, Vec<String>)],
+) -> Result<Config, ConfigError> {
+    let mut config = Config::blank();
+    for key in KEYS {
+        key.apply(&mut config, &split(key, key.default), &Source::Default)?;
+    }
+    if let Some(path) = file {
+        read_file(&mut config, path)?;
+    }
+    for (name, text) in environment {
+        read_variable(&mut config, name, text)?;
+    }
+    for (name, values) in flags {
+        if let Some(key) = key(name) {
+            key.apply(&mut config, values, &Source::Flag)?;
+        }
+    }
+    Ok(config)
+}
+
+fn read_variable(config: &mut Config, name: &str, text: &str) -> Result<(), ConfigError> {
+    // VESTA_CONFIG names the file, and VESTA_SHARED_DATA and VESTA_REQUIRE_SUITES belong to the tests.
+    if matches!(name, "VESTA_CONFIG" | "VESTA_SHARED_DATA" | "VESTA_REQUIRE_SUITES") {
+        return Ok(());
+    }
+    match KEYS.iter().find(|key| key.variable() == name) {
+        Some(key) => key.apply(config, &split(key, text), &Source::Environment),
+        None => Err(unknown(name, "environment", |key| key.variable())),
+    }
+}
+
+fn split(key: &Key, text: &str) -> Vec<String> {
+    if key.is_list {
+        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    } else {
+        vec![text.to_owned()]
+    }
+}
+
+fn read_file(config: &mut Config, path: &Path) -> Result<(), ConfigError> {
+    let fault = |message: String| ConfigError::File { path: path.to_owned(), message };
+    let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| fault(error.to_string()))?;
+    let source = Source::File(path.to_owned());
+    for (name, value) in &table {
+        let Some(key) = key(name) else {
+            return Err(unknown(name, &path.display().to_string(), |key| key.name.to_owned()));
+        };
+        key.apply(config, &texts(value), &source)?;
+    }
+    Ok(())
+}
+
+/// The value as texts; a nested table becomes its TOML text, which no key accepts.
+fn texts(value: &toml::Value) -> Vec<String> {
+    match value {
+        toml::Value::String(text) => vec![text.clone()],
+        toml::Value::Array(items) => items.iter().flat_map(texts).collect(),
+        other => vec![other.to_string()],
+    }
+}
+
+fn unknown(name: &str, origin: &str, spelled: impl Fn(&Key) -> String) -> ConfigError {
+    let near = KEYS
+        .iter()
+        .map(|key| spelled(key))
+        .map(|known| (crate::nearest::distance(name, &known), known))
+        .filter(|(distance, _)| *distance <= 3)
+        .min()
+        .map(|(_, known)| known);
+    ConfigError::UnknownKey { name: name.to_owned(), origin: origin.to_owned(), near }
+}
+
+impl Config {
+    /// Whether what is configured may be run.
+    ///
+    /// # Errors
+    /// A bind address that others can reach, without `insecure_open`.
+    pub fn check_exposure(&self) -> Result<(), ConfigError> {
+        if self.bind.ip().is_loopback() || self.insecure_open {
+            return Ok(());
+        }
+        Err(ConfigError::Refused(format!(
+            "{} can be reached from other machines, and this server asks nobody who they are; \
+             bind to 127.0.0.1 (and put a proxy that authenticates in front), or give --insecure-open \
+             if everybody who can reach it may read and change every record",
+            self.bind
+        )))
+    }
+}
+
+/// All keys as a table for a terminal.
+pub fn describe() -> String {
+    let mut out = String::from(
+        "Configuration keys. Each can be set in the file named by --config (as `key = value`), in the\n\
+         environment (as VESTA_KEY) and as a flag (--key, with hyphens). Flags win over the environment,\n\
+         the environment over the file, the file over the defaults.\n",
+    );
+    for key in KEYS {
+        let default = if key.default.is_empty() { "none" } else { key.default };
+        out.push_str(&format!(
+            "\n{}\n    takes    {}{}\n    default  {default}\n    variable {}\n    flag     --{}\n",
+            key.name,
+            key.type_name,
+            if key.is_list { ", several" } else { "" },
+            key.variable(),
+            key.flag(),
+        ));
+        for line in key.doc.lines() {
+            out.push_str(&format!("    {}\n", line.trim()));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn defaults_are_of_their_own_type() {
+        let config = load(None, &[], &[]).unwrap();
+        assert_eq!(config.bind.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.data, PathBuf::from("./vesta-data"));
+        assert!(config.package.is_empty());
+        assert_eq!(config.base_url, None);
+    }
+
+    #[test]
+    fn flags_win_over_environment_over_file() {
+        let file = file("default_count = 1\nmax_count = 2\nlog = \"warn\"\npackage = [\"a.tgz\", \"b.tgz\"]\n");
+        let variables = environment(&[("VESTA_MAX_COUNT", "3"), ("VESTA_LOG", "error")]);
+        let flags = [("log", vec!["debug".to_owned()])];
+        let config = load(Some(file.path()), &variables, &flags).unwrap();
+        assert_eq!((config.default_count, config.max_count, config.log.as_str()), (1, 3, "debug"));
+        assert_eq!(config.package, [PathBuf::from("a.tgz"), PathBuf::from("b.tgz")]);
+    }
+
+    #[test]
+    fn unknown_keys_are_named() {
+        let file = file("bindd = \"127.0.0.1:1\"\n");
+        let error = load(Some(file.path()), &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("there is no key `bindd` (did you mean `bind`?)"), "{error}");
+        let error = load(None, &environment(&[("VESTA_COLOUR", "red")]), &[]).unwrap_err().to_string();
+        assert_eq!(error, "environment: there is no key `VESTA_COLOUR`; `vesta config` lists all keys");
+    }
+
+    #[test]
+    fn wrong_types_are_named() {
+        let error = load(None, &environment(&[("VESTA_BIND", "here")]), &[]).unwrap_err().to_string();
+        assert_eq!(error, "VESTA_BIND: `bind` takes ADDRESS:PORT, not `here`");
+        let file = file("insecure_open = \"perhaps\"\n");
+        let error = load(Some(file.path()), &[], &[]).unwrap_err().to_string();
+        assert!(error.ends_with(": `insecure_open` takes true or false, not `perhaps`"), "{error}");
+    }
+
+    #[test]
+    fn other_machines_are_refused_without_the_key() {
+        let flags = |open: &str| {
+            [("bind", vec!["0.0.0.0:8080".to_owned()]), ("insecure_open", vec![open.to_owned()])]
+        };
+        let refused = load(None, &[], &flags("false")).unwrap().check_exposure().unwrap_err().to_string();
+        assert!(refused.starts_with("0.0.0.0:8080 can be reached from other machines"), "{refused}");
+        assert_eq!(load(None, &[], &flags("true")).unwrap().check_exposure(), Ok(()));
+    }
+
+    #[test]
+    fn the_table_is_whole() {
+        let text = describe();
+        for key in KEYS {
+            assert!(text.contains(&key.variable()), "{} is not described", key.name);
+            assert!(!key.doc.trim().is_empty(), "{} has no text", key.name);
+        }
+    }
+}
