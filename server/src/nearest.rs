@@ -24,9 +24,13 @@ pub fn distance(one: &str, other: &str) -> usize {
 mod tests {
     #[test]
     fn distances() {
-        for (one, other, expected) in
-            [("bind", "bind", 0), ("bindd", "bind", 1), ("Pateint", "patient", 2), ("", "abc", 3), ("kitten", "sitting", 3)]
-        {
+        for (one, other, expected) in [
+            ("bind", "bind", 0),
+            ("bindd", "bind", 1),
+            ("Pateint", "patient", 2),
+            ("", "abc", 3),
+            ("kitten", "sitting", 3),
+        ] {
             assert_eq!(super::distance(one, other), expected, "{one} {other}");
         }
     }

@@ -175,12 +175,16 @@ fn read_file(config: &mut Config, path: &Path) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The value as texts; a nested table becomes its TOML text, which no key accepts.
+/// The value as texts; what no key accepts becomes a description, for the message.
 fn texts(value: &toml::Value) -> Vec<String> {
     match value {
         toml::Value::String(text) => vec![text.clone()],
         toml::Value::Array(items) => items.iter().flat_map(texts).collect(),
-        other => vec![other.to_string()],
+        toml::Value::Integer(number) => vec![number.to_string()],
+        toml::Value::Boolean(flag) => vec![flag.to_string()],
+        toml::Value::Float(_) => vec!["a decimal number".to_owned()],
+        toml::Value::Datetime(_) => vec!["a date".to_owned()],
+        toml::Value::Table(_) => vec!["a table".to_owned()],
     }
 }
 
@@ -262,7 +266,8 @@ mod tests {
 
     #[test]
     fn flags_win_over_environment_over_file() {
-        let file = file("default_count = 1\nmax_count = 2\nlog = \"warn\"\npackage = [\"a.tgz\", \"b.tgz\"]\n");
+        let file =
+            file("default_count = 1\nmax_count = 2\nlog = \"warn\"\npackage = [\"a.tgz\", \"b.tgz\"]\n");
         let variables = environment(&[("VESTA_MAX_COUNT", "3"), ("VESTA_LOG", "error")]);
         let flags = [("log", vec!["debug".to_owned()])];
         let config = load(Some(file.path()), &variables, &flags).unwrap();

@@ -72,8 +72,10 @@ impl KeyType for SocketAddr {
     }
     fn read(texts: &[String]) -> Option<SocketAddr> {
         let text = only(texts)?;
-        text.strip_prefix("localhost:")
-            .map_or_else(|| text.parse().ok(), |port| Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?))))
+        text.strip_prefix("localhost:").map_or_else(
+            || text.parse().ok(),
+            |port| Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?))),
+        )
     }
 }
 

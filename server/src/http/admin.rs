@@ -1,0 +1,146 @@
+//! What the program's own commands ask of a server that has their data directory open: a backup, a check. Authorised by a
+//! secret that only readers of the data directory know ([`crate::running`]).
+
+use std::path::PathBuf;
+
+use fhirpath::IssueType;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::App;
+use super::refusal::Refusal;
+use super::respond::{self, Body};
+
+/// Path of the backup.
+pub const BACKUP: &str = "/admin/backup";
+/// Path of the check.
+pub const CHECK: &str = "/admin/check";
+
+/// Asks for a backup.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BackupRequest {
+    /// Where to write it: an absolute path, of a file that does not exist.
+    pub file: PathBuf,
+}
+
+/// A backup was written.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BackupReport {
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// A check was made.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct CheckReport {
+    /// Current resources read.
+    pub resources: u64,
+    /// Versions read.
+    pub versions: u64,
+    /// Index postings compared.
+    pub postings: u64,
+    /// Each disagreement.
+    pub faults: Vec<String>,
+}
+
+impl From<store::CheckReport> for CheckReport {
+    fn from(report: store::CheckReport) -> CheckReport {
+        let store::CheckReport { resources, versions, postings, faults } = report;
+        CheckReport { resources, versions, postings, faults }
+    }
+}
+
+/// The secret of one run of a server.
+pub struct Secret {
+    token: String,
+}
+
+impl Secret {
+    /// A new one: 244 random bits.
+    pub fn new() -> Secret {
+        Secret { token: format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()) }
+    }
+
+    /// Its text.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Whether a request knows it. Takes the same time wherever it differs.
+    fn is_known(&self, authorization: Option<&HeaderValue>) -> bool {
+        let given =
+            authorization.and_then(|value| value.as_bytes().strip_prefix(b"Bearer ")).unwrap_or_default();
+        let differs = given.iter().zip(self.token.bytes()).fold(0, |seen, (a, b)| seen | (a ^ b));
+        given.len() == self.token.len() && differs == 0
+    }
+}
+
+/// Answers such a request.
+///
+/// # Errors
+/// 401 without the secret, 422 for a file that cannot be written, 500 when the store fails.
+pub(super) async fn answer(
+    app: &App,
+    template: &str,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    if !app.admin.is_known(request.headers().get(header::AUTHORIZATION)) {
+        let details = "This is for the vesta commands that run on the server's data directory.";
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, IssueType::Login, details));
+    }
+    let body = super::fhir::collect(request.into_body(), 64 << 10).await?;
+    match template {
+        BACKUP => backup(app, &body).await,
+        _ => check(app).await,
+    }
+}
+
+async fn backup(app: &App, body: &[u8]) -> Result<Response<Body>, Refusal> {
+    let request: BackupRequest = serde_json::from_slice(body).map_err(|error| {
+        Refusal::new(StatusCode::BAD_REQUEST, IssueType::Invalid, format!("Not a backup request: {error}."))
+    })?;
+    let (store, tenant) = (app.service.store.clone(), app.caller.tenant.clone());
+    let written = tokio::task::spawn_blocking(move || store.backup(&tenant, &request.file)).await;
+    match written {
+        Ok(Ok(bytes)) => json(&BackupReport { bytes }),
+        Ok(Err(error)) => {
+            Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, IssueType::Processing, error.to_string()))
+        }
+        Err(_) => Err(Refusal::internal()),
+    }
+}
+
+async fn check(app: &App) -> Result<Response<Body>, Refusal> {
+    let (store, tenant) = (app.service.store.clone(), app.caller.tenant.clone());
+    match tokio::task::spawn_blocking(move || store.check(&tenant, &|_, _| ())).await {
+        Ok(Ok(report)) => json(&CheckReport::from(report)),
+        Ok(Err(error)) => {
+            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, IssueType::Exception, error.to_string()))
+        }
+        Err(_) => Err(Refusal::internal()),
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<Response<Body>, Refusal> {
+    let bytes = serde_json::to_vec(value).map_err(|_| Refusal::internal())?;
+    Ok(respond::body(StatusCode::OK, HeaderValue::from_static("application/json"), bytes.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_is_needed() {
+        let secret = Secret::new();
+        let header = |text: String| HeaderValue::try_from(text).ok();
+        assert!(secret.is_known(header(format!("Bearer {}", secret.token())).as_ref()));
+        for wrong in ["Bearer ", "Bearer x", secret.token(), &format!("Bearer {}x", secret.token())] {
+            assert!(!secret.is_known(header(wrong.to_owned()).as_ref()), "{wrong}");
+        }
+        assert!(!secret.is_known(None));
+        assert_ne!(secret.token(), Secret::new().token());
+    }
+}

@@ -1,0 +1,404 @@
+//! Requests below the base: the interaction of the route, with its arguments.
+
+use bytes::{Bytes, BytesMut};
+use fhirpath::IssueType;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{self, HeaderMap};
+use hyper::{Method, Request, Response, StatusCode};
+use interaction::{Outcome, Projection, ReadConditions};
+use operations::Invocation;
+use store::{HistoryScope, Key};
+
+use super::headers::{self, Prefer};
+use super::negotiate::{self, Format};
+use super::parameters::Parameters;
+use super::refusal::Refusal;
+use super::respond::{self, Body};
+use super::route::{self, Interaction, Shape, Target};
+use super::{App, Exchange, browser};
+
+/// Parameters that every interaction takes besides `_format` and `_pretty`.
+const PROJECTION: &[&str] = &["_summary", "_elements"];
+
+/// A request, taken apart.
+struct Call<'r> {
+    app: &'r App,
+    target: Target<'r>,
+    headers: &'r HeaderMap,
+    parameters: Parameters,
+}
+
+/// Answers a request below the base.
+///
+/// # Errors
+/// Whatever is not served.
+pub(super) async fn answer(
+    app: &App,
+    request: Request<Incoming>,
+    exchange: &mut Exchange,
+) -> Result<Response<Body>, Refusal> {
+    let (head, incoming) = request.into_parts();
+    let format = Format::of_accept(head.headers.get(header::ACCEPT));
+    exchange.format = *format.as_ref().unwrap_or(&Format::Json);
+    if exchange.format == Format::Html || head.uri.query().is_some_and(|query| query.contains("_format")) {
+        exchange.address = head.uri.to_string();
+    }
+    let parameters = Parameters::read(head.uri.query())?;
+    exchange.pretty = parameters.pretty;
+    exchange.format = match parameters.format {
+        Some(format) => format,
+        None => format?,
+    };
+    let decoded = route::decode(head.uri.path()).ok_or_else(|| no_route("The path's encoding is broken."))?;
+    let below = decoded.strip_prefix(crate::open::BASE_PATH).unwrap_or(&decoded);
+    let target =
+        route::target(below).ok_or_else(|| no_route("No FHIR interaction has a path of this form."))?;
+    exchange.template = target.shape.template();
+    if head.method == Method::OPTIONS {
+        return Ok(browser::options(&target.shape.allow()));
+    }
+    let interaction =
+        route::interaction(target.shape, &head.method).ok_or_else(|| not_allowed(target.shape))?;
+    exchange.interaction = Some(interaction);
+    let mut call = Call { app, target, headers: &head.headers, parameters };
+    if interaction == Interaction::Read {
+        // The most frequent by far; it waits for nothing, so it needs no timer.
+        return call.read(exchange).await;
+    }
+    match tokio::time::timeout(app.request_timeout, call.run(interaction, &head.method, incoming, exchange))
+        .await
+    {
+        Ok(response) => response,
+        Err(_) => Err(timed_out(app)),
+    }
+}
+
+fn no_route(details: &str) -> Refusal {
+    let details = format!("{details} GET /fhir/metadata lists what this server does.");
+    Refusal::new(StatusCode::NOT_FOUND, IssueType::NotFound, details)
+}
+
+fn not_allowed(shape: Shape) -> Refusal {
+    let methods = shape.allow();
+    let details = format!("{} takes {methods}.", shape.template());
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, IssueType::NotSupported, details).allow(methods)
+}
+
+fn timed_out(app: &App) -> Refusal {
+    let details = format!(
+        "The request was not finished within {} seconds (request_timeout_s). A change may have been made; look before repeating it.",
+        app.request_timeout.as_secs()
+    );
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, IssueType::Transient, details)
+}
+
+impl Call<'_> {
+    async fn run(
+        &mut self,
+        interaction: Interaction,
+        method: &Method,
+        incoming: Incoming,
+        exchange: &mut Exchange,
+    ) -> Result<Response<Body>, Refusal> {
+        match interaction {
+            Interaction::Read => self.read(exchange).await,
+            Interaction::Vread => self.vread(exchange).await,
+            Interaction::Create => self.create(incoming, exchange).await,
+            Interaction::Update | Interaction::ConditionalUpdate => self.update(incoming, exchange).await,
+            Interaction::Delete | Interaction::ConditionalDelete => self.delete(exchange).await,
+            Interaction::HistoryInstance | Interaction::HistoryType | Interaction::HistorySystem => {
+                self.history(exchange).await
+            }
+            Interaction::SearchType | Interaction::SearchSystem | Interaction::SearchCompartment => {
+                self.search(method, incoming, exchange).await
+            }
+            Interaction::Bundle => self.bundle(incoming, exchange).await,
+            Interaction::Capabilities => self.capabilities(exchange),
+            Interaction::Operation => self.operation(method, incoming, exchange).await,
+        }
+    }
+
+    async fn read(&self, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+        let projection = self.projection("a read")?;
+        let conditions = self.read_conditions(exchange)?;
+        let Target { resource_type, id, .. } = self.target;
+        let outcome =
+            interaction::read(&self.app.service, &self.app.caller, resource_type, id, &conditions).await?;
+        self.finish(exchange, outcome, projection.as_ref(), false)
+    }
+
+    async fn vread(&self, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+        let projection = self.projection("a vread")?;
+        let conditions = self.read_conditions(exchange)?;
+        let Target { resource_type, id, last, .. } = self.target;
+        let outcome =
+            interaction::vread(&self.app.service, &self.app.caller, resource_type, id, last, &conditions)
+                .await?;
+        self.finish(exchange, outcome, projection.as_ref(), false)
+    }
+
+    async fn create(&self, incoming: Incoming, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+        let projection = self.projection("a create")?;
+        let if_none_exist = headers::if_none_exist(self.headers)?;
+        let body = self.resource(incoming).await?;
+        let prefer = Prefer::read(self.headers).returns;
+        let (service, caller) = (&self.app.service, &self.app.caller);
+        let outcome =
+            interaction::create(service, caller, self.target.resource_type, body, if_none_exist, prefer)
+                .await?;
+        self.finish(exchange, outcome, projection.as_ref(), true)
+    }
+
+    async fn update(&mut self, incoming: Incoming, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+        let conditions = headers::write_conditions(self.headers)?;
+        let prefer = Prefer::read(self.headers).returns;
+        let (service, caller) = (&self.app.service, &self.app.caller);
+        let Target { resource_type, id, .. } = self.target;
+        let projection = if id.is_empty() { self.criteria()? } else { self.projection("an update")? };
+        let body = self.resource(incoming).await?;
+        let outcome = if id.is_empty() {
+            let criteria = &self.parameters.others;
+            interaction::conditional_update(
+                service,
+                caller,
+                resource_type,
+                criteria,
+                body,
+                &conditions,
+                prefer,
+            )
+            .await?
+        } else {
+            interaction::update(service, caller, resource_type, id, body, &conditions, prefer).await?
+        };
+        self.finish(exchange, outcome, projection.as_ref(), true)
+    }
+
+    async fn delete(&mut self, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+        let conditions = headers::write_conditions(self.headers)?;
+        let prefer = Prefer::read(self.headers).returns;
+        let (service, caller) = (&self.app.service, &self.app.caller);
+        let Target { resource_type, id, .. } = self.target;
+        let projection = if id.is_empty() { self.criteria()? } else { self.projection("a delete")? };
+        let outcome = if id.is_empty() {
+            let criteria = &self.parameters.others;
+            interaction::conditional_delete(service, caller, resource_type, criteria, &conditions, prefer)
+                .await?
+        } else {
+            interaction::delete(service, caller, resource_type, id, &conditions, prefer).await?
+        };
+        self.finish(exchange, outcome, projection.as_ref(), false)
+    }
+
+    async fn history(&self, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+        let Target { shape, resource_type, id, .. } = self.target;
+        let scope = match shape {
+            Shape::InstanceHistory => HistoryScope::Instance(
+                Key::parse(&format!("{resource_type}/{id}")).ok_or_else(|| not_an_id(resource_type))?,
+            ),
+            Shape::TypeHistory => HistoryScope::Type(resource_type.into()),
+            _ => HistoryScope::System,
+        };
+        let (service, caller) = (&self.app.service, &self.app.caller);
+        let outcome = interaction::history(service, caller, scope, &self.parameters.others).await?;
+        self.finish(exchange, outcome, None, false)
+    }
+
+    async fn search(
+        &mut self,
+        method: &Method,
+        incoming: Incoming,
+        exchange: &mut Exchange,
+    ) -> Result<Response<Body>, Refusal> {
+        if *method == Method::POST {
+            // A search without parameters may come without a body, and then without a type for it.
+            if !incoming.is_end_stream() {
+                negotiate::check_form(self.headers.get(header::CONTENT_TYPE))?;
+            }
+            let form = self.body(incoming).await?;
+            self.parameters.add(&form)?;
+            exchange.pretty = self.parameters.pretty;
+            exchange.format = self.parameters.format.unwrap_or(exchange.format);
+        }
+        let Target { shape, resource_type, id, last } = self.target;
+        let (kind, compartment) = match shape {
+            Shape::Compartment | Shape::CompartmentSearch => {
+                ((last != "*").then_some(last), Some((resource_type, id)))
+            }
+            Shape::System | Shape::SystemSearch => (None, None),
+            _ => (Some(resource_type), None),
+        };
+        let handling = Prefer::read(self.headers).handling;
+        let (service, caller) = (&self.app.service, &self.app.caller);
+        let outcome =
+            interaction::search(service, caller, kind, compartment, &self.parameters.others, handling)
+                .await?;
+        self.finish(exchange, outcome, None, false)
+    }
+
+    async fn bundle(&self, incoming: Incoming, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+        self.parameters.only(&[], "a batch or transaction")?;
+        let body = self.resource(incoming).await?;
+        let prefer = Prefer::read(self.headers).returns;
+        let outcome = interaction::bundle(&self.app.service, &self.app.caller, body, prefer).await?;
+        self.finish(exchange, outcome, None, false)
+    }
+
+    fn capabilities(&self, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+        self.parameters.only(&["_summary", "_elements", "mode"], "the CapabilityStatement")?;
+        if let Some((_, mode)) =
+            self.parameters.others.iter().find(|(name, value)| name == "mode" && value != "full")
+        {
+            let details = format!("Only mode=full is offered, not {mode}.");
+            return Err(
+                Refusal::new(StatusCode::BAD_REQUEST, IssueType::NotSupported, details).at("http.mode")
+            );
+        }
+        let projection = Projection::from_parameters(&self.parameters.others)?;
+        let outcome = Outcome {
+            status: interaction::Status::Ok,
+            body: interaction::OutcomeBody::Resource(self.app.capability_statement()),
+            version: None,
+            last_modified: None,
+            location: None,
+        };
+        self.finish(exchange, outcome, Some(&projection), false)
+    }
+
+    async fn operation(
+        &mut self,
+        method: &Method,
+        incoming: Incoming,
+        exchange: &Exchange,
+    ) -> Result<Response<Body>, Refusal> {
+        let body = if *method == Method::POST { Some(self.operation_input(incoming).await?) } else { None };
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let invocation = Invocation {
+            resource_type: some(self.target.resource_type),
+            id: some(self.target.id),
+            parameters: std::mem::take(&mut self.parameters.others),
+            body,
+        };
+        let (service, caller) = (&self.app.service, &self.app.caller);
+        let outcome = operations::invoke(service, caller, self.target.last, invocation).await?;
+        self.finish(exchange, outcome, None, false)
+    }
+
+    /// An operation's body; none at all is a Parameters resource without parameters.
+    async fn operation_input(&self, incoming: Incoming) -> Result<Vec<u8>, Refusal> {
+        if incoming.is_end_stream() {
+            return Ok(br#"{"resourceType":"Parameters"}"#.to_vec());
+        }
+        self.resource(incoming).await
+    }
+
+    fn finish(
+        &self,
+        exchange: &Exchange,
+        outcome: Outcome,
+        projection: Option<&Projection>,
+        writes: bool,
+    ) -> Result<Response<Body>, Refusal> {
+        let outcome = match projection {
+            Some(projection) if !projection.is_whole() => projection.apply(&self.app.service, outcome)?,
+            _ => outcome,
+        };
+        Ok(respond::outcome(self.app, exchange, outcome, writes))
+    }
+
+    /// `_summary` and `_elements`, the only parameters that the interaction takes.
+    fn projection(&self, what: &str) -> Result<Option<Projection>, Refusal> {
+        if self.parameters.others.is_empty() {
+            return Ok(None);
+        }
+        self.parameters.only(PROJECTION, what)?;
+        Ok(Some(Projection::from_parameters(&self.parameters.others)?))
+    }
+
+    /// `_summary` and `_elements` taken out of the parameters, the others being criteria.
+    fn criteria(&mut self) -> Result<Option<Projection>, Refusal> {
+        let projection = Projection::from_parameters(&self.parameters.others)?;
+        self.parameters.others.retain(|(name, _)| !PROJECTION.contains(&name.as_str()));
+        Ok(Some(projection))
+    }
+
+    fn read_conditions(&self, exchange: &Exchange) -> Result<ReadConditions, Refusal> {
+        if exchange.format == Format::Html {
+            return Ok(ReadConditions::default());
+        }
+        headers::read_conditions(self.headers)
+    }
+
+    async fn resource(&self, incoming: Incoming) -> Result<Vec<u8>, Refusal> {
+        negotiate::check_json(self.headers.get(header::CONTENT_TYPE))?;
+        self.body(incoming).await
+    }
+
+    /// The body, up to the bound.
+    async fn body(&self, incoming: Incoming) -> Result<Vec<u8>, Refusal> {
+        if let Some(encoding) = self.headers.get(header::CONTENT_ENCODING)
+            && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+        {
+            let details = "A Content-Encoding is not undone; send the body as it is.";
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, IssueType::NotSupported, details)
+                .at("http.Content-Encoding"));
+        }
+        collect(incoming, self.app.max_body_bytes).await
+    }
+}
+
+/// Reads a body, up to `limit` bytes. A length that was announced is refused before anything is read.
+///
+/// # Errors
+/// 413 when it is longer, 400 when the connection breaks.
+pub(super) async fn collect(mut incoming: Incoming, limit: usize) -> Result<Vec<u8>, Refusal> {
+    let announced = incoming.size_hint().exact().unwrap_or(0);
+    if announced > limit as u64 {
+        return Err(too_large(limit));
+    }
+    let mut first: Option<Bytes> = None;
+    let mut all = BytesMut::new();
+    while let Some(frame) = incoming.frame().await {
+        let Ok(frame) = frame else {
+            let details = "The body ended before its announced length.";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, IssueType::Invalid, details));
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        if all.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > limit {
+            return Err(too_large(limit));
+        }
+        match (first.take(), all.is_empty()) {
+            // Most bodies arrive in one piece, which need not be copied together.
+            (None, true) => first = Some(data),
+            (Some(held), _) => {
+                all.reserve(usize::try_from(announced).unwrap_or(0).max(held.len() + data.len()));
+                all.extend_from_slice(&held);
+                all.extend_from_slice(&data);
+            }
+            (None, false) => all.extend_from_slice(&data),
+        }
+    }
+    Ok(first.map_or_else(|| Vec::from(all), Vec::from))
+}
+
+fn too_large(limit: usize) -> Refusal {
+    let details = format!(
+        "The body has more than the {limit} bytes that are read (max_body_bytes); send less at a time."
+    );
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, details)
+}
+
+fn not_an_id(resource_type: &str) -> Refusal {
+    let details = format!("There is no {resource_type} of this id: an id has 1 to 64 of A-Z a-z 0-9 - and .");
+    Refusal::new(StatusCode::NOT_FOUND, IssueType::NotFound, details)
+}
+
+impl App {
+    /// The CapabilityStatement, made once.
+    pub(super) fn capability_statement(&self) -> Bytes {
+        self.capabilities
+            .get_or_init(|| interaction::capabilities(&self.service, &operations::descriptors()))
+            .clone()
+    }
+}

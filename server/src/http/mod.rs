@@ -1,0 +1,234 @@
+//! HTTP (<https://hl7.org/fhir/R4/http.html>): a request is taken apart, given to an interaction, and its outcome sent.
+//! Decides nothing about resources.
+//!
+//! A read passes through: [`App::answer`] (number, metrics, panics), `dispatch` (which part of the site), `fhir` (which
+//! interaction), [`respond`] (headers and the stored bytes).
+
+mod admin;
+mod browser;
+mod date;
+mod fhir;
+mod headers;
+pub mod json;
+pub mod listen;
+pub mod log;
+pub mod metrics;
+mod negotiate;
+pub mod parameters;
+mod refusal;
+mod respond;
+pub mod route;
+mod site;
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fhirpath::IssueType;
+use hyper::body::Incoming;
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use interaction::{Caller, Service};
+
+use crate::config::Config;
+use metrics::Metrics;
+use negotiate::Format;
+use refusal::Refusal;
+use respond::Body;
+use route::Interaction;
+
+/// The server as requests see it.
+pub struct App {
+    service: Service,
+    caller: Caller,
+    /// The counters.
+    pub metrics: Metrics,
+    guard: browser::Guard,
+    admin: admin::Secret,
+    capabilities: OnceLock<Bytes>,
+    max_body_bytes: usize,
+    max_url_bytes: usize,
+    request_timeout: Duration,
+    stopping: AtomicBool,
+    started: Instant,
+    /// Request ids: random for the process, then counted.
+    request_prefix: u32,
+    request_count: AtomicU64,
+}
+
+/// What is known of a request while it is answered.
+pub(crate) struct Exchange {
+    interaction: Option<Interaction>,
+    template: &'static str,
+    format: Format,
+    pretty: bool,
+    /// Path and query, for pages.
+    address: String,
+}
+
+impl App {
+    /// A server of these parts, listening on `address`.
+    pub fn new(service: Service, config: &Config, address: SocketAddr) -> App {
+        let guard = browser::Guard::new(config, address, &service.base);
+        let random = uuid::Uuid::new_v4().as_u128();
+        App {
+            service,
+            caller: crate::open::everything(),
+            metrics: Metrics::default(),
+            guard,
+            admin: admin::Secret::new(),
+            capabilities: OnceLock::new(),
+            max_body_bytes: config.max_body_bytes,
+            max_url_bytes: config.max_url_bytes,
+            request_timeout: Duration::from_secs(config.request_timeout_s),
+            stopping: AtomicBool::new(false),
+            started: Instant::now(),
+            request_prefix: u32::try_from(random >> 96).unwrap_or_default(),
+            request_count: AtomicU64::new(0),
+        }
+    }
+
+    /// The FHIR base URL.
+    pub fn base(&self) -> &str {
+        &self.service.base
+    }
+
+    /// What authorises the commands of this program on the same data directory.
+    pub fn admin_token(&self) -> &str {
+        self.admin.token()
+    }
+
+    /// From now on the server is not ready.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers a request, whatever happens.
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let started = Instant::now();
+        let id = self.request_id(request.headers());
+        let cors = self.guard.cors(request.headers());
+        let mut exchange = Exchange {
+            interaction: None,
+            template: "",
+            format: Format::Json,
+            pretty: false,
+            address: String::new(),
+        };
+        let answered = catch(self.dispatch(request, &mut exchange)).await;
+        let mut response = match answered {
+            Some(Ok(response)) => response,
+            Some(Err(refusal)) => respond::refusal(self, &exchange, refusal),
+            None => {
+                self.metrics.panics.fetch_add(1, Ordering::Relaxed);
+                respond::refusal(self, &exchange, Refusal::internal())
+            }
+        };
+        if let Some(origin) = cors {
+            browser::allow(response.headers_mut(), origin);
+        }
+        if let Some(id) = id {
+            response.headers_mut().insert(respond::REQUEST_ID, id);
+        }
+        let took = started.elapsed();
+        self.metrics.count(exchange.interaction, response.status(), took);
+        record(&exchange, &response, took);
+        response
+    }
+
+    /// The client's id for the request, if it is a plain one, else ours.
+    fn request_id(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if let Some(given) = headers.get(respond::REQUEST_ID)
+            && (1..=64).contains(&given.len())
+            && given.as_bytes().iter().all(plain)
+        {
+            return Some(given.clone());
+        }
+        let count = self.request_count.fetch_add(1, Ordering::Relaxed);
+        let number = (u64::from(self.request_prefix) << 32) | (count & 0xffff_ffff);
+        let mut text = [0_u8; 16];
+        for (slot, shift) in text.iter_mut().zip((0..16).rev()) {
+            let digit = u32::try_from((number >> (shift * 4)) & 15).unwrap_or(0);
+            *slot = char::from_digit(digit, 16).and_then(|digit| u8::try_from(digit).ok()).unwrap_or(b'0');
+        }
+        HeaderValue::from_bytes(&text).ok()
+    }
+
+    async fn dispatch(
+        &self,
+        request: Request<Incoming>,
+        exchange: &mut Exchange,
+    ) -> Result<Response<Body>, Refusal> {
+        let uri = request.uri();
+        let length = uri.path().len() + uri.query().map_or(0, str::len);
+        if length > self.max_url_bytes {
+            let details = format!(
+                "The URL has {length} bytes; {} are read. Search with POST to _search instead.",
+                self.max_url_bytes
+            );
+            return Err(Refusal::new(StatusCode::URI_TOO_LONG, IssueType::TooLong, details));
+        }
+        self.guard.check(&request)?;
+        let below = uri.path().strip_prefix(crate::open::BASE_PATH);
+        if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            fhir::answer(self, request, exchange).await
+        } else {
+            site::answer(self, request, exchange).await
+        }
+    }
+}
+
+/// Runs a future to its end; `None` if it panics. What it shares with others is behind locks that do not outlive a panic, or
+/// atomic.
+async fn catch<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(_) => Poll::Ready(None),
+    })
+    .await
+}
+
+/// A line of the log: the route's form, never the URL itself.
+fn record(exchange: &Exchange, response: &Response<Body>, took: Duration) {
+    let status = response.status();
+    let level_is_error = status.is_server_error();
+    if !level_is_error && !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let id = response.headers().get(respond::REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let interaction = exchange.interaction.map_or("none", Interaction::name);
+    let route = exchange.template;
+    let (status, us) = (status.as_u16(), took.as_micros());
+    if level_is_error {
+        tracing::error!(interaction, route, status, us, id, "request");
+    } else {
+        tracing::debug!(interaction, route, status, us, id, "request");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panics_are_caught() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert_eq!(runtime.block_on(catch(async { 1 })), Some(1));
+        std::panic::set_hook(Box::new(|_| ()));
+        let broken: Option<u8> = runtime.block_on(catch(async {
+            tokio::task::yield_now().await;
+            panic!("in a test")
+        }));
+        let _ = std::panic::take_hook();
+        assert_eq!(broken, None);
+    }
+}

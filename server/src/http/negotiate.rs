@@ -1,0 +1,218 @@
+//! Which format a request sends and wants (<https://hl7.org/fhir/R4/http.html#mime-type>).
+
+use fhirpath::IssueType;
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
+
+use super::refusal::Refusal;
+
+/// A format that is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `application/fhir+json`.
+    Json,
+    /// The same, labelled `application/json`.
+    PlainJson,
+    /// The same, labelled `text/json`.
+    TextJson,
+    /// A page for people.
+    Html,
+}
+
+const OFFER: &str = "This server sends application/fhir+json (also as application/json and text/json) and, for browsers, text/html";
+
+impl Format {
+    /// The format that `_format` names; it overrides `Accept`.
+    ///
+    /// # Errors
+    /// 406 for one that is not offered.
+    pub fn of_parameter(text: &str) -> Result<Format, Refusal> {
+        // A plus sign that was not encoded arrives as a space.
+        let name = text.split(';').next().unwrap_or_default().trim().replace(' ', "+").to_ascii_lowercase();
+        let format = match name.as_str() {
+            "json" | "application/fhir+json" => Some(Format::Json),
+            "html" | "text/html" => Some(Format::Html),
+            other => of_media_type(other),
+        };
+        format.filter(|_| is_r4(text)).ok_or_else(|| {
+            let details = format!("_format asks for a format that is not offered. {OFFER}.");
+            Refusal::new(StatusCode::NOT_ACCEPTABLE, IssueType::NotSupported, details).at("http._format")
+        })
+    }
+
+    /// The format that `Accept` prefers among those offered.
+    ///
+    /// # Errors
+    /// 406 when it accepts none of them.
+    pub fn of_accept(header: Option<&HeaderValue>) -> Result<Format, Refusal> {
+        let Some(header) = header else { return Ok(Format::Json) };
+        match header.as_bytes() {
+            b"application/fhir+json" | b"*/*" => return Ok(Format::Json),
+            b"application/json" => return Ok(Format::PlainJson),
+            _ => {}
+        }
+        let text = header.to_str().unwrap_or_default();
+        best(text).ok_or_else(|| {
+            let xml = if text.contains("xml") { " XML is not offered yet." } else { "" };
+            let details = format!("None of the formats that Accept names is offered.{xml} {OFFER}.");
+            Refusal::new(StatusCode::NOT_ACCEPTABLE, IssueType::NotSupported, details).at("http.Accept")
+        })
+    }
+
+    /// The `Content-Type` to send.
+    pub fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Format::Json => "application/fhir+json; charset=utf-8",
+            Format::PlainJson => "application/json; charset=utf-8",
+            Format::TextJson => "text/json; charset=utf-8",
+            Format::Html => "text/html; charset=utf-8",
+        })
+    }
+}
+
+fn of_media_type(name: &str) -> Option<Format> {
+    match name {
+        "application/fhir+json" | "application/json+fhir" | "application/*" | "*/*" => Some(Format::Json),
+        "application/json" => Some(Format::PlainJson),
+        "text/json" => Some(Format::TextJson),
+        "text/html" | "application/xhtml+xml" => Some(Format::Html),
+        _ => None,
+    }
+}
+
+/// The acceptable format of the highest weight; of several, the first.
+fn best(accept: &str) -> Option<Format> {
+    let mut best: Option<(Format, f32)> = None;
+    for range in accept.split(',') {
+        let name = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let weight = weight(range);
+        let Some(format) = of_media_type(&name).filter(|_| weight > 0.0 && is_r4(range)) else { continue };
+        if best.is_none_or(|(_, other)| weight > other) {
+            best = Some((format, weight));
+        }
+    }
+    best.map(|(format, _)| format)
+}
+
+fn weight(range: &str) -> f32 {
+    let q = range.split(';').skip(1).find_map(|part| part.trim().strip_prefix("q="));
+    q.map_or(1.0, |q| q.trim().parse().unwrap_or(0.0))
+}
+
+/// Whether a media type asks for R4 or for no version (<https://hl7.org/fhir/R4/http.html#version-parameter>).
+fn is_r4(range: &str) -> bool {
+    let version = range.split(';').skip(1).find_map(|part| part.trim().strip_prefix("fhirVersion="));
+    version.is_none_or(|version| matches!(version.trim().trim_matches('"'), "4.0" | "4.0.1"))
+}
+
+/// Whether a body's `Content-Type` is FHIR JSON of R4.
+///
+/// # Errors
+/// 415 for any other.
+pub fn check_json(header: Option<&HeaderValue>) -> Result<(), Refusal> {
+    let text = header.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let name = text.split(';').next().unwrap_or_default().trim();
+    let known = ["application/fhir+json", "application/json", "text/json", "application/json+fhir"];
+    if known.iter().any(|known| known.eq_ignore_ascii_case(name)) && is_r4(text) && is_utf8(text) {
+        return Ok(());
+    }
+    let sent = match name {
+        "" => "No Content-Type was sent.".to_owned(),
+        // Echoed only if it is a plain name.
+        _ if name.len() <= 60 => format!("The Content-Type {text} is not read."),
+        _ => "The Content-Type is not read.".to_owned(),
+    };
+    let details = format!(
+        "{sent} This server reads application/fhir+json of FHIR 4.0 in UTF-8 (also as application/json or text/json)."
+    );
+    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, IssueType::NotSupported, details)
+        .at("http.Content-Type"))
+}
+
+fn is_utf8(content_type: &str) -> bool {
+    let charset = content_type.split(';').skip(1).find_map(|part| part.trim().strip_prefix("charset="));
+    charset.is_none_or(|charset| charset.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"))
+}
+
+/// Whether a body is a form.
+///
+/// # Errors
+/// 415 for any other `Content-Type`.
+pub fn check_form(header: Option<&HeaderValue>) -> Result<(), Refusal> {
+    let text = header.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let name = text.split(';').next().unwrap_or_default().trim();
+    if name.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Ok(());
+    }
+    let details = "A search by POST takes its parameters as application/x-www-form-urlencoded.";
+    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, IssueType::NotSupported, details)
+        .at("http.Content-Type"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fhirpath::Issue;
+
+    fn accepted(text: &'static str) -> Option<Format> {
+        Format::of_accept(Some(&HeaderValue::from_static(text))).ok()
+    }
+
+    #[test]
+    fn accept() {
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        let cases = [
+            ("application/fhir+json", Some(Format::Json)),
+            ("application/fhir+json; fhirVersion=4.0", Some(Format::Json)),
+            ("application/fhir+json; fhirVersion=5.0", None),
+            ("application/json", Some(Format::PlainJson)),
+            ("text/json", Some(Format::TextJson)),
+            ("*/*", Some(Format::Json)),
+            (browser, Some(Format::Html)),
+            ("application/fhir+xml", None),
+            ("application/fhir+xml, application/fhir+json;q=0.5", Some(Format::Json)),
+            ("text/html;q=0.5, application/fhir+json", Some(Format::Json)),
+            ("application/fhir+json;q=0", None),
+            ("image/png", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(accepted(text), expected, "{text}");
+        }
+        assert_eq!(Format::of_accept(None).ok(), Some(Format::Json));
+    }
+
+    #[test]
+    fn refusals_name_the_offer() {
+        let refusal = Format::of_accept(Some(&HeaderValue::from_static("application/fhir+xml"))).unwrap_err();
+        assert_eq!(refusal.status, StatusCode::NOT_ACCEPTABLE);
+        assert_eq!(
+            refusal.issues,
+            [Issue::error(
+                IssueType::NotSupported,
+                "None of the formats that Accept names is offered. XML is not offered yet. This server sends application/fhir+json (also as application/json and text/json) and, for browsers, text/html."
+            )
+            .at("http.Accept")]
+        );
+        assert!(Format::of_parameter("xml").is_err());
+        assert_eq!(Format::of_parameter("application/fhir json").ok(), Some(Format::Json));
+    }
+
+    #[test]
+    fn content_types() {
+        for (text, good) in [
+            ("application/fhir+json", true),
+            ("application/fhir+json; charset=UTF-8", true),
+            ("Application/JSON", true),
+            ("application/fhir+json;fhirVersion=4.0", true),
+            ("application/fhir+json; fhirVersion=3.0", false),
+            ("application/fhir+json; charset=latin1", false),
+            ("application/fhir+xml", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            let header = HeaderValue::from_static(text);
+            assert_eq!(check_json(Some(&header)).is_ok(), good, "{text}");
+        }
+        assert!(check_json(None).is_err());
+    }
+}

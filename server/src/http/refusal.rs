@@ -1,0 +1,58 @@
+//! A request that is not served: a status and the issues of its OperationOutcome.
+
+use fhirpath::{Issue, IssueType};
+use hyper::StatusCode;
+use interaction::Failure;
+
+/// Why a request is not served.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The status.
+    pub status: StatusCode,
+    /// At least one.
+    pub issues: Vec<Issue>,
+    /// `Allow`, with 405.
+    pub allow: Option<String>,
+}
+
+impl Refusal {
+    /// For one reason.
+    pub fn new(status: StatusCode, code: IssueType, details: impl Into<String>) -> Refusal {
+        Refusal { status, issues: vec![Issue::error(code, details)], allow: None }
+    }
+
+    /// 400 for several reasons.
+    pub fn bad_request(issues: Vec<Issue>) -> Refusal {
+        Refusal { status: StatusCode::BAD_REQUEST, issues, allow: None }
+    }
+
+    /// 500: what happened is in the log only.
+    pub fn internal() -> Refusal {
+        let details =
+            "The server failed to answer. Its log has the reason, under this response's X-Request-Id.";
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, IssueType::Exception, details)
+    }
+
+    /// The same refusal, its issues placed.
+    #[must_use]
+    pub fn at(mut self, expression: &str) -> Refusal {
+        for issue in &mut self.issues {
+            issue.expression = Some(expression.to_owned());
+        }
+        self
+    }
+
+    /// The same refusal with an `Allow` header.
+    #[must_use]
+    pub fn allow(mut self, methods: String) -> Refusal {
+        self.allow = Some(methods);
+        self
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Refusal {
+        let status = StatusCode::from_u16(failure.status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Refusal { status, issues: failure.issues, allow: None }
+    }
+}

@@ -1,0 +1,114 @@
+//! Responses.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use interaction::{Outcome, OutcomeBody};
+
+use super::negotiate::Format;
+use super::refusal::Refusal;
+use super::{App, Exchange, date, headers, json};
+use crate::page;
+
+/// What is sent.
+pub type Body = Full<Bytes>;
+
+const NO_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const VARY: HeaderValue = HeaderValue::from_static("accept, origin");
+/// Pages hold no script, and nothing from elsewhere.
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+);
+
+/// A response of a body and its type.
+pub fn body(status: StatusCode, content_type: HeaderValue, bytes: Bytes) -> Response<Body> {
+    let mut response = Response::new(Full::new(bytes));
+    *response.status_mut() = status;
+    let map = response.headers_mut();
+    map.insert(header::CONTENT_TYPE, content_type);
+    common(map);
+    response
+}
+
+/// A response without a body.
+pub fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    common(response.headers_mut());
+    response
+}
+
+fn common(map: &mut HeaderMap) {
+    map.insert(header::CACHE_CONTROL, NO_CACHE);
+    map.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+    map.insert(header::VARY, VARY);
+}
+
+/// Plain text.
+pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    body(status, HeaderValue::from_static("text/plain; charset=utf-8"), text.into())
+}
+
+/// A page.
+pub fn page(status: StatusCode, markup: maud::Markup) -> Response<Body> {
+    let mut response = body(status, Format::Html.content_type(), markup.into_string().into());
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
+    response
+}
+
+/// Sends a resource in the form the exchange asks for.
+pub fn resource(app: &App, exchange: &Exchange, status: StatusCode, bytes: Bytes) -> Response<Body> {
+    if exchange.format == Format::Html {
+        return page(status, page::resource(app.base(), &exchange.address, status.as_u16(), &bytes));
+    }
+    let bytes = match (exchange.pretty, std::str::from_utf8(&bytes)) {
+        (true, Ok(text)) => json::pretty(text).into(),
+        _ => bytes,
+    };
+    body(status, exchange.format.content_type(), bytes)
+}
+
+/// The response to an interaction's outcome. `writes` says whether it is one that names the version it made.
+pub fn outcome(app: &App, exchange: &Exchange, outcome: Outcome, writes: bool) -> Response<Body> {
+    let status = StatusCode::from_u16(outcome.status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = match outcome.body {
+        OutcomeBody::Resource(bytes) => resource(app, exchange, status, bytes),
+        OutcomeBody::Empty => empty(status),
+    };
+    let map = response.headers_mut();
+    if let Some(time) = outcome.last_modified.and_then(date::header) {
+        map.insert(header::LAST_MODIFIED, time);
+    }
+    // A page is another representation: its tag must not answer for the resource's.
+    if exchange.format != Format::Html
+        && let Some(tag) = outcome.version.and_then(headers::etag)
+    {
+        map.insert(header::ETAG, tag);
+    }
+    if let Some(location) = outcome.location.filter(|_| writes)
+        && let Ok(value) = HeaderValue::try_from(format!("{}/{location}", app.base()))
+    {
+        map.insert(header::LOCATION, value.clone());
+        map.insert(header::CONTENT_LOCATION, value);
+    }
+    response
+}
+
+/// The response to a request that is refused.
+pub fn refusal(app: &App, exchange: &Exchange, refusal: Refusal) -> Response<Body> {
+    let bytes = interaction::outcome_body(&refusal.issues);
+    let mut response = resource(app, exchange, refusal.status, bytes);
+    let allow = match (refusal.status, refusal.allow) {
+        (StatusCode::METHOD_NOT_ALLOWED, None) => Some("POST".to_owned()),
+        (_, allow) => allow,
+    };
+    if let Some(value) = allow.and_then(|methods| HeaderValue::try_from(methods).ok()) {
+        response.headers_mut().insert(header::ALLOW, value);
+    }
+    response
+}
+
+/// The name of the header that tells requests apart in the log.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

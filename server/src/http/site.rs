@@ -1,0 +1,134 @@
+//! What is not FHIR: the root page and its search box, health and metrics, and the program's own commands.
+
+use fhirpath::IssueType;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::negotiate::Format;
+use super::parameters::{self, Parameters};
+use super::refusal::Refusal;
+use super::respond::{self, Body};
+use super::{App, Exchange, admin};
+use crate::open::BASE_PATH;
+use crate::page;
+
+/// Answers a request outside the base.
+///
+/// # Errors
+/// Whatever is not served.
+pub(super) async fn answer(
+    app: &App,
+    request: Request<Incoming>,
+    exchange: &mut Exchange,
+) -> Result<Response<Body>, Refusal> {
+    exchange.format = match Format::of_accept(request.headers().get(header::ACCEPT)) {
+        Ok(Format::Html) => Format::Html,
+        _ => Format::Json,
+    };
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let path = request.uri().path().to_owned();
+    exchange.address.clone_from(&path);
+    let (template, methods) = match path.as_str() {
+        "/" => ("/", "GET, HEAD"),
+        "/find" => ("/find", "GET, HEAD"),
+        "/healthz" => ("/healthz", "GET, HEAD"),
+        "/readyz" => ("/readyz", "GET, HEAD"),
+        "/metrics" => ("/metrics", "GET, HEAD"),
+        admin::BACKUP => (admin::BACKUP, "POST"),
+        admin::CHECK => (admin::CHECK, "POST"),
+        _ => {
+            let details = format!("Nothing is served here; the FHIR API is below {BASE_PATH}.");
+            return Err(Refusal::new(StatusCode::NOT_FOUND, IssueType::NotFound, details));
+        }
+    };
+    exchange.template = template;
+    if reads != methods.starts_with("GET") {
+        let details = format!("{template} takes {methods}.");
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, IssueType::NotSupported, details)
+            .allow(methods.to_owned()));
+    }
+    match template {
+        "/" => root(app).await,
+        "/find" => find(app, request.uri().query()),
+        "/healthz" => Ok(respond::text(StatusCode::OK, "ok\n")),
+        "/readyz" => Ok(ready(app)),
+        "/metrics" => metrics(app).await,
+        _ => admin::answer(app, template, request).await,
+    }
+}
+
+async fn counts(app: &App) -> Result<Vec<(Box<str>, u64)>, Refusal> {
+    app.service.store.counts(&app.caller.tenant, &app.caller.access).await.map_err(|error| {
+        tracing::error!(%error, "counting failed");
+        Refusal::internal()
+    })
+}
+
+async fn root(app: &App) -> Result<Response<Body>, Refusal> {
+    let counts = counts(app).await?;
+    Ok(respond::page(StatusCode::OK, page::root(app.base(), &counts, app.started.elapsed())))
+}
+
+fn ready(app: &App) -> Response<Body> {
+    if app.stopping.load(std::sync::atomic::Ordering::Relaxed) {
+        respond::text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+    } else {
+        respond::text(StatusCode::OK, "ready\n")
+    }
+}
+
+async fn metrics(app: &App) -> Result<Response<Body>, Refusal> {
+    let text = app.metrics.render(&counts(app).await?);
+    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    Ok(respond::body(StatusCode::OK, content_type, text.into()))
+}
+
+/// The search box: sends the browser to the resource or the search that was typed.
+fn find(app: &App, query: Option<&str>) -> Result<Response<Body>, Refusal> {
+    let typed = Parameters::read(query)?;
+    let value = |name: &str| {
+        typed.others.iter().find(|(n, _)| n == name).map(|(_, value)| value.trim()).unwrap_or_default()
+    };
+    let address = destination(app, value("type"), value("q"))?;
+    let mut response = respond::empty(StatusCode::SEE_OTHER);
+    if let Ok(location) = HeaderValue::try_from(address) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+fn destination(app: &App, resource_type: &str, typed: &str) -> Result<String, Refusal> {
+    let known = |name: &str| app.service.definitions.schema.is_resource(name);
+    if let Some((kind, id)) = typed.split_once('/')
+        && known(kind)
+        && store::Key::parse(typed).is_some()
+    {
+        return Ok(format!("{BASE_PATH}/{kind}/{id}"));
+    }
+    if !known(resource_type) {
+        let details =
+            format!("There is no resource type {}.", resource_type.chars().take(40).collect::<String>());
+        return Err(Refusal::new(StatusCode::NOT_FOUND, IssueType::NotFound, details));
+    }
+    let mut address = format!("{BASE_PATH}/{resource_type}");
+    if typed.is_empty() {
+        return Ok(address);
+    }
+    if typed.contains('=') {
+        let mut pairs = Parameters::read(Some(typed))?.others.into_iter();
+        let mut separator = '?';
+        for (name, value) in pairs.by_ref() {
+            address.push(separator);
+            parameters::encode(&name, &mut address);
+            address.push('=');
+            parameters::encode(&value, &mut address);
+            separator = '&';
+        }
+        return Ok(address);
+    }
+    let by_name = app.service.definitions.search_parameters.get(resource_type, "name").is_some();
+    address.push_str(if by_name { "?name=" } else { "?_id=" });
+    parameters::encode(typed, &mut address);
+    Ok(address)
+}

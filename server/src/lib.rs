@@ -1,0 +1,16 @@
+//! Vesta's program: HTTP, configuration and wiring around the crates that know FHIR. Nothing below this crate knows
+//! HTTP, and nothing here knows how an interaction works.
+//!
+//! - [`cli`]: the commands.
+//! - [`config`]: the table of keys.
+//! - [`open`]: the parts of a server put together over a data directory.
+//! - [`http`]: requests in, responses out.
+
+pub mod cli;
+pub mod config;
+pub mod http;
+mod nearest;
+pub mod open;
+mod page;
+pub mod progress;
+mod serve;

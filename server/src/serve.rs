@@ -1,0 +1,96 @@
+//! `vesta serve`: opens the data, listens, says where, and stops in good order.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::config::Config;
+use crate::http::{App, listen};
+use crate::open::{self, OpenError};
+
+/// The server could not start or run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {error}{}", advice(error))]
+    Bind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The data or the definitions.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The system refuses threads or sockets.
+    #[error("cannot serve: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+fn advice(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => "; choose another port with --bind 127.0.0.1:PORT",
+        std::io::ErrorKind::PermissionDenied => "; choose a port above 1023",
+        _ => "",
+    }
+}
+
+/// Serves until the process is told to stop.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn serve(config: &Config) -> Result<(), ServeError> {
+    let started = Instant::now();
+    let listener =
+        TcpListener::bind(config.bind).map_err(|error| ServeError::Bind { address: config.bind, error })?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let service = open::open(config, open::base_url(config, address))?;
+    let app = Arc::new(App::new(service, config, address));
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if config.threads > 0 {
+        runtime.worker_threads(config.threads);
+    }
+    let runtime = runtime.enable_all().build()?;
+    runtime.block_on(async {
+        let stop = stop_signal()?;
+        announce(config, &app, address, started);
+        listen::run(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&app), config, stop).await;
+        Ok::<(), ServeError>(())
+    })?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn announce(config: &Config, app: &App, address: SocketAddr, started: Instant) {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), ready_ms = started.elapsed().as_millis(), "ready");
+    if config.bind.ip().is_loopback() {
+        eprintln!(
+            "Open server: whoever can use this machine can read and change every record; other machines cannot reach it."
+        );
+    } else {
+        eprintln!(
+            "OPEN SERVER: whoever can reach {address} can read and change every record (--insecure-open)."
+        );
+    }
+    let mut out = std::io::stdout().lock();
+    // Nobody reads a closed standard output.
+    let _ = writeln!(out, "Vesta {} serves FHIR R4 at {}", env!("CARGO_PKG_VERSION"), app.base())
+        .and_then(|()| out.flush());
+}
+
+/// Completes at Ctrl-C or SIGTERM.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    Ok(async move {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
