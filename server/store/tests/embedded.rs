@@ -1,0 +1,229 @@
+//! What the embedded engine does besides what every engine does: opening, its lock, backup and restore,
+//! building its index anew.
+
+mod fixture;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fixture::*;
+use store::*;
+
+fn tenant() -> Tenant {
+    Tenant::default_tenant()
+}
+
+async fn commit(store: &Store, writes: Vec<Write>) -> Vec<Version> {
+    store.commit(&tenant(), &Access::unrestricted(), batch(writes)).await.unwrap()
+}
+
+async fn read(store: &Store, text: &str) -> Option<Version> {
+    store.read(&tenant(), &Access::unrestricted(), &key(text)).await.unwrap()
+}
+
+async fn fill(store: &Store, resources: usize) {
+    let name = |n: usize| key(&format!("Patient/{n}"));
+    let text = |n: usize| format!(r#""identifier":"{n}","name":"{}""#, "x".repeat(n % 7));
+    commit(store, (0..resources).map(|n| put(&name(n), 0, &text(n))).collect()).await;
+    commit(store, (0..resources).step_by(3).map(|n| put(&name(n), 1, &text(n + 1))).collect()).await;
+    commit(
+        store,
+        (0..resources).step_by(5).map(|n| delete(&name(n), if n % 3 == 0 { 2 } else { 1 })).collect(),
+    )
+    .await;
+}
+
+async fn with_amount(store: &Store, amount: f64) -> u64 {
+    let query = Query {
+        resource_type: Some("Patient".into()),
+        filter: Filter::Match(AMOUNT, Predicate::Number(Comparison::Equal, amount, amount)),
+        sort: Vec::new(),
+        after: None,
+        limit: 0,
+        total: true,
+    };
+    store.search(&tenant(), &Access::unrestricted(), &query).await.unwrap().total.unwrap()
+}
+
+#[tokio::test]
+async fn a_second_process_is_kept_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let second = open_with(directory.path(), FourElements::new());
+    let text = second.err().unwrap().to_string();
+    assert_eq!(text, format!("{} is in use by another process", directory.path().display()));
+    drop(store);
+    open(directory.path());
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert!(matches!(open_with(&file.join("data"), FourElements::new()), Err(StoreError::Storage(_))));
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_store_is_refused_and_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("default/data.mdb");
+    fs::create_dir(data.parent().unwrap()).unwrap();
+    let garbage = vec![b'x'; 64 << 10];
+    fs::write(&data, &garbage).unwrap();
+    assert!(matches!(open_with(directory.path(), FourElements::new()), Err(StoreError::Storage(_))));
+    assert_eq!(fs::read(&data).unwrap(), garbage);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_made_under_writes_is_a_whole_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("live"));
+    fill(&store, 500).await;
+    let writer = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for n in 0..300 {
+                let keys = [key(&format!("Group/{n}-a")), key(&format!("Group/{n}-b"))];
+                commit(&store, keys.iter().map(|key| put(key, 0, "")).collect()).await;
+            }
+        }
+    });
+    let file = directory.path().join("backup");
+    let length = tokio::task::spawn_blocking({
+        let (store, file) = (store.clone(), file.clone());
+        move || store.backup(&tenant(), &file).unwrap()
+    });
+    assert_eq!(length.await.unwrap(), fs::metadata(&file).unwrap().len());
+    writer.await.unwrap();
+
+    let restored = directory.path().join("restored");
+    Store::restore(&file, &restored, &tenant()).unwrap();
+    let copy = open(&restored);
+    let report = assert_whole(&copy, &tenant());
+    assert!(report.resources >= 400);
+    assert_eq!(copy.secret(), store.secret());
+    // Whole commits, and those of the beginning.
+    let changes = copy.changes(&tenant(), &Access::unrestricted(), 3, usize::MAX).await.unwrap();
+    assert!(changes.len().is_multiple_of(2));
+    assert_eq!(read(&copy, "Patient/1").await.unwrap().body, read(&store, "Patient/1").await.unwrap().body);
+    commit(&copy, vec![put(&key("Group/new"), 0, "")]).await;
+    assert_whole(&copy, &tenant());
+}
+
+#[tokio::test]
+async fn backup_and_restore_overwrite_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let live = directory.path().join("live");
+    let store = open(&live);
+    commit(&store, vec![put(&key("Patient/a"), 0, "")]).await;
+    let file = directory.path().join("backup");
+    fs::write(&file, "mine").unwrap();
+    assert!(store.backup(&tenant(), &file).is_err());
+    assert_eq!(fs::read(&file).unwrap(), b"mine");
+    fs::remove_file(&file).unwrap();
+    store.backup(&tenant(), &file).unwrap();
+
+    assert!(matches!(Store::restore(&file, &live, &tenant()), Err(StoreError::InUse(_))));
+    drop(store);
+    let answer = Store::restore(&file, &live, &tenant());
+    assert!(answer.unwrap_err().to_string().contains("exists; a backup is restored to where no store is"));
+    assert!(read(&open(&live), "Patient/a").await.is_some());
+
+    let other = Tenant::new("other").unwrap();
+    Store::restore(&file, &live, &other).unwrap();
+    let store = open(&live);
+    let copied = store.read(&other, &Access::unrestricted(), &key("Patient/a")).await.unwrap();
+    assert!(copied.is_some());
+}
+
+#[tokio::test]
+async fn what_is_no_backup_is_not_restored() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("backup");
+    let check = |content: &[u8]| {
+        fs::write(&file, content).unwrap();
+        let place = directory.path().join("restored");
+        assert!(Store::restore(&file, &place, &tenant()).is_err());
+        assert!(!place.join("default").exists());
+        let left: Vec<_> = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["lock"]);
+    };
+    check(b"");
+    check(b"no store");
+    check(&vec![0; 1 << 20]);
+    assert!(Store::restore(Path::new("/does/not/exist"), &directory.path().join("r"), &tenant()).is_err());
+}
+
+#[tokio::test]
+async fn other_definitions_build_the_index_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    fill(&store, 300).await;
+    assert_eq!(with_amount(&store, 3.0).await, 0);
+    let length_3 = count_of_length(&store, 3).await;
+    drop(store);
+
+    let told = Mutex::new(Vec::new());
+    let options = EmbeddedOptions { directory: directory.path().to_owned() };
+    let open_told = |fingerprint| {
+        let tell = |done, total| told.lock().unwrap().push((done, total));
+        Store::open_embedded(&options, FourElements::with_fingerprint(fingerprint), &tell).unwrap()
+    };
+    let store = open_told(2);
+    assert_eq!(told.lock().unwrap().last(), Some(&(300, 300)));
+    assert!(length_3 > 10);
+    assert_eq!(with_amount(&store, 3.0).await, length_3);
+    assert_whole(&store, &tenant());
+    drop(store);
+
+    told.lock().unwrap().clear();
+    drop(open_told(2));
+    assert_eq!(told.lock().unwrap().len(), 0);
+    assert_eq!(with_amount(&open_told(1), 3.0).await, 0);
+}
+
+async fn count_of_length(store: &Store, length: usize) -> u64 {
+    let mut count = 0;
+    for n in 0..300 {
+        let version = read(store, &format!("Patient/{n}")).await.unwrap();
+        count +=
+            u64::from(!version.is_deleted() && element(&version, "name").as_str().unwrap().len() == length);
+    }
+    count
+}
+
+/// More than one step of a rebuild, so that it stops in the middle.
+const MANY: usize = 20_000;
+
+#[tokio::test]
+async fn a_rebuild_that_was_interrupted_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    fill(&store, MANY).await;
+    drop(store);
+
+    let options = EmbeddedOptions { directory: directory.path().to_owned() };
+    let stopped = AtomicBool::new(false);
+    let stop = |done: u64, _| {
+        if done > 0 {
+            stopped.store(true, Ordering::Relaxed);
+            std::panic::resume_unwind(Box::new("stopped"));
+        }
+    };
+    let interrupted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        drop(Store::open_embedded(&options, FourElements::with_fingerprint(2), &stop));
+    }));
+    assert!(interrupted.is_err() && stopped.load(Ordering::Relaxed));
+
+    let first = Mutex::new(None);
+    let tell = |done, _| {
+        first.lock().unwrap().get_or_insert(done);
+    };
+    let store = Store::open_embedded(&options, FourElements::with_fingerprint(2), &tell).unwrap();
+    assert!(first.lock().unwrap().is_some_and(|done: u64| done > 0), "it began again from the first");
+    assert!(with_amount(&store, 3.0).await > 0);
+    assert_whole(&store, &tenant());
+}
