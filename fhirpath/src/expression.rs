@@ -1,5 +1,8 @@
 //! FHIRPath (<https://hl7.org/fhirpath/N1/>, <https://hl7.org/fhir/R4/fhirpath.html>): text to a typed,
 //! compiled [`Expression`], evaluated over a [`crate::Tree`].
+//!
+//! Lexer, parser, compile against the schema, evaluation. An unknown element, type, function or number of
+//! arguments is refused when it is compiled, never an empty result. Nothing is read but the tree at hand.
 
 use std::sync::Arc;
 
@@ -7,44 +10,119 @@ use crate::schema::Schema;
 use crate::tree::Element;
 
 mod ast;
+mod compile;
 mod decimal;
+mod evaluate;
+mod functions;
+mod item;
 mod lexer;
+mod operators;
 mod parser;
+mod program;
+mod reference;
 mod temporal;
+mod types;
 
 pub use decimal::Decimal;
+pub use item::{Item, Quantity, TypeInfo};
 pub use temporal::{Date, DateTime, Time};
+pub use types::System;
 
 /// A compiled expression.
 #[derive(Debug, Clone)]
-pub struct Expression {}
+pub struct Expression {
+    schema: Arc<Schema>,
+    program: compile::Compiled,
+}
 
-/// One item of a result.
-#[derive(Debug, Clone)]
-pub enum Item<'t> {
-    /// A node of the tree.
-    Element(Element<'t>),
-    /// A computed Boolean.
-    Boolean(bool),
+/// How strictly a text is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// As the specification says.
+    Standard,
+    /// As R4's and US Core's search parameters need it. Besides the standard: the JSON name of a choice (`valueDateTime`)
+    /// is an element, and the name of a System type (`as(DateTime)`) also means the FHIR type of such values.
+    SearchParameter,
 }
 
 impl Expression {
-    /// Parses `text` and compiles it for inputs of the type `context` (`Patient`, `Resource`, `Observation.component`).
+    /// Parses `text` and compiles it for inputs of the type `context` (`Patient`, `Resource`, `Observation.component`),
+    /// in the dialect of search parameters. `Patient.name` for an input of another type compiles to nothing
+    /// ([`Expression::is_empty`]), so that one text serves several types.
     ///
     /// # Errors
     /// A syntax error, an unknown function or an unknown path, with its position.
     pub fn compile(schema: &Arc<Schema>, context: &str, text: &str) -> Result<Expression, CompileError> {
-        let _ = (schema, context, text);
-        todo!()
+        Expression::compile_as(schema, context, text, Dialect::SearchParameter)
     }
 
-    /// Evaluates over `input`, appending to `out`.
+    /// The same in a dialect.
+    ///
+    /// # Errors
+    /// As [`Expression::compile`].
+    pub fn compile_as(
+        schema: &Arc<Schema>,
+        context: &str,
+        text: &str,
+        dialect: Dialect,
+    ) -> Result<Expression, CompileError> {
+        let parsed = parser::parse(text)?;
+        let program = compile::compile(schema, context, text, &parsed, dialect)?;
+        Ok(Expression { schema: schema.clone(), program })
+    }
+
+    /// Whether it never yields anything for the type it was compiled for.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.program.code, program::Code::Nothing)
+    }
+
+    /// The types of what it can yield, as far as the schema tells: `Reference`, `canonical`, `Observation.component`,
+    /// and `System.Boolean` for what is computed. An abstract type stands for all that specialise it; `Any` alone
+    /// stands for everything.
+    pub fn result_types(&self) -> Vec<String> {
+        if self.program.types.is_any() {
+            return vec!["Any".to_owned()];
+        }
+        let name = |found| match found {
+            types::Type::Fhir(id) => self.schema.type_name(id).to_owned(),
+            types::Type::System(system) => format!("System.{}", system.name()),
+        };
+        self.program.types.iter().map(name).collect()
+    }
+
+    /// Evaluates over `input`, appending to `out`. There is no clock: `now()` and `today()` are errors.
     ///
     /// # Errors
     /// A rule of the language broken by the data (a singleton expected), or a bound exceeded.
     pub fn evaluate<'t>(&self, input: Element<'t>, out: &mut Vec<Item<'t>>) -> Result<(), EvaluationError> {
-        let _ = (input, out);
-        todo!()
+        self.run(input, None, out)
+    }
+
+    /// Evaluates over `input` at the moment `now`, appending to `out`.
+    ///
+    /// # Errors
+    /// As [`Expression::evaluate`].
+    pub fn evaluate_at<'t>(
+        &self,
+        input: Element<'t>,
+        now: DateTime,
+        out: &mut Vec<Item<'t>>,
+    ) -> Result<(), EvaluationError> {
+        self.run(input, Some(now), out)
+    }
+
+    fn run<'t>(
+        &self,
+        input: Element<'t>,
+        now: Option<DateTime>,
+        out: &mut Vec<Item<'t>>,
+    ) -> Result<(), EvaluationError> {
+        let machine = evaluate::Machine::new(input, now);
+        let mut found = item::Items::new();
+        let this = Item::Element(input);
+        machine.run(&self.program.code, &evaluate::Scope { this: &this, index: 0, total: &[] }, &mut found)?;
+        out.extend(found);
+        Ok(())
     }
 }
 
@@ -72,4 +150,10 @@ impl CompileError {
 pub struct EvaluationError {
     /// What is wrong.
     pub message: String,
+}
+
+impl EvaluationError {
+    fn new(message: impl Into<String>) -> EvaluationError {
+        EvaluationError { message: message.into() }
+    }
 }

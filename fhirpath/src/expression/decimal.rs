@@ -5,7 +5,9 @@ use std::cmp::Ordering;
 use std::fmt;
 
 /// `mantissa / 10^scale`. The scale is kept as written (`1.50`); comparison ignores it.
+// Packed so that an item is 32 bytes: an `i128` alone would align it to 16.
 #[derive(Debug, Clone, Copy)]
+#[repr(Rust, packed(8))]
 pub struct Decimal {
     mantissa: i128,
     scale: u32,

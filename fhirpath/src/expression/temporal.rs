@@ -8,22 +8,22 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Date {
     /// 1 to 9999.
-    pub year: i32,
+    pub year: u16,
     /// 1 to 12, when known.
-    pub month: Option<u32>,
+    pub month: Option<u8>,
     /// 1 to 31, when known.
-    pub day: Option<u32>,
+    pub day: Option<u8>,
 }
 
 /// A time of day to the hour, minute, second or its fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Time {
     /// 0 to 23.
-    pub hour: u32,
+    pub hour: u8,
     /// 0 to 59, when known.
-    pub minute: Option<u32>,
+    pub minute: Option<u8>,
     /// Milliseconds of the minute, 0 to 59,999 (60,999 in a leap second), when known.
-    pub milliseconds: Option<u32>,
+    pub milliseconds: Option<u16>,
     /// Whether the fraction of the second was written.
     pub has_fraction: bool,
 }
@@ -36,18 +36,18 @@ pub struct DateTime {
     /// Its time; only with a whole date.
     pub time: Option<Time>,
     /// Minutes east of UTC; only with a time.
-    pub offset: Option<i32>,
+    pub offset: Option<i16>,
 }
 
 impl Date {
     /// Reads `2015`, `2015-02`, `2015-02-04`.
     pub fn parse(text: &str) -> Option<Date> {
         let mut parts = text.split('-');
-        let year = number(parts.next()?, 4)?;
-        let month = parts.next().map(|part| number(part, 2).filter(|month| (1..=12).contains(month)));
+        let year: u16 = number(parts.next()?, 4)?;
+        let month = parts.next().map(|part| number::<u8>(part, 2).filter(|month| (1..=12).contains(month)));
         let day = parts.next().map(|part| number(part, 2));
         let (month, day) = (flatten(month)?, flatten(day)?);
-        let date = Date { year: i32::try_from(year).ok()?, month, day };
+        let date = Date { year, month, day };
         let day_fits = day.is_none_or(|day| day >= 1 && day <= days_in_month(date.year, month.unwrap_or(1)));
         (parts.next().is_none() && day_fits && year > 0).then_some(date)
     }
@@ -62,8 +62,8 @@ impl Time {
     /// Reads `14`, `14:34`, `14:34:28`, `14:34:28.123`.
     pub fn parse(text: &str) -> Option<Time> {
         let mut parts = text.split(':');
-        let hour = number(parts.next()?, 2).filter(|hour| *hour < 24)?;
-        let minute = flatten(parts.next().map(|part| number(part, 2).filter(|minute| *minute < 60)))?;
+        let hour = number::<u8>(parts.next()?, 2).filter(|hour| *hour < 24)?;
+        let minute = flatten(parts.next().map(|part| number::<u8>(part, 2).filter(|minute| *minute < 60)))?;
         let second = parts.next();
         if parts.next().is_some() {
             return None;
@@ -75,7 +75,7 @@ impl Time {
             Some((whole, fraction)) => (whole, Some(fraction)),
             None => (second, None),
         };
-        let whole = number(whole, 2).filter(|second| *second <= 60)?;
+        let whole = number::<u16>(whole, 2).filter(|second| *second <= 60)?;
         let thousandths = fraction.map_or(Some(0), milliseconds)?;
         let milliseconds = Some(whole * 1000 + thousandths);
         Some(Time { hour, minute, milliseconds, has_fraction: fraction.is_some() })
@@ -83,7 +83,7 @@ impl Time {
 
     /// Milliseconds of the day of its first moment.
     pub fn milliseconds_of_day(self) -> i64 {
-        i64::from(self.hour * 60 + self.minute.unwrap_or(0)) * 60_000
+        (i64::from(self.hour) * 60 + i64::from(self.minute.unwrap_or(0))) * 60_000
             + i64::from(self.milliseconds.unwrap_or(0))
     }
 
@@ -130,7 +130,7 @@ impl DateTime {
                 let apart = self.milliseconds() - other.milliseconds();
                 return (apart.abs() > 14 * 3_600_000).then(|| apart.cmp(&0));
             }
-            let whole_hour = |offset: Option<i32>| offset.unwrap_or(0) % 60 == 0;
+            let whole_hour = |offset: Option<i16>| offset.unwrap_or(0) % 60 == 0;
             let same_depth = a.minute.is_some() == b.minute.is_some()
                 && a.milliseconds.is_some() == b.milliseconds.is_some();
             if same_depth && (a.minute.is_some() || whole_hour(self.offset) && whole_hour(other.offset)) {
@@ -139,7 +139,7 @@ impl DateTime {
             let (a, b) = (self.milliseconds().div_euclid(60_000), other.milliseconds().div_euclid(60_000));
             return Some(a.cmp(&b)).filter(|order| order.is_ne());
         }
-        let part = |value: Option<u32>| value.map(i64::from);
+        let part = |value: Option<u8>| value.map(i64::from);
         let dates = [
             (Some(i64::from(self.date.year)), Some(i64::from(other.date.year))),
             (part(self.date.month), part(other.date.month)),
@@ -178,25 +178,24 @@ fn flatten<T>(value: Option<Option<T>>) -> Option<Option<T>> {
     }
 }
 
-fn number(text: &str, digits: usize) -> Option<u32> {
+fn number<N: std::str::FromStr>(text: &str, digits: usize) -> Option<N> {
     (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
 /// Of a fraction of a second; digits past the third are dropped.
-fn milliseconds(fraction: &str) -> Option<u32> {
+fn milliseconds(fraction: &str) -> Option<u16> {
     if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     format!("{fraction:0<3}").get(..3)?.parse().ok()
 }
 
-fn parse_offset(text: &str) -> Option<i32> {
+fn parse_offset(text: &str) -> Option<i16> {
     if text == "Z" {
         return Some(0);
     }
     let (hours, minutes) = text.get(1..)?.split_once(':')?;
-    let minutes =
-        i32::try_from(number(hours, 2)? * 60 + number(minutes, 2).filter(|minute| *minute < 60)?).ok()?;
+    let minutes = number::<i16>(hours, 2)? * 60 + number::<i16>(minutes, 2).filter(|minute| *minute < 60)?;
     if minutes > 14 * 60 {
         return None;
     }
@@ -204,7 +203,7 @@ fn parse_offset(text: &str) -> Option<i32> {
 }
 
 /// Days of a month; 0 for a month that is none.
-pub(super) fn days_in_month(year: i32, month: u32) -> u32 {
+pub(super) fn days_in_month(year: u16, month: u8) -> u8 {
     match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
         4 | 6 | 9 | 11 => 30,
@@ -215,7 +214,7 @@ pub(super) fn days_in_month(year: i32, month: u32) -> u32 {
 }
 
 /// Days since 1970-01-01 in the proleptic Gregorian calendar.
-pub(super) fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
+pub(super) fn days_from_civil(year: i64, month: u8, day: u8) -> i64 {
     let shifted = if month <= 2 { year - 1 } else { year };
     let era = shifted.div_euclid(400);
     let year_of_era = shifted.rem_euclid(400);
@@ -235,9 +234,9 @@ pub(super) fn civil_from_days(days: i64) -> Option<Date> {
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let date = Date {
-        year: i32::try_from(year).ok()?,
-        month: u32::try_from(month).ok(),
-        day: u32::try_from(day).ok(),
+        year: u16::try_from(year).ok()?,
+        month: u8::try_from(month).ok(),
+        day: u8::try_from(day).ok(),
     };
     (1..=9999).contains(&date.year).then_some(date)
 }

@@ -1,0 +1,557 @@
+//! Syntax tree to program: every path step, type and function is resolved against the schema here, or refused.
+
+use std::ops::Range;
+
+use super::ast::*;
+use super::functions::{self, Form, Function, Yields};
+use super::item::{Item, Quantity};
+use super::program::{Code, Op, Step as Children};
+use super::types::{System, Type, TypeTest, Types, instances, resource_of};
+use super::{CompileError, Dialect};
+use crate::schema::{PropertyId, Schema, TypeId};
+
+type Result<T, E = CompileError> = std::result::Result<T, E>;
+
+/// A program and the types of what it yields.
+#[derive(Debug, Clone)]
+pub(super) struct Compiled {
+    pub code: Code,
+    pub types: Types,
+}
+
+impl Compiled {
+    fn nothing() -> Compiled {
+        Compiled { code: Code::Nothing, types: Types::none() }
+    }
+
+    fn new(code: Code, types: impl Into<Types>) -> Compiled {
+        Compiled { code, types: types.into() }
+    }
+
+    /// With one more step; a step over single items does nothing to nothing.
+    fn then(self, op: Op, types: Types) -> Compiled {
+        let code = match self.code {
+            Code::Nothing if op.is_itemwise() => return Compiled::nothing(),
+            Code::Chain { base, mut ops } => {
+                ops.push(op);
+                Code::Chain { base, ops }
+            }
+            base => Code::Chain { base: Box::new(base), ops: vec![op] },
+        };
+        Compiled { code, types }
+    }
+}
+
+/// Compiles for inputs of the type `context`.
+pub(super) fn compile(
+    schema: &Schema,
+    context: &str,
+    text: &str,
+    expr: &Expr,
+    dialect: Dialect,
+) -> Result<Compiled> {
+    let Some(input) = schema.type_id(context) else {
+        return Err(CompileError::at(text, 0, format!("the context '{context}' is no type")));
+    };
+    let resource = resource_of(schema, context).or_else(|| schema.type_id("Resource"));
+    let resource = resource.map_or_else(Types::any, |id| Types::from(Type::Fhir(id)));
+    let input = Types::from(Type::Fhir(input));
+    let compiler = Compiler { schema, text, lenient: dialect == Dialect::SearchParameter, resource, input: input.clone() };
+    compiler.expr(expr, &Scope { this: &input, is_root: true, has_index: false, total: None })
+}
+
+struct Compiler<'s> {
+    schema: &'s Schema,
+    text: &'s str,
+    lenient: bool,
+    /// Of `%resource`.
+    resource: Types,
+    /// Of `%context`.
+    input: Types,
+}
+
+/// What an expression sees around it.
+#[derive(Clone, Copy)]
+struct Scope<'c> {
+    /// Types of `$this`.
+    this: &'c Types,
+    /// Whether `$this` is the input of the whole expression.
+    is_root: bool,
+    has_index: bool,
+    /// Types of `$total`.
+    total: Option<&'c Types>,
+}
+
+impl Compiler<'_> {
+    fn fail<T>(&self, position: usize, message: impl Into<String>) -> Result<T> {
+        Err(CompileError::at(self.text, position, message))
+    }
+
+    fn expr(&self, expr: &Expr, scope: &Scope) -> Result<Compiled> {
+        let this = || Compiled::new(Code::This, scope.this.clone());
+        match &expr.kind {
+            ExprKind::Literal(literal) => Ok(constant(literal)),
+            ExprKind::Empty => Ok(Compiled::nothing()),
+            ExprKind::Variable(variable) => self.variable(*variable, expr.position, scope),
+            ExprKind::Constant(name) => self.external(name, expr.position),
+            ExprKind::Name(name) => self.implicit(name, expr.position, scope),
+            ExprKind::Call(call) => self.call(this(), call, expr.position, scope),
+            ExprKind::Path { base, steps } => {
+                let base = self.expr(base, scope)?;
+                self.path(base, steps, scope)
+            }
+            ExprKind::Sign { negative, operand } => self.sign(*negative, operand, scope),
+            ExprKind::Binary { operator, left, right } => self.binary(*operator, left, right, scope),
+            ExprKind::Union(branches) => self.union(branches, scope),
+            ExprKind::Type { operator, operand, specifier } => {
+                let test = self.type_test(specifier)?;
+                match (operator, unresolved(operand)) {
+                    (TypeOperator::Is, Some(reference)) => {
+                        let reference = match reference {
+                            Unresolved::This => this(),
+                            Unresolved::Path(base, steps) => self.path(self.expr(base, scope)?, steps, scope)?,
+                        };
+                        Ok(reference_is(reference, test))
+                    }
+                    (TypeOperator::Is, None) => Ok(is(self.expr(operand, scope)?, test)),
+                    (TypeOperator::As, _) => Ok(self.of_type(self.expr(operand, scope)?, test)),
+                }
+            }
+        }
+    }
+
+    fn variable(&self, variable: Variable, position: usize, scope: &Scope) -> Result<Compiled> {
+        match (variable, scope.total) {
+            (Variable::This, _) => Ok(Compiled::new(Code::This, scope.this.clone())),
+            (Variable::Index, _) if scope.has_index => Ok(Compiled::new(Code::Index, System::Integer)),
+            (Variable::Index, _) => self.fail(position, "$index has no meaning outside of an iteration"),
+            (Variable::Total, Some(types)) => Ok(Compiled::new(Code::Total, types.clone())),
+            (Variable::Total, None) => self.fail(position, "$total has no meaning outside of aggregate()"),
+        }
+    }
+
+    /// `%name` (<https://hl7.org/fhir/R4/fhirpath.html#variables>).
+    fn external(&self, name: &str, position: usize) -> Result<Compiled> {
+        let text = |text: String| Ok(Compiled::new(Code::Constant(Item::String(text.into())), System::String));
+        match name {
+            "resource" => Ok(Compiled::new(Code::Resource, self.resource.clone())),
+            "rootResource" => {
+                let any = self.schema.type_id("Resource").map_or_else(Types::any, |id| Type::Fhir(id).into());
+                Ok(Compiled::new(Code::RootResource, any))
+            }
+            "context" => Ok(Compiled::new(Code::Context, self.input.clone())),
+            "ucum" => text("http://unitsofmeasure.org".to_owned()),
+            "sct" => text("http://snomed.info/sct".to_owned()),
+            "loinc" => text("http://loinc.org".to_owned()),
+            _ => {
+                if let Some(id) = name.strip_prefix("vs-") {
+                    text(format!("http://hl7.org/fhir/ValueSet/{id}"))
+                } else if let Some(id) = name.strip_prefix("ext-") {
+                    text(format!("http://hl7.org/fhir/StructureDefinition/{id}"))
+                } else {
+                    self.fail(position, format!("there is no constant '%{name}'"))
+                }
+            }
+        }
+    }
+
+    /// A name that stands alone: an element of `$this`, or the type of the input, which then is the input itself. For
+    /// an input that is of another type it is nothing, so that one text serves several types.
+    fn implicit(&self, name: &str, position: usize, scope: &Scope) -> Result<Compiled> {
+        let this = Compiled::new(Code::This, scope.this.clone());
+        let named = self.schema.type_id(name).filter(|_| name.starts_with(|c: char| c.is_ascii_uppercase()));
+        let Some(id) = named else { return self.member(this, name, position) };
+        let test = TypeTest::of_type(id);
+        let narrowed = test.narrow(self.schema, scope.this);
+        if narrowed.is_none() && !scope.is_root && !scope.this.is_none() {
+            let types = scope.this.names(self.schema);
+            return self.fail(position, format!("'{name}' is no element of {types}"));
+        }
+        if !narrowed.is_none() && !scope.this.is_any() && narrowed == *scope.this {
+            return Ok(this);
+        }
+        Ok(self.of_type(this, test))
+    }
+
+    /// `.name` of what `base` yields.
+    fn member(&self, base: Compiled, name: &str, position: usize) -> Result<Compiled> {
+        if base.types.is_none() {
+            return Ok(Compiled::nothing());
+        }
+        let found = self.properties(&base.types, name);
+        if found.types.is_none() {
+            let types = base.types.names(self.schema);
+            return self.fail(position, format!("'{name}' is no element of {types}"));
+        }
+        let by_name = base.types.is_any() || base.types.iter().any(|found| matches!(found, Type::System(_)));
+        let step = match found.ranges.as_slice() {
+            _ if by_name => Children::Named(name.into()),
+            [(_, range)] => Children::One(range.clone()),
+            ranges => Children::Several(ranges.into()),
+        };
+        Ok(base.then(Op::Children(step), found.types))
+    }
+
+    fn properties(&self, types: &Types, name: &str) -> Properties {
+        let mut found = Properties { ranges: Vec::new(), types: Types::none() };
+        let owners = types.iter().filter_map(|owner| match owner {
+            Type::Fhir(id) => Some(id),
+            Type::System(_) => None,
+        });
+        let owners: Vec<TypeId> = match types.is_any() {
+            true => self.schema.type_ids().collect(),
+            false => owners.flat_map(|id| instances(self.schema, id)).collect(),
+        };
+        for owner in owners {
+            let Some(range) = self.property(owner, name) else { continue };
+            for id in property_ids(&range) {
+                found.types.insert(Type::Fhir(self.schema.definition(id).type_id));
+            }
+            found.ranges.push((owner, range));
+        }
+        if types.iter().any(|found| found == Type::System(System::TypeInfo)) && matches!(name, "name" | "namespace") {
+            found.types.insert(Type::System(System::String));
+        }
+        found.ranges.sort_by_key(|(owner, _)| *owner);
+        found.ranges.dedup();
+        found
+    }
+
+    /// The properties of a name; when lenient, also of a choice's name in JSON (US Core says
+    /// `extension.where(...).valueDateTime`).
+    fn property(&self, owner: TypeId, name: &str) -> Option<Range<PropertyId>> {
+        self.schema.property(owner, name).or_else(|| {
+            let mut ids = self.schema.property_ids(owner).filter(|_| self.lenient);
+            let id = ids.find(|id| {
+                let property = self.schema.definition(*id);
+                property.is_choice && property.json_name == name
+            })?;
+            Some(id..PropertyId(id.0 + 1))
+        })
+    }
+
+    fn path(&self, base: Compiled, steps: &[Step], scope: &Scope) -> Result<Compiled> {
+        let mut done = base;
+        let mut steps = steps.iter().peekable();
+        while let Some(step) = steps.next() {
+            done = match &step.kind {
+                StepKind::Name(name) => self.member(done, name, step.position)?,
+                StepKind::Index(index) => {
+                    let types = done.types.clone();
+                    let index = self.expr(index, scope)?.code;
+                    done.then(Op::Index(index), types)
+                }
+                StepKind::Variable(_) => {
+                    return self.fail(step.position, "a variable cannot follow a point");
+                }
+                StepKind::Call(call) => {
+                    let next = steps.peek().and_then(|next| type_call(&next.kind, "is"));
+                    if let (true, Some(argument)) = (is_resolve(call), next) {
+                        steps.next();
+                        reference_is(done, self.type_argument(argument)?)
+                    } else {
+                        self.call(done, call, step.position, scope)?
+                    }
+                }
+            };
+        }
+        Ok(done)
+    }
+
+    fn of_type(&self, base: Compiled, test: TypeTest) -> Compiled {
+        let types = test.narrow(self.schema, &base.types);
+        if types.is_none() {
+            return Compiled::nothing();
+        }
+        let Compiled { mut code, types: before } = base;
+        if let Code::Chain { ops, .. } = &mut code
+            && let Some(Op::Children(step)) = ops.last_mut()
+            && self.narrow_step(step, test)
+        {
+            return Compiled { code, types };
+        }
+        Compiled { code, types: before }.then(Op::OfType(test), types)
+    }
+
+    /// Leaves only the properties of a step that pass the test, when they are neighbours and the schema is sure of it.
+    fn narrow_step(&self, step: &mut Children, test: TypeTest) -> bool {
+        let narrow = |range: &Range<PropertyId>| {
+            let types = || property_ids(range).map(|id| (id, self.schema.definition(id).type_id));
+            if types().any(|(_, id)| self.schema.is_abstract(id)) {
+                return None;
+            }
+            let passing = || types().filter(|(_, id)| test.accepts(self.schema, Type::Fhir(*id)));
+            let (first, last) = (passing().next()?.0, passing().last()?.0);
+            let all = usize::try_from(last.0 - first.0 + 1).is_ok_and(|count| count == passing().count());
+            all.then_some(first..PropertyId(last.0 + 1))
+        };
+        let narrowed = match step {
+            Children::One(range) => narrow(range).map(Children::One),
+            Children::Several(_) | Children::Named(_) => None,
+        };
+        narrowed.is_some_and(|narrowed| {
+            *step = narrowed;
+            true
+        })
+    }
+
+    fn type_test(&self, specifier: &TypeSpecifier) -> Result<TypeTest> {
+        match TypeTest::resolve(self.schema, specifier, self.lenient) {
+            Some(test) => Ok(test),
+            None => {
+                let namespace = specifier.namespace.iter().fold(String::new(), |_, name| format!("{name}."));
+                self.fail(specifier.position, format!("'{namespace}{}' is no type", specifier.name))
+            }
+        }
+    }
+
+    /// A type specifier in the place of an argument: `Quantity`, `FHIR.Quantity`.
+    fn type_argument(&self, argument: &Expr) -> Result<TypeTest> {
+        let position = argument.position;
+        let specifier = match &argument.kind {
+            ExprKind::Name(name) => TypeSpecifier { namespace: None, name: name.clone(), position },
+            ExprKind::Path { base, steps } => match (&base.kind, steps.as_slice()) {
+                (ExprKind::Name(namespace), [Step { kind: StepKind::Name(name), .. }]) => {
+                    TypeSpecifier { namespace: Some(namespace.clone()), name: name.clone(), position }
+                }
+                _ => return self.fail(position, "expected a type"),
+            },
+            _ => return self.fail(position, "expected a type"),
+        };
+        self.type_test(&specifier)
+    }
+
+    fn sign(&self, negative: bool, operand: &Expr, scope: &Scope) -> Result<Compiled> {
+        let operand = self.expr(operand, scope)?;
+        let numeric = |found: Type| match found {
+            Type::System(system) => matches!(system, System::Integer | System::Decimal | System::Quantity),
+            Type::Fhir(_) => true,
+        };
+        let position = 0;
+        if !operand.types.is_any() && operand.types.iter().any(|found| !numeric(found)) {
+            return self.fail(position, "only a number or a quantity has a sign");
+        }
+        Ok(match negative {
+            true => Compiled { code: Code::Negate(Box::new(operand.code)), types: operand.types },
+            false => operand,
+        })
+    }
+
+    fn union(&self, branches: &[Expr], scope: &Scope) -> Result<Compiled> {
+        let mut codes = Vec::new();
+        let mut types = Types::none();
+        for branch in branches {
+            let branch = self.expr(branch, scope)?;
+            if !matches!(branch.code, Code::Nothing) {
+                types = types.with(&branch.types);
+                codes.push(branch.code);
+            }
+        }
+        let code = match codes.len() {
+            0 => Code::Nothing,
+            // A search parameter of several types; what is left of it is a plain path.
+            1 if self.lenient => codes.pop().unwrap_or(Code::Nothing),
+            _ => Code::Union(codes),
+        };
+        Ok(Compiled { code, types })
+    }
+
+    fn binary(&self, operator: Operator, left: &Expr, right: &Expr, scope: &Scope) -> Result<Compiled> {
+        let (left, right) = (self.expr(left, scope)?, self.expr(right, scope)?);
+        let types = match operator {
+            Operator::Concatenate => System::String.into(),
+            Operator::Div => System::Integer.into(),
+            Operator::Multiply | Operator::Divide | Operator::Mod => Types::any(),
+            Operator::Add | Operator::Subtract => Types::any(),
+            _ => System::Boolean.into(),
+        };
+        let code = match (operator, right.code) {
+            (Operator::Equal, Code::Constant(Item::String(text))) => {
+                Code::EqualsText { operand: Box::new(left.code), text: text.into() }
+            }
+            (_, code) => Code::Binary { operator, left: Box::new(left.code), right: Box::new(code) },
+        };
+        Ok(Compiled { code, types })
+    }
+
+    /// A function over what `base` yields.
+    fn call(&self, base: Compiled, call: &Call, position: usize, scope: &Scope) -> Result<Compiled> {
+        let Some(function) = functions::find(&call.name) else {
+            return self.fail(position, format!("there is no function '{}'", call.name));
+        };
+        let given = call.arguments.len();
+        if !function.arguments.contains(&given) {
+            let (least, most) = function.arguments.clone().into_inner();
+            let count = if least == most { least.to_string() } else { format!("{least} to {most}") };
+            return self.fail(position, format!("{}() takes {count} arguments, not {given}", call.name));
+        }
+        match function.form {
+            Form::Types => {
+                let test = call.arguments.first().map(|argument| self.type_argument(argument)).transpose()?;
+                let Some(test) = test else { return Ok(Compiled::nothing()) };
+                Ok(if function.name == "is" { is(base, test) } else { self.of_type(base, test) })
+            }
+            Form::Values => self.plain(base, function, call, scope),
+            Form::Criteria => {
+                let this = base.types.clone();
+                let inner = Scope { this: &this, is_root: false, has_index: true, total: scope.total };
+                self.plain(base, function, call, &inner)
+            }
+            Form::Aggregate => self.aggregate(base, function, call, scope),
+            Form::Repeat => self.repeat(base, function, call, scope),
+        }
+    }
+
+    fn plain(&self, base: Compiled, function: &'static Function, call: &Call, scope: &Scope) -> Result<Compiled> {
+        let mut arguments = Vec::new();
+        let mut results = Vec::new();
+        for argument in &call.arguments {
+            let argument = self.expr(argument, scope)?;
+            results.push(argument.types);
+            arguments.push(argument.code);
+        }
+        let types = self.yields(function, &base.types, &results);
+        let op = match (function.name, arguments.as_mut_slice()) {
+            ("where", [criteria]) if !uses_index(criteria) => Op::Where(std::mem::replace(criteria, Code::Nothing)),
+            ("extension", [Code::Constant(Item::String(url))]) => Op::Extension(url.as_ref().into()),
+            _ => Op::Function { function, arguments },
+        };
+        Ok(base.then(op, types))
+    }
+
+    fn yields(&self, function: &Function, input: &Types, arguments: &[Types]) -> Types {
+        let fhir = |name: &str| self.schema.type_id(name).map_or_else(Types::any, |id| Type::Fhir(id).into());
+        match function.yields {
+            Yields::Input => input.clone(),
+            Yields::Arguments => arguments.iter().fold(Types::none(), Types::with),
+            Yields::Branches => arguments.iter().skip(1).fold(Types::none(), Types::with),
+            Yields::InputAndArguments => arguments.iter().fold(input.clone(), Types::with),
+            Yields::System(system) => system.into(),
+            Yields::Fhir(name) => fhir(name),
+            Yields::Any => Types::any(),
+        }
+    }
+
+    /// `aggregate(expression, start)`: `$total` starts as `start`, and can be anything later.
+    fn aggregate(&self, base: Compiled, function: &'static Function, call: &Call, scope: &Scope) -> Result<Compiled> {
+        let total = Types::any();
+        let this = base.types.clone();
+        let inner = Scope { this: &this, is_root: false, has_index: true, total: Some(&total) };
+        let mut arguments = Vec::new();
+        for (number, argument) in call.arguments.iter().enumerate() {
+            arguments.push(self.expr(argument, if number == 0 { &inner } else { scope })?.code);
+        }
+        Ok(base.then(Op::Function { function, arguments }, Types::any()))
+    }
+
+    /// `repeat(projection)`: the projection is compiled for the input's types and for those it yields itself.
+    fn repeat(&self, base: Compiled, function: &'static Function, call: &Call, scope: &Scope) -> Result<Compiled> {
+        let Some(projection) = call.arguments.first() else { return Ok(Compiled::nothing()) };
+        let mut this = base.types.clone();
+        let mut yielded = Types::none();
+        loop {
+            let inner = Scope { this: &this, is_root: false, has_index: true, total: scope.total };
+            let compiled = self.expr(projection, &inner)?;
+            let grown = this.clone().with(&compiled.types);
+            yielded = yielded.with(&compiled.types);
+            if grown == this {
+                return Ok(base.then(Op::Function { function, arguments: vec![compiled.code] }, yielded));
+            }
+            this = grown;
+        }
+    }
+}
+
+/// The properties of a name in several types.
+struct Properties {
+    ranges: Vec<(TypeId, Range<PropertyId>)>,
+    types: Types,
+}
+
+fn property_ids(range: &Range<PropertyId>) -> impl DoubleEndedIterator<Item = PropertyId> + use<> {
+    (range.start.0..range.end.0).map(PropertyId)
+}
+
+fn constant(literal: &Literal) -> Compiled {
+    let (item, system) = match literal {
+        Literal::Boolean(value) => (Item::Boolean(*value), System::Boolean),
+        Literal::String(text) => (Item::String(text.clone().into()), System::String),
+        Literal::Integer(value) => (Item::Integer(*value), System::Integer),
+        Literal::Decimal(value) => (Item::Decimal(*value), System::Decimal),
+        Literal::Date(value) => (Item::Date(*value), System::Date),
+        Literal::DateTime(value) => (Item::DateTime(*value), System::DateTime),
+        Literal::Time(value) => (Item::Time(*value), System::Time),
+        Literal::Quantity { value, unit, calendar } => {
+            let quantity = Quantity { value: *value, unit: unit.clone(), calendar: *calendar };
+            (Item::Quantity(Box::new(quantity)), System::Quantity)
+        }
+    };
+    Compiled::new(Code::Constant(item), system)
+}
+
+fn is(operand: Compiled, test: TypeTest) -> Compiled {
+    Compiled::new(Code::Is { operand: Box::new(operand.code), test }, System::Boolean)
+}
+
+fn reference_is(operand: Compiled, test: TypeTest) -> Compiled {
+    Compiled::new(Code::ReferenceIs { operand: Box::new(operand.code), test }, System::Boolean)
+}
+
+fn is_resolve(call: &Call) -> bool {
+    call.name == "resolve" && call.arguments.is_empty()
+}
+
+/// What stands before a `resolve()` at the end.
+enum Unresolved<'e> {
+    This,
+    Path(&'e Expr, &'e [Step]),
+}
+
+fn unresolved(expr: &Expr) -> Option<Unresolved<'_>> {
+    match &expr.kind {
+        ExprKind::Call(call) if is_resolve(call) => Some(Unresolved::This),
+        ExprKind::Path { base, steps } => match steps.split_last()? {
+            (Step { kind: StepKind::Call(call), .. }, before) if is_resolve(call) => {
+                Some(Unresolved::Path(base, before))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The argument of a call of `name` with one.
+fn type_call<'e>(step: &'e StepKind, name: &str) -> Option<&'e Expr> {
+    match step {
+        StepKind::Call(call) if call.name == name && call.arguments.len() == 1 => call.arguments.first(),
+        _ => None,
+    }
+}
+
+/// Whether `$index` is asked for, in this iteration or one inside.
+fn uses_index(code: &Code) -> bool {
+    match code {
+        Code::Index => true,
+        Code::Chain { base, ops } => {
+            let op_uses = |op: &Op| match op {
+                Op::Where(code) | Op::Index(code) => uses_index(code),
+                Op::Function { arguments, .. } => arguments.iter().any(uses_index),
+                Op::Children(_) | Op::OfType(_) | Op::Extension(_) => false,
+            };
+            uses_index(base) || ops.iter().any(op_uses)
+        }
+        Code::Union(branches) => branches.iter().any(uses_index),
+        Code::Negate(operand)
+        | Code::Is { operand, .. }
+        | Code::ReferenceIs { operand, .. }
+        | Code::EqualsText { operand, .. } => uses_index(operand),
+        Code::Binary { left, right, .. } => uses_index(left) || uses_index(right),
+        Code::Nothing
+        | Code::This
+        | Code::Total
+        | Code::Resource
+        | Code::RootResource
+        | Code::Context
+        | Code::Constant(_) => false,
+    }
+}

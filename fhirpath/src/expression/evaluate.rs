@@ -1,0 +1,316 @@
+//! Runs a program over elements. Paths over a single input run without allocating; every item visited counts
+//! as a step, and steps are bounded.
+
+use std::cell::Cell;
+
+use super::EvaluationError;
+use super::functions::Function;
+use super::item::{Item, Items};
+use super::program::{Code, Op, Step};
+use super::temporal::DateTime;
+use super::{operators, reference};
+use crate::schema::Schema;
+use crate::tree::Element;
+
+/// Most steps of one evaluation.
+const MAX_STEPS: u64 = 20_000_000;
+
+pub(super) type Result<T, E = EvaluationError> = std::result::Result<T, E>;
+
+/// One evaluation.
+pub(super) struct Machine<'t> {
+    pub schema: &'t Schema,
+    /// `%context`
+    pub input: Element<'t>,
+    /// `%resource`
+    pub resource: Element<'t>,
+    /// The moment that `now()` returns.
+    pub now: Option<DateTime>,
+    steps: Cell<u64>,
+}
+
+/// What an expression sees around it.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'s, 't> {
+    pub this: &'s Item<'t>,
+    pub index: usize,
+    pub total: &'s [Item<'t>],
+}
+
+/// A function's call: its arguments are evaluated when it asks for them.
+pub(super) struct Call<'a, 't> {
+    pub machine: &'a Machine<'t>,
+    pub function: &'static Function,
+    scope: &'a Scope<'a, 't>,
+    arguments: &'a [Code],
+}
+
+impl<'t> Machine<'t> {
+    pub fn new(input: Element<'t>, now: Option<DateTime>) -> Machine<'t> {
+        let resource = if input.is_resource() { input } else { input.tree().root() };
+        Machine { schema: input.tree().schema(), input, resource, now, steps: Cell::new(0) }
+    }
+
+    /// Counts work.
+    #[inline]
+    pub fn step(&self, count: usize) -> Result<()> {
+        let steps = self.steps.get().saturating_add(count as u64);
+        self.steps.set(steps);
+        if steps > MAX_STEPS {
+            return Err(EvaluationError::new(format!("the evaluation takes more than {MAX_STEPS} steps")));
+        }
+        Ok(())
+    }
+
+    /// Appends what `code` yields to `out`.
+    pub fn run(&self, code: &Code, scope: &Scope<'_, 't>, out: &mut Items<'t>) -> Result<()> {
+        self.step(1)?;
+        match code {
+            Code::Nothing => {}
+            Code::This => out.push(scope.this.clone()),
+            Code::Index => out.push(Item::Integer(i64::try_from(scope.index).unwrap_or(i64::MAX))),
+            Code::Total => out.extend(scope.total.iter().cloned()),
+            Code::Resource => out.push(Item::Element(self.resource)),
+            Code::RootResource => out.push(Item::Element(self.input.tree().root())),
+            Code::Context => out.push(Item::Element(self.input)),
+            Code::Constant(item) => out.push(item.clone()),
+            Code::Chain { base, ops } => return self.chain(base, ops, scope, out),
+            Code::Union(branches) => {
+                let mut all = Items::new();
+                for branch in branches {
+                    self.run(branch, scope, &mut all)?;
+                }
+                operators::distinct(self, all, out)?;
+            }
+            Code::Negate(operand) => out.extend(operators::negate(self.items(operand, scope)?)?),
+            Code::Is { .. } | Code::ReferenceIs { .. } | Code::EqualsText { .. } => {
+                out.extend(self.test(code, scope)?.map(Item::Boolean));
+            }
+            Code::Binary { operator, left, right } => {
+                if let Some(result) = operators::logic(self, *operator, left, right, scope)? {
+                    out.extend(result.map(Item::Boolean));
+                    return Ok(());
+                }
+                let (left, right) = (self.items(left, scope)?, self.items(right, scope)?);
+                out.extend(operators::binary(self, *operator, &left, &right)?);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn items(&self, code: &Code, scope: &Scope<'_, 't>) -> Result<Items<'t>> {
+        let mut out = Items::new();
+        self.run(code, scope, &mut out)?;
+        Ok(out)
+    }
+
+    /// The one truth value of `code`; one item that is no Boolean counts as true
+    /// (<https://hl7.org/fhirpath/N1/#singleton-evaluation-of-collections>).
+    pub fn test(&self, code: &Code, scope: &Scope<'_, 't>) -> Result<Option<bool>> {
+        match code {
+            Code::EqualsText { operand, text } => {
+                let found = self.items(operand, scope)?;
+                Ok(match found.as_slice() {
+                    [] => None,
+                    [item] => Some(item.text().is_some_and(|found| found == text.as_ref())),
+                    _ => Some(false),
+                })
+            }
+            Code::Is { operand, test } => {
+                let found = self.items(operand, scope)?;
+                Ok(one("is", &found)?.map(|item| test.accepts(self.schema, item.type_of())))
+            }
+            Code::ReferenceIs { operand, test } => {
+                let found = self.items(operand, scope)?;
+                Ok(one("is", &found)?.and_then(|item| reference::target(item)).map(|id| {
+                    test.accepts(self.schema, super::types::Type::Fhir(id))
+                }))
+            }
+            Code::Binary { operator, left, right } => match operators::logic(self, *operator, left, right, scope)? {
+                Some(result) => Ok(result),
+                None => truth(&self.items(code, scope)?),
+            },
+            _ => truth(&self.items(code, scope)?),
+        }
+    }
+
+    fn chain(&self, base: &Code, ops: &[Op], scope: &Scope<'_, 't>, out: &mut Items<'t>) -> Result<()> {
+        let mut current = Items::new();
+        self.run(base, scope, &mut current)?;
+        let mut rest = ops;
+        loop {
+            let itemwise = rest.iter().take_while(|op| op.is_itemwise()).count();
+            let Some((now, later)) = rest.split_at_checked(itemwise) else { return Ok(()) };
+            let Some((whole, later)) = later.split_first() else {
+                for item in current {
+                    self.stream(now, item, out)?;
+                }
+                return Ok(());
+            };
+            if !now.is_empty() {
+                let mut next = Items::new();
+                for item in current {
+                    self.stream(now, item, &mut next)?;
+                }
+                current = next;
+            }
+            current = self.whole(whole, current, scope)?;
+            rest = later;
+        }
+    }
+
+    /// Takes one item through operations that treat each by itself, depth first.
+    fn stream(&self, ops: &[Op], item: Item<'t>, out: &mut Items<'t>) -> Result<()> {
+        self.step(1)?;
+        let Some((op, rest)) = ops.split_first() else {
+            out.push(item);
+            return Ok(());
+        };
+        match op {
+            Op::Children(step) => self.children(step, &item, rest, out),
+            Op::OfType(test) if test.accepts(self.schema, item.type_of()) => self.stream(rest, item, out),
+            Op::OfType(_) => Ok(()),
+            Op::Where(criteria) => {
+                let inner = Scope { this: &item, index: 0, total: &[] };
+                match self.test(criteria, &inner)? {
+                    Some(true) => self.stream(rest, item, out),
+                    _ => Ok(()),
+                }
+            }
+            Op::Extension(url) => {
+                let Some(element) = item.element() else { return Ok(()) };
+                for extension in element.all("extension") {
+                    if extension.get("url").and_then(Element::value).is_some_and(|found| found == url.as_ref()) {
+                        self.stream(rest, Item::Element(extension), out)?;
+                    }
+                }
+                Ok(())
+            }
+            Op::Index(_) | Op::Function { .. } => {
+                Err(EvaluationError::new("an operation over a whole collection was met out of place"))
+            }
+        }
+    }
+
+    fn children(&self, step: &Step, item: &Item<'t>, rest: &[Op], out: &mut Items<'t>) -> Result<()> {
+        let element = match item {
+            Item::Element(element) => *element,
+            Item::TypeInfo(info) => {
+                let text = match step {
+                    Step::Named(name) if name.as_ref() == "name" => info.name.clone(),
+                    Step::Named(name) if name.as_ref() == "namespace" => info.namespace.to_owned(),
+                    _ => return Ok(()),
+                };
+                return self.stream(rest, Item::String(text.into()), out);
+            }
+            _ => return Ok(()),
+        };
+        let children = match step {
+            Step::One(range) => element.children_in(range.clone()),
+            Step::Several(ranges) => {
+                let owner = element.type_id();
+                let found = ranges.binary_search_by_key(&owner, |(id, _)| *id).ok().and_then(|at| ranges.get(at));
+                let Some((_, range)) = found else { return Ok(()) };
+                element.children_in(range.clone())
+            }
+            Step::Named(name) => element.all(name),
+        };
+        for child in children {
+            self.stream(rest, Item::Element(child), out)?;
+        }
+        Ok(())
+    }
+
+    /// An operation over a whole collection.
+    fn whole(&self, op: &Op, mut input: Items<'t>, scope: &Scope<'_, 't>) -> Result<Items<'t>> {
+        match op {
+            Op::Index(index) => {
+                let index = operators::integer("an index", &self.items(index, scope)?)?;
+                let index = index.and_then(|index| usize::try_from(index).ok());
+                Ok(match index {
+                    Some(index) if index < input.len() => Items::from_iter([input.swap_remove(index)]),
+                    _ => Items::new(),
+                })
+            }
+            Op::Function { function, arguments } => {
+                self.step(input.len())?;
+                (function.run)(&Call { machine: self, function, scope, arguments }, input)
+            }
+            Op::Children(_) | Op::OfType(_) | Op::Where(_) | Op::Extension(_) => {
+                let mut out = Items::new();
+                for item in input {
+                    self.stream(std::slice::from_ref(op), item, &mut out)?;
+                }
+                Ok(out)
+            }
+        }
+    }
+}
+
+impl<'t> Call<'_, 't> {
+    /// Whether it has an argument of this number.
+    pub fn has(&self, number: usize) -> bool {
+        self.arguments.len() > number
+    }
+
+    /// An argument's collection; empty when it is not given.
+    pub fn argument(&self, number: usize) -> Result<Items<'t>> {
+        self.arguments.get(number).map_or(Ok(Items::new()), |code| self.machine.items(code, self.scope))
+    }
+
+    /// An argument's text.
+    pub fn text(&self, number: usize) -> Result<Option<std::borrow::Cow<'t, str>>> {
+        operators::text(self.function.name, &self.argument(number)?)
+    }
+
+    /// An argument's integer.
+    pub fn integer(&self, number: usize) -> Result<Option<i64>> {
+        operators::integer(self.function.name, &self.argument(number)?)
+    }
+
+    /// The argument evaluated for one item of the input.
+    pub fn each(&self, number: usize, item: &Item<'t>, index: usize) -> Result<Items<'t>> {
+        self.each_with(number, item, index, self.scope.total)
+    }
+
+    /// The same, with `$total`.
+    pub fn each_with(&self, number: usize, item: &Item<'t>, index: usize, total: &[Item<'t>]) -> Result<Items<'t>> {
+        let Some(code) = self.arguments.get(number) else { return Ok(Items::new()) };
+        self.machine.items(code, &Scope { this: item, index, total })
+    }
+
+    /// The argument's truth for one item of the input.
+    pub fn test(&self, number: usize, item: &Item<'t>, index: usize) -> Result<Option<bool>> {
+        let Some(code) = self.arguments.get(number) else { return Ok(Some(true)) };
+        self.machine.test(code, &Scope { this: item, index, total: self.scope.total })
+    }
+
+    /// The argument's truth where the function stands.
+    pub fn test_here(&self, number: usize) -> Result<Option<bool>> {
+        let Some(code) = self.arguments.get(number) else { return Ok(None) };
+        self.machine.test(code, self.scope)
+    }
+
+    /// The one item of the input.
+    pub fn single<'i>(&self, input: &'i [Item<'t>]) -> Result<Option<&'i Item<'t>>> {
+        one(self.function.name, input)
+    }
+}
+
+/// The one item of a collection, or none.
+pub(super) fn one<'i, 't>(name: &str, items: &'i [Item<'t>]) -> Result<Option<&'i Item<'t>>> {
+    match items {
+        [] => Ok(None),
+        [item] => Ok(Some(item)),
+        _ => Err(EvaluationError::new(format!("{name} needs one item and has {}", items.len()))),
+    }
+}
+
+/// The truth value of a collection.
+pub(super) fn truth(items: &[Item<'_>]) -> Result<Option<bool>> {
+    let Some(item) = one("a condition", items)? else { return Ok(None) };
+    Ok(Some(match item.value().as_deref() {
+        Some(Item::Boolean(value)) => *value,
+        _ => true,
+    }))
+}

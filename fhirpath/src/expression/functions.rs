@@ -1,0 +1,133 @@
+//! The functions of the language and FHIR's additions: one table. Each chapter of the specification is a file.
+
+mod combining;
+mod existence;
+mod fhir;
+mod filtering;
+mod subsetting;
+mod tree_navigation;
+mod utility;
+
+use std::ops::RangeInclusive;
+
+use super::evaluate::{Call, Result};
+use super::item::Items;
+use super::types::System;
+
+/// A function.
+pub(super) struct Function {
+    /// As it is written.
+    pub name: &'static str,
+    /// How many arguments it takes.
+    pub arguments: RangeInclusive<usize>,
+    /// What its arguments are.
+    pub form: Form,
+    /// What its result consists of.
+    pub yields: Yields,
+    /// Runs it over an input.
+    pub run: for<'t> fn(&Call<'_, 't>, Items<'t>) -> Result<Items<'t>>,
+}
+
+/// What arguments are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Collections, evaluated where the function stands.
+    Values,
+    /// Expressions, evaluated for each item of the input.
+    Criteria,
+    /// A type specifier.
+    Types,
+    /// As `aggregate` has them.
+    Aggregate,
+    /// As `repeat` has it.
+    Repeat,
+}
+
+/// What a result consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Yields {
+    /// Items of the input.
+    Input,
+    /// What the arguments yield.
+    Arguments,
+    /// What the arguments after the first yield.
+    Branches,
+    /// Items of the input and what the arguments yield.
+    InputAndArguments,
+    /// Values of one type.
+    System(System),
+    /// Elements of one type.
+    Fhir(&'static str),
+    /// Whatever there is.
+    Any,
+}
+
+/// The function of a name.
+pub(super) fn find(name: &str) -> Option<&'static Function> {
+    TABLE.iter().find(|function| function.name == name)
+}
+
+/// `$name(arguments) $form -> $yields, $run`
+macro_rules! functions {
+    ($($name:literal, $arguments:expr, $form:ident, $yields:expr, $run:path;)*) => {
+        &[$(Function { name: $name, arguments: $arguments, form: Form::$form, yields: $yields, run: $run }),*]
+    };
+}
+
+const BOOLEAN: Yields = Yields::System(System::Boolean);
+const INTEGER: Yields = Yields::System(System::Integer);
+
+/// All functions there are; any other name is refused.
+pub(super) static TABLE: &[Function] = functions! {
+    // https://hl7.org/fhirpath/N1/#existence
+    "empty", 0..=0, Values, BOOLEAN, existence::empty;
+    "exists", 0..=1, Criteria, BOOLEAN, existence::exists;
+    "all", 1..=1, Criteria, BOOLEAN, existence::all;
+    "allTrue", 0..=0, Values, BOOLEAN, existence::all_true;
+    "anyTrue", 0..=0, Values, BOOLEAN, existence::any_true;
+    "allFalse", 0..=0, Values, BOOLEAN, existence::all_false;
+    "anyFalse", 0..=0, Values, BOOLEAN, existence::any_false;
+    "subsetOf", 1..=1, Values, BOOLEAN, existence::subset_of;
+    "supersetOf", 1..=1, Values, BOOLEAN, existence::superset_of;
+    "count", 0..=0, Values, INTEGER, existence::count;
+    "distinct", 0..=0, Values, Yields::Input, existence::distinct;
+    "isDistinct", 0..=0, Values, BOOLEAN, existence::is_distinct;
+    // https://hl7.org/fhirpath/N1/#filtering-and-projection
+    "where", 1..=1, Criteria, Yields::Input, filtering::filter;
+    "select", 1..=1, Criteria, Yields::Arguments, filtering::select;
+    "repeat", 1..=1, Repeat, Yields::Any, filtering::repeat;
+    "ofType", 1..=1, Types, Yields::Input, filtering::of_type;
+    // https://hl7.org/fhirpath/N1/#subsetting
+    "single", 0..=0, Values, Yields::Input, subsetting::single;
+    "first", 0..=0, Values, Yields::Input, subsetting::first;
+    "last", 0..=0, Values, Yields::Input, subsetting::last;
+    "tail", 0..=0, Values, Yields::Input, subsetting::tail;
+    "skip", 1..=1, Values, Yields::Input, subsetting::skip;
+    "take", 1..=1, Values, Yields::Input, subsetting::take;
+    "intersect", 1..=1, Values, Yields::Input, subsetting::intersect;
+    "exclude", 1..=1, Values, Yields::Input, subsetting::exclude;
+    // https://hl7.org/fhirpath/N1/#combining
+    "union", 1..=1, Values, Yields::InputAndArguments, combining::union;
+    "combine", 1..=1, Values, Yields::InputAndArguments, combining::combine;
+    // https://hl7.org/fhirpath/N1/#types
+    "is", 1..=1, Types, BOOLEAN, filtering::of_type;
+    "as", 1..=1, Types, Yields::Input, filtering::of_type;
+    // https://hl7.org/fhirpath/N1/#tree-navigation
+    "children", 0..=0, Values, Yields::Any, tree_navigation::children;
+    "descendants", 0..=0, Values, Yields::Any, tree_navigation::descendants;
+    // https://hl7.org/fhirpath/N1/#utility-functions
+    "trace", 1..=2, Values, Yields::Input, utility::trace;
+    "not", 0..=0, Values, BOOLEAN, utility::not;
+    "aggregate", 1..=2, Aggregate, Yields::Any, utility::aggregate;
+    // https://hl7.org/fhir/R4/fhirpath.html#functions
+    "extension", 1..=1, Values, Yields::Fhir("Extension"), fhir::extension;
+    "hasExtension", 1..=1, Values, BOOLEAN, fhir::has_extension;
+    "hasValue", 0..=0, Values, BOOLEAN, fhir::has_value;
+    "resolve", 0..=0, Values, Yields::Fhir("Resource"), fhir::resolve;
+};
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}()", self.name)
+    }
+}

@@ -1,0 +1,84 @@
+//! Existence (<https://hl7.org/fhirpath/N1/#existence>).
+
+use super::super::evaluate::{Call, Result, truth};
+use super::super::item::{Item, Items};
+use super::super::operators;
+
+fn boolean<'t>(value: bool) -> Result<Items<'t>> {
+    Ok(Items::from_iter([Item::Boolean(value)]))
+}
+
+pub(super) fn empty<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    boolean(input.is_empty())
+}
+
+pub(super) fn exists<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    for (index, item) in input.iter().enumerate() {
+        if call.test(0, item, index)? == Some(true) {
+            return boolean(true);
+        }
+    }
+    boolean(false)
+}
+
+pub(super) fn all<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    for (index, item) in input.iter().enumerate() {
+        if call.test(0, item, index)? != Some(true) {
+            return boolean(false);
+        }
+    }
+    boolean(true)
+}
+
+/// Whether an item is `wanted`; items must be Booleans.
+fn each<'t>(input: &Items<'t>, wanted: bool) -> impl Iterator<Item = Result<bool>> {
+    input.iter().map(move |item| Ok(truth(std::slice::from_ref(item))? == Some(wanted)))
+}
+
+pub(super) fn all_true<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    boolean(each(&input, true).collect::<Result<Vec<_>>>()?.into_iter().all(|found| found))
+}
+
+pub(super) fn any_true<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    boolean(each(&input, true).collect::<Result<Vec<_>>>()?.into_iter().any(|found| found))
+}
+
+pub(super) fn all_false<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    boolean(each(&input, false).collect::<Result<Vec<_>>>()?.into_iter().all(|found| found))
+}
+
+pub(super) fn any_false<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    boolean(each(&input, false).collect::<Result<Vec<_>>>()?.into_iter().any(|found| found))
+}
+
+pub(super) fn subset_of<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    boolean(is_subset(call, &input, &call.argument(0)?)?)
+}
+
+pub(super) fn superset_of<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    boolean(is_subset(call, &call.argument(0)?, &input)?)
+}
+
+fn is_subset<'t>(call: &Call<'_, 't>, small: &Items<'t>, large: &Items<'t>) -> Result<bool> {
+    for item in small {
+        if !operators::contains(call.machine, large, item)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+pub(super) fn count<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    Ok(Items::from_iter([Item::Integer(i64::try_from(input.len()).unwrap_or(i64::MAX))]))
+}
+
+pub(super) fn distinct<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    let mut out = Items::new();
+    operators::distinct(call.machine, input, &mut out)?;
+    Ok(out)
+}
+
+pub(super) fn is_distinct<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    let count = input.len();
+    boolean(distinct(call, input)?.len() == count)
+}

@@ -1,0 +1,62 @@
+//! Subsetting (<https://hl7.org/fhirpath/N1/#subsetting>).
+
+use super::super::evaluate::{Call, Result};
+use super::super::item::Items;
+use super::super::operators;
+
+pub(super) fn single<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    call.single(&input)?;
+    Ok(input)
+}
+
+pub(super) fn first<'t>(_: &Call<'_, 't>, mut input: Items<'t>) -> Result<Items<'t>> {
+    input.truncate(1);
+    Ok(input)
+}
+
+pub(super) fn last<'t>(_: &Call<'_, 't>, mut input: Items<'t>) -> Result<Items<'t>> {
+    Ok(input.pop().into_iter().collect())
+}
+
+pub(super) fn tail<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    Ok(input.into_iter().skip(1).collect())
+}
+
+pub(super) fn skip<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    let count = count(call)?;
+    Ok(input.into_iter().skip(count).collect())
+}
+
+pub(super) fn take<'t>(call: &Call<'_, 't>, mut input: Items<'t>) -> Result<Items<'t>> {
+    input.truncate(count(call)?);
+    Ok(input)
+}
+
+/// The argument; none when it is negative.
+fn count(call: &Call<'_, '_>) -> Result<usize> {
+    Ok(call.integer(0)?.and_then(|count| usize::try_from(count).ok()).unwrap_or(0))
+}
+
+pub(super) fn intersect<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    let other = call.argument(0)?;
+    let mut common = Items::new();
+    for item in input {
+        if operators::contains(call.machine, &other, &item)? {
+            common.push(item);
+        }
+    }
+    let mut out = Items::new();
+    operators::distinct(call.machine, common, &mut out)?;
+    Ok(out)
+}
+
+pub(super) fn exclude<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    let other = call.argument(0)?;
+    let mut out = Items::new();
+    for item in input {
+        if !operators::contains(call.machine, &other, &item)? {
+            out.push(item);
+        }
+    }
+    Ok(out)
+}

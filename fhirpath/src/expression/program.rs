@@ -1,0 +1,74 @@
+//! What an expression is compiled to: paths are ranges of properties, types and functions are resolved.
+
+use std::ops::Range;
+
+use super::ast::Operator;
+use super::functions::Function;
+use super::item::Item;
+use super::types::TypeTest;
+use crate::schema::{PropertyId, TypeId};
+
+/// Something that yields a collection.
+#[derive(Debug, Clone)]
+pub(super) enum Code {
+    /// `{}`, or what the types show to be always empty.
+    Nothing,
+    /// `$this`
+    This,
+    /// `$index`
+    Index,
+    /// `$total`
+    Total,
+    /// `%resource`
+    Resource,
+    /// `%rootResource`
+    RootResource,
+    /// `%context`
+    Context,
+    Constant(Item<'static>),
+    /// `ops` one after another over what `base` yields.
+    Chain { base: Box<Code>, ops: Vec<Op> },
+    /// `a | b | c`
+    Union(Vec<Code>),
+    Negate(Box<Code>),
+    Is { operand: Box<Code>, test: TypeTest },
+    /// `resolve() is X`: what kind of resource a reference points to, without reading it.
+    ReferenceIs { operand: Box<Code>, test: TypeTest },
+    /// `operand = 'text'`
+    EqualsText { operand: Box<Code>, text: Box<str> },
+    Binary { operator: Operator, left: Box<Code>, right: Box<Code> },
+}
+
+/// One step of a chain.
+#[derive(Debug, Clone)]
+pub(super) enum Op {
+    /// `.name`
+    Children(Step),
+    /// `ofType(X)`, `as(X)`
+    OfType(TypeTest),
+    /// `where(...)` that does not ask for `$index`
+    Where(Code),
+    /// `extension(url)`
+    Extension(Box<str>),
+    /// `[3]`
+    Index(Code),
+    Function { function: &'static Function, arguments: Vec<Code> },
+}
+
+impl Op {
+    /// Whether it treats each item by itself.
+    pub fn is_itemwise(&self) -> bool {
+        matches!(self, Op::Children(_) | Op::OfType(_) | Op::Where(_) | Op::Extension(_))
+    }
+}
+
+/// The properties that a name stands for.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// In the one type there can be.
+    One(Range<PropertyId>),
+    /// In each of several types, ascending.
+    Several(Box<[(TypeId, Range<PropertyId>)]>),
+    /// To be looked up in the type of each item.
+    Named(Box<str>),
+}

@@ -1,0 +1,68 @@
+//! What a reference points to, as far as it says so itself
+//! (<https://hl7.org/fhir/R4/references.html>): nothing is read but the resource that holds it.
+
+use crate::schema::{Schema, TypeId};
+use crate::tree::Element;
+
+use super::item::Item;
+
+/// The type of the resource that a Reference, canonical or uri points to: from the URL, from what is contained or in
+/// the same Bundle, or else from `Reference.type`.
+pub(super) fn target(item: &Item<'_>) -> Option<TypeId> {
+    let element = item.element();
+    let schema = element?.tree().schema();
+    if let Some(text) = location(item) {
+        let found = type_in(schema, &text).or_else(|| Some(inside(element?, &text)?.type_id()));
+        if found.is_some() {
+            return found;
+        }
+    }
+    let stated = element?.get("type")?.value()?;
+    let name = stated.strip_prefix("http://hl7.org/fhir/StructureDefinition/").unwrap_or(&stated);
+    resource_type(schema, name)
+}
+
+/// The resource it points to when that is contained, or in the same Bundle.
+pub(super) fn resolve<'t>(item: &Item<'t>) -> Option<Element<'t>> {
+    inside(item.element()?, &location(item)?)
+}
+
+/// The URL: `Reference.reference`, or the value of a canonical or uri.
+fn location<'t>(item: &Item<'t>) -> Option<std::borrow::Cow<'t, str>> {
+    item.text().or_else(|| item.element()?.get("reference")?.value())
+}
+
+fn resource_type(schema: &Schema, name: &str) -> Option<TypeId> {
+    schema.type_id(name).filter(|_| schema.is_resource(name))
+}
+
+/// `Patient` of `Patient/1`, `http://example.org/fhir/Patient/1/_history/2`, `Patient?identifier=x`.
+fn type_in(schema: &Schema, url: &str) -> Option<TypeId> {
+    if let Some((before, _)) = url.split_once('?') {
+        return resource_type(schema, before.rsplit('/').next()?);
+    }
+    let url = url.split(['#', '|']).next()?;
+    let mut parts = url.rsplit('/');
+    parts.next()?;
+    let last = parts.next()?;
+    let name = if last == "_history" { (parts.next(), parts.next()).1? } else { last };
+    resource_type(schema, name)
+}
+
+/// The resource of a fragment (`#p1`) or of a Bundle's `fullUrl`, in the tree of `element`.
+fn inside<'t>(element: Element<'t>, url: &str) -> Option<Element<'t>> {
+    let root = element.tree().root();
+    if let Some(id) = url.strip_prefix('#') {
+        if id.is_empty() {
+            return Some(root);
+        }
+        let has_id = |resource: &Element<'t>| resource.get("id").and_then(Element::value).is_some_and(|found| found == id);
+        return root.all("contained").find(has_id);
+    }
+    let has_url = |entry: &Element<'t>| {
+        let full = entry.get("fullUrl").and_then(Element::value);
+        full.is_some_and(|full| full == url || full.strip_suffix(url).is_some_and(|base| base.ends_with('/')))
+    };
+    let bundled = root.type_name() == "Bundle";
+    bundled.then(|| root.all("entry").find(has_url))??.get("resource")
+}
