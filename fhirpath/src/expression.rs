@@ -120,7 +120,11 @@ impl Expression {
         let machine = evaluate::Machine::new(input, now);
         let mut found = item::Items::new();
         let this = Item::Element(input);
-        machine.run(&self.program.code, &evaluate::Scope { this: &this, index: 0, total: &[] }, &mut found)?;
+        machine.run(
+            &self.program.code,
+            &evaluate::Scope { this: &this, index: 0, total: &[] },
+            &mut found,
+        )?;
         out.extend(found);
         Ok(())
     }

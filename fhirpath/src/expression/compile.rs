@@ -56,7 +56,13 @@ pub(super) fn compile(
     let resource = resource_of(schema, context).or_else(|| schema.type_id("Resource"));
     let resource = resource.map_or_else(Types::any, |id| Types::from(Type::Fhir(id)));
     let input = Types::from(Type::Fhir(input));
-    let compiler = Compiler { schema, text, lenient: dialect == Dialect::SearchParameter, resource, input: input.clone() };
+    let compiler = Compiler {
+        schema,
+        text,
+        lenient: dialect == Dialect::SearchParameter,
+        resource,
+        input: input.clone(),
+    };
     compiler.expr(expr, &Scope { this: &input, is_root: true, has_index: false, total: None })
 }
 
@@ -100,7 +106,7 @@ impl Compiler<'_> {
                 let base = self.expr(base, scope)?;
                 self.path(base, steps, scope)
             }
-            ExprKind::Sign { negative, operand } => self.sign(*negative, operand, scope),
+            ExprKind::Sign { negative, operand } => self.sign(*negative, operand, expr.position, scope),
             ExprKind::Binary { operator, left, right } => self.binary(*operator, left, right, scope),
             ExprKind::Union(branches) => self.union(branches, scope),
             ExprKind::Type { operator, operand, specifier } => {
@@ -109,7 +115,9 @@ impl Compiler<'_> {
                     (TypeOperator::Is, Some(reference)) => {
                         let reference = match reference {
                             Unresolved::This => this(),
-                            Unresolved::Path(base, steps) => self.path(self.expr(base, scope)?, steps, scope)?,
+                            Unresolved::Path(base, steps) => {
+                                self.path(self.expr(base, scope)?, steps, scope)?
+                            }
                         };
                         Ok(reference_is(reference, test))
                     }
@@ -132,7 +140,8 @@ impl Compiler<'_> {
 
     /// `%name` (<https://hl7.org/fhir/R4/fhirpath.html#variables>).
     fn external(&self, name: &str, position: usize) -> Result<Compiled> {
-        let text = |text: String| Ok(Compiled::new(Code::Constant(Item::String(text.into())), System::String));
+        let text =
+            |text: String| Ok(Compiled::new(Code::Constant(Item::String(text.into())), System::String));
         match name {
             "resource" => Ok(Compiled::new(Code::Resource, self.resource.clone())),
             "rootResource" => {
@@ -209,7 +218,9 @@ impl Compiler<'_> {
             }
             found.ranges.push((owner, range));
         }
-        if types.iter().any(|found| found == Type::System(System::TypeInfo)) && matches!(name, "name" | "namespace") {
+        if types.iter().any(|found| found == Type::System(System::TypeInfo))
+            && matches!(name, "name" | "namespace")
+        {
             found.types.insert(Type::System(System::String));
         }
         found.ranges.sort_by_key(|(owner, _)| *owner);
@@ -321,13 +332,12 @@ impl Compiler<'_> {
         self.type_test(&specifier)
     }
 
-    fn sign(&self, negative: bool, operand: &Expr, scope: &Scope) -> Result<Compiled> {
+    fn sign(&self, negative: bool, operand: &Expr, position: usize, scope: &Scope) -> Result<Compiled> {
         let operand = self.expr(operand, scope)?;
         let numeric = |found: Type| match found {
             Type::System(system) => matches!(system, System::Integer | System::Decimal | System::Quantity),
             Type::Fhir(_) => true,
         };
-        let position = 0;
         if !operand.types.is_any() && operand.types.iter().any(|found| !numeric(found)) {
             return self.fail(position, "only a number or a quantity has a sign");
         }
@@ -402,7 +412,13 @@ impl Compiler<'_> {
         }
     }
 
-    fn plain(&self, base: Compiled, function: &'static Function, call: &Call, scope: &Scope) -> Result<Compiled> {
+    fn plain(
+        &self,
+        base: Compiled,
+        function: &'static Function,
+        call: &Call,
+        scope: &Scope,
+    ) -> Result<Compiled> {
         let mut arguments = Vec::new();
         let mut results = Vec::new();
         for argument in &call.arguments {
@@ -412,7 +428,9 @@ impl Compiler<'_> {
         }
         let types = self.yields(function, &base.types, &results);
         let op = match (function.name, arguments.as_mut_slice()) {
-            ("where", [criteria]) if !uses_index(criteria) => Op::Where(std::mem::replace(criteria, Code::Nothing)),
+            ("where", [criteria]) if !uses_index(criteria) => {
+                Op::Where(std::mem::replace(criteria, Code::Nothing))
+            }
             ("extension", [Code::Constant(Item::String(url))]) => Op::Extension(url.as_ref().into()),
             _ => Op::Function { function, arguments },
         };
@@ -433,7 +451,13 @@ impl Compiler<'_> {
     }
 
     /// `aggregate(expression, start)`: `$total` starts as `start`, and can be anything later.
-    fn aggregate(&self, base: Compiled, function: &'static Function, call: &Call, scope: &Scope) -> Result<Compiled> {
+    fn aggregate(
+        &self,
+        base: Compiled,
+        function: &'static Function,
+        call: &Call,
+        scope: &Scope,
+    ) -> Result<Compiled> {
         let total = Types::any();
         let this = base.types.clone();
         let inner = Scope { this: &this, is_root: false, has_index: true, total: Some(&total) };
@@ -445,7 +469,13 @@ impl Compiler<'_> {
     }
 
     /// `repeat(projection)`: the projection is compiled for the input's types and for those it yields itself.
-    fn repeat(&self, base: Compiled, function: &'static Function, call: &Call, scope: &Scope) -> Result<Compiled> {
+    fn repeat(
+        &self,
+        base: Compiled,
+        function: &'static Function,
+        call: &Call,
+        scope: &Scope,
+    ) -> Result<Compiled> {
         let Some(projection) = call.arguments.first() else { return Ok(Compiled::nothing()) };
         let mut this = base.types.clone();
         let mut yielded = Types::none();

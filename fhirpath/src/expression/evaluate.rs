@@ -122,14 +122,16 @@ impl<'t> Machine<'t> {
             }
             Code::ReferenceIs { operand, test } => {
                 let found = self.items(operand, scope)?;
-                Ok(one("is", &found)?.and_then(|item| reference::target(item)).map(|id| {
-                    test.accepts(self.schema, super::types::Type::Fhir(id))
-                }))
+                Ok(one("is", &found)?
+                    .and_then(|item| reference::target(item))
+                    .map(|id| test.accepts(self.schema, super::types::Type::Fhir(id))))
             }
-            Code::Binary { operator, left, right } => match operators::logic(self, *operator, left, right, scope)? {
-                Some(result) => Ok(result),
-                None => truth(&self.items(code, scope)?),
-            },
+            Code::Binary { operator, left, right } => {
+                match operators::logic(self, *operator, left, right, scope)? {
+                    Some(result) => Ok(result),
+                    None => truth(&self.items(code, scope)?),
+                }
+            }
             _ => truth(&self.items(code, scope)?),
         }
     }
@@ -180,7 +182,11 @@ impl<'t> Machine<'t> {
             Op::Extension(url) => {
                 let Some(element) = item.element() else { return Ok(()) };
                 for extension in element.all("extension") {
-                    if extension.get("url").and_then(Element::value).is_some_and(|found| found == url.as_ref()) {
+                    if extension
+                        .get("url")
+                        .and_then(Element::value)
+                        .is_some_and(|found| found == url.as_ref())
+                    {
                         self.stream(rest, Item::Element(extension), out)?;
                     }
                 }
@@ -209,7 +215,8 @@ impl<'t> Machine<'t> {
             Step::One(range) => element.children_in(range.clone()),
             Step::Several(ranges) => {
                 let owner = element.type_id();
-                let found = ranges.binary_search_by_key(&owner, |(id, _)| *id).ok().and_then(|at| ranges.get(at));
+                let found =
+                    ranges.binary_search_by_key(&owner, |(id, _)| *id).ok().and_then(|at| ranges.get(at));
                 let Some((_, range)) = found else { return Ok(()) };
                 element.children_in(range.clone())
             }
@@ -274,7 +281,13 @@ impl<'t> Call<'_, 't> {
     }
 
     /// The same, with `$total`.
-    pub fn each_with(&self, number: usize, item: &Item<'t>, index: usize, total: &[Item<'t>]) -> Result<Items<'t>> {
+    pub fn each_with(
+        &self,
+        number: usize,
+        item: &Item<'t>,
+        index: usize,
+        total: &[Item<'t>],
+    ) -> Result<Items<'t>> {
         let Some(code) = self.arguments.get(number) else { return Ok(Items::new()) };
         self.machine.items(code, &Scope { this: item, index, total })
     }

@@ -10,12 +10,11 @@ use std::borrow::Cow;
 use super::EvaluationError;
 use super::ast::Operator;
 use super::evaluate::{Machine, Result, one};
-use super::item::{Item, Items};
+use super::item::Item;
 
-pub(super) use arithmetic::{convert, decimal, negate};
+pub(super) use arithmetic::{convert, negate};
 pub(super) use boolean::logic;
-pub(super) use comparison::compare;
-pub(super) use equality::{contains, distinct, equal, equal_items, equivalent};
+pub(super) use equality::{contains, distinct, equal, equivalent};
 
 /// Any operator but those of logic.
 pub(super) fn binary<'t>(
@@ -57,7 +56,9 @@ fn member<'t>(machine: &Machine<'t>, item: &[Item<'t>], collection: &[Item<'t>])
 /// The one String of a collection.
 pub(super) fn text<'t>(name: &str, items: &[Item<'t>]) -> Result<Option<Cow<'t, str>>> {
     let Some(item) = one(name, items)? else { return Ok(None) };
-    if item.element().is_some_and(|element| !element.has_value() && element.tree().schema().primitive(element.type_id()).is_some()) {
+    if item.element().is_some_and(|element| {
+        !element.has_value() && element.tree().schema().primitive(element.type_id()).is_some()
+    }) {
         return Ok(None);
     }
     match item.text() {

@@ -27,16 +27,32 @@ pub(super) enum Code {
     Context,
     Constant(Item<'static>),
     /// `ops` one after another over what `base` yields.
-    Chain { base: Box<Code>, ops: Vec<Op> },
+    Chain {
+        base: Box<Code>,
+        ops: Vec<Op>,
+    },
     /// `a | b | c`
     Union(Vec<Code>),
     Negate(Box<Code>),
-    Is { operand: Box<Code>, test: TypeTest },
+    Is {
+        operand: Box<Code>,
+        test: TypeTest,
+    },
     /// `resolve() is X`: what kind of resource a reference points to, without reading it.
-    ReferenceIs { operand: Box<Code>, test: TypeTest },
+    ReferenceIs {
+        operand: Box<Code>,
+        test: TypeTest,
+    },
     /// `operand = 'text'`
-    EqualsText { operand: Box<Code>, text: Box<str> },
-    Binary { operator: Operator, left: Box<Code>, right: Box<Code> },
+    EqualsText {
+        operand: Box<Code>,
+        text: Box<str>,
+    },
+    Binary {
+        operator: Operator,
+        left: Box<Code>,
+        right: Box<Code>,
+    },
 }
 
 /// One step of a chain.
@@ -52,7 +68,10 @@ pub(super) enum Op {
     Extension(Box<str>),
     /// `[3]`
     Index(Code),
-    Function { function: &'static Function, arguments: Vec<Code> },
+    Function {
+        function: &'static Function,
+        arguments: Vec<Code>,
+    },
 }
 
 impl Op {

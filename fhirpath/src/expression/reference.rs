@@ -56,7 +56,9 @@ fn inside<'t>(element: Element<'t>, url: &str) -> Option<Element<'t>> {
         if id.is_empty() {
             return Some(root);
         }
-        let has_id = |resource: &Element<'t>| resource.get("id").and_then(Element::value).is_some_and(|found| found == id);
+        let has_id = |resource: &Element<'t>| {
+            resource.get("id").and_then(Element::value).is_some_and(|found| found == id)
+        };
         return root.all("contained").find(has_id);
     }
     let has_url = |entry: &Element<'t>| {

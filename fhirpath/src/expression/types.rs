@@ -164,7 +164,9 @@ impl TypeTest {
             Some(_) => return None,
             None => match fhir() {
                 // A quantity literal is a Quantity in both namespaces.
-                Some(id) => TypeTest { fhir: Some(id), system: (name == "Quantity").then_some(System::Quantity) },
+                Some(id) => {
+                    TypeTest { fhir: Some(id), system: (name == "Quantity").then_some(System::Quantity) }
+                }
                 None => TypeTest {
                     fhir: known.filter(|_| lenient).and_then(|(_, _, fhir)| schema.type_id(fhir)),
                     system: system(),

@@ -9,7 +9,8 @@ pub(super) fn extension<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Ite
     let Some(url) = call.text(0)? else { return Ok(Items::new()) };
     let mut out = Items::new();
     for element in input.iter().filter_map(Item::element) {
-        let is_wanted = |found: &Element<'t>| found.get("url").and_then(Element::value).is_some_and(|found| found == url);
+        let is_wanted =
+            |found: &Element<'t>| found.get("url").and_then(Element::value).is_some_and(|found| found == url);
         out.extend(element.all("extension").filter(is_wanted).map(Item::Element));
     }
     Ok(out)

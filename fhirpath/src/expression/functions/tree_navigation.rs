@@ -15,7 +15,8 @@ pub(super) fn children<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Item
 /// Each item after its parent, in the order of the document.
 pub(super) fn descendants<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
     let mut out = Items::new();
-    let mut pending: Vec<_> = input.iter().rev().filter_map(Item::element).map(|element| (element, false)).collect();
+    let mut pending: Vec<_> =
+        input.iter().rev().filter_map(Item::element).map(|element| (element, false)).collect();
     while let Some((element, is_wanted)) = pending.pop() {
         call.machine.step(1)?;
         if is_wanted {

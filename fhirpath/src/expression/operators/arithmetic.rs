@@ -35,7 +35,9 @@ pub(super) fn arithmetic<'t>(
         (Item::Date(_) | Item::DateTime(_) | Item::Time(_), Item::Quantity(quantity)) => {
             let quantity = match operator {
                 Operator::Add => Quantity::clone(quantity),
-                Operator::Subtract => Quantity { value: quantity.value.negate(), ..Quantity::clone(quantity) },
+                Operator::Subtract => {
+                    Quantity { value: quantity.value.negate(), ..Quantity::clone(quantity) }
+                }
                 _ => return Err(refused(operator)),
             };
             moved(&left, &quantity)

@@ -29,7 +29,9 @@ pub(super) fn ordered(operator: Operator, left: &[Item<'_>], right: &[Item<'_>])
 /// Items that have no order among them.
 pub(in super::super) fn compare(left: &Item<'_>, right: &Item<'_>) -> Result<Option<Ordering>> {
     let (Some(left), Some(right)) = (left.value_or_quantity(), right.value_or_quantity()) else {
-        return Err(EvaluationError::new("only values of numbers, texts, dates, times and quantities have an order"));
+        return Err(EvaluationError::new(
+            "only values of numbers, texts, dates, times and quantities have an order",
+        ));
     };
     let quantities = |a: &Quantity, b: &Quantity| convert(a, b).map(|(a, b)| a.cmp(&b));
     Ok(match (left.as_ref(), right.as_ref()) {

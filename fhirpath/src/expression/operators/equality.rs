@@ -81,7 +81,9 @@ fn equal_values(left: &Item<'_>, right: &Item<'_>) -> Option<bool> {
     match (left, right) {
         (Item::Boolean(a), Item::Boolean(b)) => Some(a == b),
         (Item::Integer(a), Item::Integer(b)) => Some(a == b),
-        (Item::Integer(a), Item::Decimal(b)) | (Item::Decimal(b), Item::Integer(a)) => Some(Decimal::from(*a) == *b),
+        (Item::Integer(a), Item::Decimal(b)) | (Item::Decimal(b), Item::Integer(a)) => {
+            Some(Decimal::from(*a) == *b)
+        }
         (Item::Decimal(a), Item::Decimal(b)) => Some(a == b),
         (Item::String(a), Item::String(b)) => Some(a == b),
         (Item::Date(a), Item::Date(b)) => same(DateTime::from(*a).compare(DateTime::from(*b))),
@@ -180,7 +182,8 @@ fn equivalent_values(left: &Item<'_>, right: &Item<'_>) -> bool {
 }
 
 fn same_precision(left: Time, right: Time) -> bool {
-    left.minute.is_some() == right.minute.is_some() && left.milliseconds.is_some() == right.milliseconds.is_some()
+    left.minute.is_some() == right.minute.is_some()
+        && left.milliseconds.is_some() == right.milliseconds.is_some()
 }
 
 /// Lower case, white space as single spaces.
@@ -189,7 +192,11 @@ fn folded(text: &str) -> String {
 }
 
 /// Whether a collection has an item equal to this.
-pub(in super::super) fn contains<'t>(machine: &Machine<'t>, items: &[Item<'t>], wanted: &Item<'t>) -> Result<bool> {
+pub(in super::super) fn contains<'t>(
+    machine: &Machine<'t>,
+    items: &[Item<'t>],
+    wanted: &Item<'t>,
+) -> Result<bool> {
     for item in items {
         if equal_items(machine, item, wanted)? == Some(true) {
             return Ok(true);
@@ -199,7 +206,11 @@ pub(in super::super) fn contains<'t>(machine: &Machine<'t>, items: &[Item<'t>], 
 }
 
 /// Appends each item that is not yet in `out`.
-pub(in super::super) fn distinct<'t>(machine: &Machine<'t>, items: Items<'t>, out: &mut Items<'t>) -> Result<()> {
+pub(in super::super) fn distinct<'t>(
+    machine: &Machine<'t>,
+    items: Items<'t>,
+    out: &mut Items<'t>,
+) -> Result<()> {
     for item in items {
         if !contains(machine, out, &item)? {
             out.push(item);
