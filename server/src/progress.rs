@@ -64,8 +64,7 @@ impl Progress {
 
     fn line(&self, done: u64, total: u64, note: &str) -> String {
         let mut line = format!("{}: {done}", self.what);
-        if total > 0 {
-            let percent = done.saturating_mul(100) / total;
+        if let Some(percent) = done.saturating_mul(100).checked_div(total) {
             line.push_str(&format!(" of {total} ({percent}%)"));
             if self.terminal {
                 let filled = usize::try_from(percent.min(100) / 5).unwrap_or(0);

@@ -191,7 +191,7 @@ fn texts(value: &toml::Value) -> Vec<String> {
 fn unknown(name: &str, origin: &str, spelled: impl Fn(&Key) -> String) -> ConfigError {
     let near = KEYS
         .iter()
-        .map(|key| spelled(key))
+        .map(spelled)
         .map(|known| (crate::nearest::distance(name, &known), known))
         .filter(|(distance, _)| *distance <= 3)
         .min()

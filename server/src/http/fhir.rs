@@ -142,7 +142,7 @@ impl Call<'_> {
         let projection = self.projection("a create")?;
         let if_none_exist = headers::if_none_exist(self.headers)?;
         let body = self.resource(incoming).await?;
-        let prefer = Prefer::read(self.headers).returns;
+        let prefer = Prefer::read(self.headers).returns.unwrap_or_default();
         let (service, caller) = (&self.app.service, &self.app.caller);
         let outcome =
             interaction::create(service, caller, self.target.resource_type, body, if_none_exist, prefer)
@@ -152,7 +152,7 @@ impl Call<'_> {
 
     async fn update(&mut self, incoming: Incoming, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
         let conditions = headers::write_conditions(self.headers)?;
-        let prefer = Prefer::read(self.headers).returns;
+        let prefer = Prefer::read(self.headers).returns.unwrap_or_default();
         let (service, caller) = (&self.app.service, &self.app.caller);
         let Target { resource_type, id, .. } = self.target;
         let projection = if id.is_empty() { self.criteria()? } else { self.projection("an update")? };
@@ -177,7 +177,7 @@ impl Call<'_> {
 
     async fn delete(&mut self, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
         let conditions = headers::write_conditions(self.headers)?;
-        let prefer = Prefer::read(self.headers).returns;
+        let prefer = Prefer::read(self.headers).returns.unwrap_or_default();
         let (service, caller) = (&self.app.service, &self.app.caller);
         let Target { resource_type, id, .. } = self.target;
         let projection = if id.is_empty() { self.criteria()? } else { self.projection("a delete")? };

@@ -11,8 +11,8 @@ use super::refusal::Refusal;
 /// `Prefer` (RFC 7240, <https://hl7.org/fhir/R4/http.html#ops>). Preferences that are not known are ignored, as the RFC says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prefer {
-    /// `return=`.
-    pub returns: Return,
+    /// `return=`, if it is given.
+    pub returns: Option<Return>,
     /// `handling=`.
     pub handling: Handling,
 }
@@ -41,7 +41,7 @@ impl Prefer {
                 });
             }
         }
-        Prefer { returns: returns.unwrap_or_default(), handling: handling.unwrap_or(Handling::Strict) }
+        Prefer { returns, handling: handling.unwrap_or(Handling::Strict) }
     }
 }
 
@@ -89,12 +89,9 @@ fn versions(headers: &HeaderMap, name: &HeaderName) -> Result<Option<VersionMatc
 /// # Errors
 /// A header given twice.
 pub fn read_conditions(headers: &HeaderMap) -> Result<ReadConditions, Refusal> {
-    let if_none_match = match text(headers, &header::IF_NONE_MATCH)? {
-        None => None,
-        Some(value) => {
-            Some(VersionMatch::parse("If-None-Match", value).unwrap_or(VersionMatch::Versions(Vec::new())))
-        }
-    };
+    let none_of_ours = || VersionMatch::Versions(Vec::new());
+    let if_none_match = text(headers, &header::IF_NONE_MATCH)?
+        .map(|value| VersionMatch::parse("If-None-Match", value).unwrap_or_else(|_| none_of_ours()));
     let if_modified_since = headers.get(header::IF_MODIFIED_SINCE).and_then(date::parse);
     Ok(ReadConditions { if_none_match, if_modified_since })
 }
@@ -159,15 +156,15 @@ mod tests {
     #[test]
     fn preferences() {
         let cases = [
-            ("", Return::Representation, Handling::Strict),
-            ("return=minimal", Return::Minimal, Handling::Strict),
+            ("", None, Handling::Strict),
+            ("return=minimal", Some(Return::Minimal), Handling::Strict),
             (
                 "respond-async, return=OperationOutcome; handling=lenient",
-                Return::OperationOutcome,
+                Some(Return::OperationOutcome),
                 Handling::Lenient,
             ),
-            ("return=\"minimal\", return=representation", Return::Minimal, Handling::Strict),
-            ("return=pictures, handling=rough, wait=3", Return::Representation, Handling::Strict),
+            ("return=\"minimal\", return=representation", Some(Return::Minimal), Handling::Strict),
+            ("return=pictures, handling=rough, wait=3", None, Handling::Strict),
         ];
         for (value, returns, handling) in cases {
             assert_eq!(Prefer::read(&headers(&[("prefer", value)])), Prefer { returns, handling }, "{value}");
