@@ -128,6 +128,15 @@ impl Source<'_> {
                 }
                 return;
             }
+            // No expression of R4 or US Core computes anything else.
+            Item::Integer(_)
+            | Item::Decimal(_)
+            | Item::String(_)
+            | Item::Date(_)
+            | Item::DateTime(_)
+            | Item::Time(_)
+            | Item::Quantity(_)
+            | Item::TypeInfo(_) => return,
         };
         match kind {
             SearchParameterType::Token => token::values(self, element, found),
