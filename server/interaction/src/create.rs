@@ -1,8 +1,10 @@
 //! create (<https://hl7.org/fhir/R4/http.html#create>) and conditional create (<https://hl7.org/fhir/R4/http.html#ccreate>).
 
-use store::{Key, Method, Precondition, Version};
+use fhirpath::Tree;
+use store::{Key, Method};
 
 use crate::criteria::Criteria;
+use crate::update::Target;
 use crate::{Caller, Failure, Outcome, Return, Service, Status, commit};
 
 /// Stores a new resource under an id of the server's. `if_none_exist` is the text of `If-None-Exist`
@@ -20,45 +22,40 @@ pub async fn create(
     prefer: Return,
 ) -> Result<Outcome, Failure> {
     service.known_type(resource_type)?;
-    let mut tree = commit::parse(service, resource_type, body)?;
+    let tree = commit::parse(service, resource_type, body)?;
     let criteria = match if_none_exist {
         Some(query) => Some(Criteria::of_query(service, resource_type, query)?),
         None => None,
     };
+    create_tree(service, caller, tree, criteria.as_ref(), prefer).await
+}
+
+/// The same, of a body that is parsed.
+pub(crate) async fn create_tree(
+    service: &Service,
+    caller: &Caller,
+    mut tree: Tree,
+    criteria: Option<&Criteria>,
+    prefer: Return,
+) -> Result<Outcome, Failure> {
     for _ in 0..commit::ATTEMPTS {
-        let (key, precondition) = match target(service, caller, resource_type, criteria.as_ref()).await? {
-            Target::Found(version) => return Ok(commit::answer(Status::Ok, version, prefer)),
-            Target::New(key, precondition) => (key, precondition),
-        };
-        let write = commit::put(service, &mut tree, &key, None, Method::Post)?
+        if let Some(criteria) = criteria
+            && let Some(version) = criteria.find(service, caller).await?
+        {
+            return Ok(commit::answer(Status::Ok, version, prefer));
+        }
+        let target = new_target(service, tree.resource_type());
+        let write = commit::put(service, &mut tree, &target.key, None, target.method)?
             .ok_or_else(|| Failure::internal(&"a new resource equals one that is not there"))?;
-        if let Some(version) = commit::one(service, caller, write, precondition).await? {
+        if let Some(version) = commit::one(service, caller, write, criteria.map(Criteria::none)).await? {
             return Ok(commit::answer(Status::Created, version, prefer));
         }
     }
     Err(commit::contended())
 }
 
-/// Where a create leads.
-pub(crate) enum Target {
-    /// To a resource that is there.
-    Found(Version),
-    /// To a new one, if this holds.
-    New(Key, Option<Precondition>),
-}
-
-pub(crate) async fn target(
-    service: &Service,
-    caller: &Caller,
-    resource_type: &str,
-    criteria: Option<&Criteria>,
-) -> Result<Target, Failure> {
-    let mut precondition = None;
-    if let Some(criteria) = criteria {
-        if let Some(version) = criteria.find(service, caller).await? {
-            return Ok(Target::Found(version));
-        }
-        precondition = Some(criteria.none());
-    }
-    Ok(Target::New(Key::new(resource_type, &(service.new_id)()), precondition))
+/// A new resource, under an id of the server's.
+pub(crate) fn new_target(service: &Service, resource_type: &str) -> Target {
+    let key = Key::new(resource_type, &(service.new_id)());
+    Target { key, current: None, precondition: None, method: Method::Post }
 }

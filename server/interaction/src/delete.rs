@@ -1,6 +1,6 @@
 //! delete (<https://hl7.org/fhir/R4/http.html#delete>) and conditional delete (<https://hl7.org/fhir/R4/http.html#cdelete>).
 
-use store::{Key, Version, Write};
+use store::{Key, Method, Version, Write};
 
 use crate::criteria::Criteria;
 use crate::update::Target;
@@ -20,14 +20,25 @@ pub async fn delete(
 ) -> Result<Outcome, Failure> {
     service.known_type(resource_type)?;
     let key = crate::update::writable(resource_type, id)?;
+    delete_key(service, caller, &key, conditions, prefer).await
+}
+
+/// The same, of a key.
+pub(crate) async fn delete_key(
+    service: &Service,
+    caller: &Caller,
+    key: &Key,
+    conditions: &WriteConditions,
+    prefer: Return,
+) -> Result<Outcome, Failure> {
     for _ in 0..commit::ATTEMPTS {
         let target = Target::at(service, caller, key.clone()).await?;
         target.check(conditions)?;
         let Some(write) = removal(&target) else {
-            return Ok(answer(&key, None, prefer));
+            return Ok(answer(Some(key), None, prefer));
         };
         if let Some(version) = commit::one(service, caller, write, None).await? {
-            return Ok(answer(&key, Some(&version), prefer));
+            return Ok(answer(Some(key), Some(&version), prefer));
         }
     }
     Err(commit::contended())
@@ -48,32 +59,35 @@ pub async fn conditional_delete(
 ) -> Result<Outcome, Failure> {
     service.known_type(resource_type)?;
     let criteria = Criteria::new(service, resource_type, parameters)?;
+    delete_matched(service, caller, &criteria, conditions, prefer).await
+}
+
+/// The same, of criteria that are read.
+pub(crate) async fn delete_matched(
+    service: &Service,
+    caller: &Caller,
+    criteria: &Criteria,
+    conditions: &WriteConditions,
+    prefer: Return,
+) -> Result<Outcome, Failure> {
     for _ in 0..commit::ATTEMPTS {
-        let Some(target) = matched(service, caller, &criteria).await? else {
-            return Ok(nothing_matched(prefer));
+        let Some(version) = criteria.find(service, caller).await? else {
+            return Ok(answer(None, None, prefer));
         };
+        let target = target_of(version);
         target.check(conditions)?;
         let Some(write) = removal(&target) else { continue };
         if let Some(version) = commit::one(service, caller, write, None).await? {
-            return Ok(answer(&target.key, Some(&version), prefer));
+            return Ok(answer(Some(&target.key), Some(&version), prefer));
         }
     }
     Err(commit::contended())
 }
 
-/// The resource that a conditional delete removes.
-pub(crate) async fn matched(
-    service: &Service,
-    caller: &Caller,
-    criteria: &Criteria,
-) -> Result<Option<Target>, Failure> {
-    let found = criteria.find(service, caller).await?;
-    Ok(found.map(|version| Target {
-        key: version.key.clone(),
-        current: Some(version),
-        precondition: None,
-        method: store::Method::Delete,
-    }))
+/// The resource that criteria matched.
+pub(crate) fn target_of(version: Version) -> Target {
+    let key = version.key.clone();
+    Target { key, current: Some(version), precondition: None, method: Method::Delete }
 }
 
 /// The deletion of what is there; `None` when nothing is.
@@ -82,23 +96,15 @@ pub(crate) fn removal(target: &Target) -> Option<Write> {
     Some(Write::Delete { key: target.key.clone(), previous: alive.version })
 }
 
-/// The answer when no resource matched the criteria.
-pub(crate) fn nothing_matched(prefer: Return) -> Outcome {
-    done(None, "Nothing matched the criteria, so nothing was deleted.".to_owned(), prefer)
-}
-
-/// The answer when a resource is no longer there: by this deletion, or before.
-pub(crate) fn answer(key: &Key, deletion: Option<&Version>, prefer: Return) -> Outcome {
-    let said = match deletion {
-        Some(version) => format!("{} was deleted as version {}.", key.as_str(), version.version),
-        None => format!("{} did not exist, so nothing was deleted.", key.as_str()),
+/// The answer when a resource is no longer there: by this deletion, or before. No key where no criteria matched one.
+pub(crate) fn answer(key: Option<&Key>, deletion: Option<&Version>, prefer: Return) -> Outcome {
+    let said = || match (key, deletion) {
+        (Some(key), Some(version)) => format!("{} was deleted as version {}.", key.as_str(), version.version),
+        (Some(key), None) => format!("{} did not exist, so nothing was deleted.", key.as_str()),
+        (None, _) => "Nothing matched the criteria, so nothing was deleted.".to_owned(),
     };
-    done(deletion, said, prefer)
-}
-
-fn done(deletion: Option<&Version>, said: String, prefer: Return) -> Outcome {
     let (status, body) = match prefer {
-        Return::OperationOutcome => (Status::Ok, commit::said(said)),
+        Return::OperationOutcome => (Status::Ok, commit::said(said())),
         Return::Minimal | Return::Representation => (Status::NoContent, OutcomeBody::Empty),
     };
     Outcome {

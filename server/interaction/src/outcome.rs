@@ -144,13 +144,16 @@ impl Outcome {
 }
 
 impl Failure {
-    /// The same refusal, with its issues at a place in a larger input.
+    /// The same refusal of an entry's request, told of the Bundle: `http.x` becomes the entry's request, `Patient.name` what
+    /// is in its resource.
     #[must_use]
-    pub(crate) fn within(mut self, place: &str) -> Failure {
+    pub(crate) fn within(mut self, entry: &str) -> Failure {
         for issue in &mut self.issues {
-            issue.expression = Some(match issue.expression.take() {
-                Some(inner) => format!("{place}.{inner}"),
-                None => place.to_owned(),
+            issue.expression = Some(match issue.expression.as_deref().map(|place| place.split_once('.')) {
+                None => entry.to_owned(),
+                Some(Some(("http", _))) => format!("{entry}.request"),
+                Some(Some((_, inner))) => format!("{entry}.resource.{inner}"),
+                Some(None) => format!("{entry}.resource"),
             });
         }
         self

@@ -1,11 +1,13 @@
 //! update (<https://hl7.org/fhir/R4/http.html#update>), update as create (<https://hl7.org/fhir/R4/http.html#upsert>)
 //! and conditional update (<https://hl7.org/fhir/R4/http.html#cond-update>).
 
+use std::borrow::Cow;
+
 use fhirpath::{Issue, IssueType, Tree};
 use store::{Key, Method, Precondition, Version};
 
 use crate::criteria::Criteria;
-use crate::{Caller, Failure, Outcome, Return, Service, Status, WriteConditions, commit};
+use crate::{Caller, Failure, Outcome, Return, Service, Status, WriteConditions, commit, create};
 
 /// Stores the next version of a resource, or its first (Created). Content equal to the current version's makes no new
 /// version.
@@ -24,8 +26,20 @@ pub async fn update(
 ) -> Result<Outcome, Failure> {
     service.known_type(resource_type)?;
     let key = writable(resource_type, id)?;
-    let mut tree = commit::parse(service, resource_type, body)?;
-    same_id(&tree, &key)?;
+    let tree = commit::parse(service, resource_type, body)?;
+    same_id(tree.id().as_deref(), &key)?;
+    update_tree(service, caller, &key, tree, conditions, prefer).await
+}
+
+/// The same, of a body that is parsed and has the id of the key, or none.
+pub(crate) async fn update_tree(
+    service: &Service,
+    caller: &Caller,
+    key: &Key,
+    mut tree: Tree,
+    conditions: &WriteConditions,
+    prefer: Return,
+) -> Result<Outcome, Failure> {
     for _ in 0..commit::ATTEMPTS {
         let target = Target::at(service, caller, key.clone()).await?;
         target.check(conditions)?;
@@ -52,9 +66,24 @@ pub async fn conditional_update(
 ) -> Result<Outcome, Failure> {
     service.known_type(resource_type)?;
     let criteria = Criteria::new(service, resource_type, parameters)?;
-    let mut tree = commit::parse(service, resource_type, body)?;
+    let tree = commit::parse(service, resource_type, body)?;
+    conditional_update_tree(service, caller, &criteria, tree, conditions, prefer).await
+}
+
+/// The same, of a body that is parsed.
+pub(crate) async fn conditional_update_tree(
+    service: &Service,
+    caller: &Caller,
+    criteria: &Criteria,
+    mut tree: Tree,
+    conditions: &WriteConditions,
+    prefer: Return,
+) -> Result<Outcome, Failure> {
+    // Writing gives the tree an id; what counts is the one it came with.
+    let id = tree.id().map(Cow::into_owned);
     for _ in 0..commit::ATTEMPTS {
-        let target = matched(service, caller, resource_type, &criteria, &tree).await?;
+        let found = criteria.find(service, caller).await?;
+        let target = target_of(service, caller, tree.resource_type(), criteria, found, id.as_deref()).await?;
         target.check(conditions)?;
         if let Some(outcome) = store_at(service, caller, &mut tree, target, prefer).await? {
             return Ok(outcome);
@@ -111,28 +140,30 @@ impl Target {
     }
 }
 
-/// The resource that a conditional update writes.
-pub(crate) async fn matched(
+/// The resource that a conditional update writes. `found` is what its criteria match, `id` what its body has.
+pub(crate) async fn target_of(
     service: &Service,
     caller: &Caller,
     resource_type: &str,
     criteria: &Criteria,
-    tree: &Tree,
+    found: Option<Version>,
+    id: Option<&str>,
 ) -> Result<Target, Failure> {
-    if let Some(version) = criteria.find(service, caller).await? {
-        same_id(tree, &version.key)?;
+    if let Some(version) = found {
+        same_id(id, &version.key)?;
         let key = version.key.clone();
         return Ok(Target { key, current: Some(version), precondition: None, method: Method::Put });
     }
     let precondition = Some(criteria.none());
-    let Some(id) = tree.id() else {
-        let key = Key::new(resource_type, &(service.new_id)());
-        return Ok(Target { key, current: None, precondition, method: Method::Post });
+    let Some(id) = id else {
+        return Ok(Target { precondition, ..create::new_target(service, resource_type) });
     };
-    let target = Target::at(service, caller, writable(resource_type, &id)?).await?;
+    let target = Target::at(service, caller, writable(resource_type, id)?).await?;
     if target.alive().is_some() {
-        let details =
-            format!("Nothing matches the criteria, but {} of the body's id exists.", target.key.as_str());
+        let details = format!(
+            "Nothing matches the criteria, but {}, which has the body's id, exists.",
+            target.key.as_str()
+        );
         return Err(Failure::new(Status::Conflict, IssueType::Conflict, details));
     }
     Ok(Target { precondition, ..target })
@@ -164,8 +195,8 @@ pub(crate) fn writable(resource_type: &str, id: &str) -> Result<Key, Failure> {
 }
 
 /// A body may leave its id out, but not have another.
-pub(crate) fn same_id(tree: &Tree, key: &Key) -> Result<(), Failure> {
-    match tree.id() {
+pub(crate) fn same_id(id: Option<&str>, key: &Key) -> Result<(), Failure> {
+    match id {
         Some(id) if id != key.id() => {
             let details = format!("The body's id is not that of {}, which it is to update.", key.as_str());
             let issue = Issue::error(IssueType::Value, details).at(format!("{}.id", key.resource_type()));
