@@ -33,7 +33,7 @@ use store::{Access, Key, Store, Tenant, Timestamp};
 
 pub use ::search::Handling;
 pub use bundle::bundle;
-pub use capabilities::{OperationDescriptor, capabilities};
+pub use capabilities::{INTERACTIONS, Interaction, OperationDescriptor, capabilities};
 pub use conditions::{ReadConditions, Return, VersionMatch, WriteConditions};
 pub use create::create;
 pub use delete::{conditional_delete, delete};
