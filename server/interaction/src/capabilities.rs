@@ -36,24 +36,22 @@ pub struct Interaction {
     pub code: &'static str,
     /// Whether it is listed for each type, or else for the system.
     pub on_types: bool,
-    /// The function of this crate that does it.
-    pub function: &'static str,
 }
 
 /// All interactions.
 pub const INTERACTIONS: &[Interaction] = &[
-    Interaction { code: "read", on_types: true, function: "read" },
-    Interaction { code: "vread", on_types: true, function: "vread" },
-    Interaction { code: "update", on_types: true, function: "update" },
-    Interaction { code: "delete", on_types: true, function: "delete" },
-    Interaction { code: "history-instance", on_types: true, function: "history" },
-    Interaction { code: "history-type", on_types: true, function: "history" },
-    Interaction { code: "create", on_types: true, function: "create" },
-    Interaction { code: "search-type", on_types: true, function: "search" },
-    Interaction { code: "transaction", on_types: false, function: "bundle" },
-    Interaction { code: "batch", on_types: false, function: "bundle" },
-    Interaction { code: "search-system", on_types: false, function: "search" },
-    Interaction { code: "history-system", on_types: false, function: "history" },
+    Interaction { code: "read", on_types: true },
+    Interaction { code: "vread", on_types: true },
+    Interaction { code: "update", on_types: true },
+    Interaction { code: "delete", on_types: true },
+    Interaction { code: "history-instance", on_types: true },
+    Interaction { code: "history-type", on_types: true },
+    Interaction { code: "create", on_types: true },
+    Interaction { code: "search-type", on_types: true },
+    Interaction { code: "transaction", on_types: false },
+    Interaction { code: "batch", on_types: false },
+    Interaction { code: "search-system", on_types: false },
+    Interaction { code: "history-system", on_types: false },
 ];
 
 /// The CapabilityStatement, canonical JSON. It changes only with the program and its definitions: make it once.

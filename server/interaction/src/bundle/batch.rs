@@ -82,11 +82,7 @@ async fn process(
     entry: &Entry,
     prefer: Return,
 ) -> Result<Outcome, Failure> {
-    let resource = || {
-        let element = tree.element(entry.resource);
-        let element = element.ok_or_else(|| Failure::internal(&"an entry's resource is gone"))?;
-        Ok::<_, Failure>(tree.extract(element))
-    };
+    let resource = || entry.extract(tree);
     match &entry.request {
         Request::Create { if_none_exist, .. } => {
             let criteria = if_none_exist.as_ref().map(|on| &on.criteria);

@@ -1,7 +1,7 @@
 //! One entry of a batch or transaction, read: `Bundle.entry.request` (<https://hl7.org/fhir/R4/bundle.html#transaction>) to a
 //! typed request. Looks nothing up.
 
-use fhirpath::{Element, Issue, IssueType};
+use fhirpath::{Element, Issue, IssueType, Tree};
 use store::Key;
 
 use super::get::Get;
@@ -15,6 +15,14 @@ pub(super) struct Entry {
     /// The node of its resource; 0 for a request that needs none.
     pub(super) resource: u32,
     pub(super) request: Request,
+}
+
+impl Entry {
+    /// Its resource, as a tree of its own.
+    pub(super) fn extract(&self, bundle: &Tree) -> Result<Tree, Failure> {
+        let resource = bundle.element(self.resource).and_then(|resource| bundle.extract(resource));
+        resource.ok_or_else(|| Failure::internal(&"an entry's resource is gone"))
+    }
 }
 
 /// What an entry asks for.

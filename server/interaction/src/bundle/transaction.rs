@@ -254,9 +254,7 @@ fn plan(service: &Service, tree: &Tree, entries: &[Entry], steps: &[Step]) -> Re
         let (Some(entry), Some(step)) = (entries.get(number), steps.get(number)) else { continue };
         let write = match step {
             Step::Put(target) => {
-                let resource = tree.element(entry.resource);
-                let resource = resource.ok_or_else(|| Failure::internal(&"an entry's resource is gone"))?;
-                let mut resource = tree.extract(resource);
+                let mut resource = entry.extract(tree)?;
                 commit::put(service, &mut resource, &target.key, target.current.as_ref(), target.method)?
             }
             Step::Remove(target) => delete::removal(target),
