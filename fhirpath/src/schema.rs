@@ -118,7 +118,6 @@ pub struct Property {
 }
 
 /// Types and properties, resolved.
-#[derive(Debug)]
 pub struct Schema {
     types: Vec<Type>,
     properties: Vec<Property>,
@@ -371,6 +370,12 @@ impl Schema {
     #[allow(clippy::indexing_slicing)] // identifiers are made by `build`, one for each type
     fn get(&self, id: TypeId) -> &Type {
         &self.types[usize::from(id.0)]
+    }
+}
+
+impl std::fmt::Debug for Schema {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Schema({} types, {} properties)", self.types.len(), self.properties.len())
     }
 }
 

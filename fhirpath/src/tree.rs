@@ -43,7 +43,7 @@ impl Default for Limits {
 }
 
 /// A resource. Cheap to move, not to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Tree {
     schema: Arc<Schema>,
     /// The source; nodes are ranges of it.
@@ -96,7 +96,7 @@ impl Node {
 }
 
 /// A node of a [`Tree`]: an element with its values or children. Repetitions are siblings of one name.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Element<'t> {
     tree: &'t Tree,
     node: u32,
@@ -323,6 +323,20 @@ impl<'t> Element<'t> {
             }
         }
         false
+    }
+}
+
+/// Says what it is and never what is in it: a log may show it.
+impl std::fmt::Debug for Tree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tree({}, {} nodes, {} bytes)", self.resource_type(), self.nodes.len(), self.text.len())
+    }
+}
+
+/// Says where it is and never what is in it: a log may show it.
+impl std::fmt::Debug for Element<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Element({}: {})", self.path(), self.type_name())
     }
 }
 

@@ -88,6 +88,8 @@ struct Object {
     base: usize,
     /// The property that likely comes next.
     guess: u32,
+    /// All properties met so far are below this one.
+    above: u32,
     is_resource: bool,
     has_resource_type: bool,
 }
@@ -186,7 +188,7 @@ impl<'a> Parser<'a> {
         while self.peek() == Some(b'"') {
             let key = self.string()?;
             self.colon()?;
-            if self.slice(key) == "resourceType" {
+            if self.slice(key) == "resourceType" || (key.escaped && self.unescaped(key) == "resourceType") {
                 return if self.peek() == Some(b'"') { self.string().map(Some) } else { Ok(None) };
             }
             self.depth += 1;
@@ -207,7 +209,8 @@ impl<'a> Parser<'a> {
         self.enter()?;
         let guess = self.schema.first_property(type_id);
         let base = self.seen.len();
-        let mut object = Object { type_id, node, base, guess, is_resource, has_resource_type: false };
+        let mut object =
+            Object { type_id, node, base, guess, above: guess, is_resource, has_resource_type: false };
         let start = self.at;
         self.at += 1;
         self.skip_space();
@@ -294,20 +297,13 @@ impl<'a> Parser<'a> {
     #[inline]
     fn slot(
         &mut self,
-        object: &Object,
+        object: &mut Object,
         property: PropertyId,
         facts: Facts,
         key_at: usize,
     ) -> Result<usize, Stop> {
-        let mut in_order = true;
         let start = property.0 - u32::from(facts.alternative);
-        if let Some(last) = self.seen.get(object.base..).and_then(<[Seen]>::last) {
-            if last.property == property.0 {
-                return Ok(self.seen.len() - 1);
-            }
-            in_order = last.property < start;
-        }
-        if !in_order {
+        if start < object.above {
             let seen = self.seen.get(object.base..).unwrap_or_default();
             if let Some(at) = seen.iter().position(|seen| seen.property == property.0) {
                 return Ok(object.base + at);
@@ -325,6 +321,7 @@ impl<'a> Parser<'a> {
                 self.path.pop();
             }
         }
+        object.above = object.above.max(property.0 + 1);
         self.seen.push(Seen { property: property.0, first: 0, last: 0, value: false, extensions: false });
         Ok(self.seen.len() - 1)
     }
