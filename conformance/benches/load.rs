@@ -41,3 +41,10 @@ fn get(bencher: Bencher) {
             .index
     });
 }
+
+/// The element schema of R4's table.
+#[divan::bench]
+fn build_schema(bencher: Bencher) {
+    let table = Table::read(include_str!("../../ig/r4-4.0.1.jsonl")).unwrap();
+    bencher.bench(|| fhirpath::Schema::build(&table.types).unwrap());
+}

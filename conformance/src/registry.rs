@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::DefinitionsError;
 use crate::search_parameter::{Notice, NoticeKind, SearchParameter, SearchParameterType, SearchParameters};
 use crate::table::SearchParameterDefinition;
-use crate::union;
+use crate::union::{self, Union};
 
 /// Those of some packages, the first package's first.
 pub(crate) fn build(
@@ -20,9 +20,7 @@ pub(crate) fn build(
     let mut registry =
         Registry { schema, all: Vec::new(), positions: FxHashMap::default(), notices: Vec::new() };
     for package in packages {
-        for (base, definition) in registry.by_base(package) {
-            registry.add(base, definition)?;
-        }
+        registry.add_package(package)?;
     }
     Ok(registry.finish())
 }
@@ -36,22 +34,23 @@ struct Registry<'d> {
 }
 
 impl<'d> Registry<'d> {
-    /// A package's definitions once for each base, by base and code; of the same base and code, by URL.
-    fn by_base(
-        &mut self,
-        package: &'d [SearchParameterDefinition],
-    ) -> Vec<(&'d str, &'d SearchParameterDefinition)> {
+    /// Adds a package's definitions once for each base, by base and code; of the same base and code, by URL.
+    fn add_package(&mut self, package: &'d [SearchParameterDefinition]) -> Result<(), DefinitionsError> {
+        let split = |definition: &'d SearchParameterDefinition| {
+            Some(Union::new(definition.expression.as_deref()?, |name| self.is_resource(name)))
+        };
+        let unions: Vec<Option<Union>> = package.iter().map(split).collect();
         let mut by_base = Vec::with_capacity(package.len());
-        for definition in package {
+        for (definition, union) in package.iter().zip(&unions) {
             if definition.base.is_empty() {
                 self.notice("-", definition, NoticeKind::NoBase);
             }
-            by_base.extend(definition.base.iter().map(|base| (base.as_str(), definition)));
+            by_base.extend(definition.base.iter().map(|base| (base.as_str(), definition, union.as_ref())));
         }
-        by_base.sort_by(|(base, one), (other_base, other)| {
+        by_base.sort_by(|(base, one, _), (other_base, other, _)| {
             (base, &one.code, &one.url).cmp(&(other_base, &other.code, &other.url))
         });
-        by_base
+        by_base.into_iter().try_for_each(|(base, definition, union)| self.add(base, definition, union))
     }
 
     fn notice(&mut self, base: &str, definition: &SearchParameterDefinition, kind: NoticeKind) {
@@ -63,6 +62,7 @@ impl<'d> Registry<'d> {
         &mut self,
         base: &'d str,
         definition: &'d SearchParameterDefinition,
+        union: Option<&Union>,
     ) -> Result<(), DefinitionsError> {
         if !self.is_resource(base) {
             self.notice(base, definition, NoticeKind::UnknownBase);
@@ -72,23 +72,30 @@ impl<'d> Registry<'d> {
             self.notice(base, definition, NoticeKind::UnknownType(definition.kind.clone()));
             return Ok(());
         };
-        let expression = definition.expression.as_deref();
-        let text = expression.map(|text| union::concerning(text, base, |name| self.is_resource(name)));
-        let missing = match text.as_deref() {
-            None => Some(NoticeKind::NoExpression),
-            Some("") => Some(NoticeKind::OtherTypesOnly),
-            Some(_) => None,
-        };
-        let text = text.unwrap_or_default();
-        if let Some(first) = self.first(base, &definition.code) {
-            if let Some(kind) = self.merge(first, base, kind, &text, definition) {
-                self.notice(base, definition, kind);
+        let text = union.map(|union| union.concerning(base));
+        let notice = match (self.first(base, &definition.code), text.as_deref()) {
+            (Some(first), text) => self.merge(first, base, kind, text.unwrap_or_default(), definition),
+            (None, text) => {
+                self.push(base, kind, text.unwrap_or_default(), definition)?;
+                match text {
+                    None => Some(NoticeKind::NoExpression),
+                    Some("") => Some(NoticeKind::OtherTypesOnly),
+                    Some(_) => None,
+                }
             }
-            return Ok(());
-        }
-        if let Some(missing) = missing {
-            self.notice(base, definition, missing);
-        }
+        };
+        notice.into_iter().for_each(|kind| self.notice(base, definition, kind));
+        Ok(())
+    }
+
+    /// Adds a parameter whose code is new to its base.
+    fn push(
+        &mut self,
+        base: &'d str,
+        kind: SearchParameterType,
+        text: &str,
+        definition: &'d SearchParameterDefinition,
+    ) -> Result<(), DefinitionsError> {
         let index = u16::try_from(self.all.len()).map_err(|_| DefinitionsError::TooManySearchParameters)?;
         self.positions.insert((base, &definition.code), index);
         self.all.push(SearchParameter {
@@ -98,7 +105,7 @@ impl<'d> Registry<'d> {
             urls: vec![definition.url.clone()],
             kind,
             expression: None,
-            expression_text: text,
+            expression_text: text.to_owned(),
             targets: definition.target.clone(),
             components: Vec::new(),
         });

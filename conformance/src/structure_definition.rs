@@ -1,7 +1,7 @@
 //! StructureDefinition (<https://hl7.org/fhir/R4/structuredefinition.html>) to [`TypeDefinition`]s: one for the type, one
 //! for each backbone element in it. It never judges instances.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use fhirpath::schema::{ElementDefinition, TypeDefinition, TypeKind, TypeReference};
 use serde::Deserialize;
@@ -100,13 +100,14 @@ impl StructureDefinition {
         };
         let mut types = vec![own];
         let mut positions = HashMap::from([(root.path.as_str(), 0)]);
+        let mut seen = HashSet::new();
         for (at, element) in below.iter().enumerate() {
             let has_children = below.get(at + 1).is_some_and(|next| is_below(&next.path, &element.path));
             let definition = element.definition(has_children)?;
             let parent = element.path.rsplit_once('.').and_then(|(parent, _)| positions.get(parent));
             let owner = parent.and_then(|&parent| types.get_mut(parent));
             let owner = owner.ok_or_else(|| DefinitionRule::NoParent(element.path.clone()))?;
-            if owner.elements.iter().any(|known| known.name == definition.name) {
+            if !seen.insert(element.path.trim_end_matches("[x]")) {
                 return Err(DefinitionRule::Repeated(element.path.clone()));
             }
             if element.exists_in(kind) {

@@ -28,19 +28,42 @@ pub(crate) fn branches(expression: &str) -> Vec<&str> {
     branches
 }
 
-/// The part of `expression` that may concern `base`: without the branches that start from another type. `is_type` says
-/// whether a name is a resource type. Empty when nothing is left.
-pub(crate) fn concerning(expression: &str, base: &str, is_type: impl Fn(&str) -> bool) -> String {
-    let concerns = |branch: &&str| {
-        let root = root(branch);
-        // A group may hold a union of its own; the compiler sorts that out.
-        root == base
-            || matches!(root, "Resource" | "DomainResource")
-            || !is_type(root)
-            || is_grouped_union(branch)
-    };
-    let kept: Vec<&str> = branches(expression).into_iter().filter(concerns).collect();
-    kept.join(" | ")
+/// An expression's outermost union, split once and asked for each of its resource types.
+pub(crate) struct Union<'e> {
+    branches: Vec<Branch<'e>>,
+}
+
+struct Branch<'e> {
+    text: &'e str,
+    /// The resource type it starts from; `None` when it may concern any.
+    root: Option<&'e str>,
+}
+
+impl<'e> Union<'e> {
+    /// Splits. `is_type` says whether a name is a resource type.
+    pub(crate) fn new(expression: &'e str, is_type: impl Fn(&str) -> bool) -> Union<'e> {
+        let branch = |text: &'e str| {
+            let root = root(text);
+            let any = matches!(root, "Resource" | "DomainResource") || !is_type(root);
+            // A group may hold a union of its own; the compiler sorts that out.
+            let is_grouped_union = text.starts_with('(') && text.contains('|');
+            Branch { text, root: (!any && !is_grouped_union).then_some(root) }
+        };
+        Union { branches: branches(expression).into_iter().map(branch).collect() }
+    }
+
+    /// The part of the expression that may concern `base`: without the branches that start from another type. Empty
+    /// when nothing is left.
+    pub(crate) fn concerning(&self, base: &str) -> String {
+        let mut text = String::new();
+        for branch in self.branches.iter().filter(|branch| branch.root.is_none_or(|root| root == base)) {
+            if !text.is_empty() {
+                text.push_str(" | ");
+            }
+            text.push_str(branch.text);
+        }
+        text
+    }
 }
 
 /// The first name in a branch, parentheses passed over: `Observation` of `(Observation.value as Quantity)`.
@@ -48,10 +71,6 @@ fn root(branch: &str) -> &str {
     let inner = branch.trim_start_matches(|c: char| c == '(' || c.is_whitespace());
     let end = inner.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(inner.len());
     inner.get(..end).unwrap_or_default()
-}
-
-fn is_grouped_union(branch: &str) -> bool {
-    branch.starts_with('(') && branch.contains('|')
 }
 
 /// Whether two expressions say the same for `base`, apart from white space, the order of branches, and whether they
@@ -90,7 +109,7 @@ mod tests {
     fn only_what_concerns_a_type_is_kept() {
         let is_type = |name: &str| matches!(name, "Patient" | "Person" | "Observation" | "Condition");
         let check = |expression: &str, base: &str, expected: &str| {
-            assert_eq!(concerning(expression, base, is_type), expected);
+            assert_eq!(Union::new(expression, is_type).concerning(base), expected);
         };
         check("Patient.name | Person.name", "Person", "Person.name");
         check("Patient.name | Person.name", "Observation", "");
