@@ -6,6 +6,7 @@
 mod compartment;
 mod compile;
 mod definitions;
+mod expressions;
 mod package;
 mod registry;
 mod search_parameter;

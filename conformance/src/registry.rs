@@ -8,6 +8,7 @@ use fhirpath::schema::TypeKind;
 use rustc_hash::FxHashMap;
 
 use crate::DefinitionsError;
+use crate::expressions::Expressions;
 use crate::search_parameter::{Notice, NoticeKind, SearchParameter, SearchParameterType, SearchParameters};
 use crate::table::SearchParameterDefinition;
 use crate::union::{self, Union};
@@ -17,17 +18,29 @@ pub(crate) fn build(
     schema: &Arc<Schema>,
     packages: &[&[SearchParameterDefinition]],
 ) -> Result<SearchParameters, DefinitionsError> {
-    let mut registry =
-        Registry { schema, all: Vec::new(), positions: FxHashMap::default(), notices: Vec::new() };
+    let mut registry = Registry {
+        schema,
+        all: Vec::new(),
+        sources: Vec::new(),
+        positions: FxHashMap::default(),
+        notices: Vec::new(),
+    };
     for package in packages {
         registry.add_package(package)?;
     }
+    let mut definitions = FxHashMap::default();
+    for definition in packages.iter().flat_map(|package| package.iter()) {
+        definitions.entry(definition.url.as_str()).or_insert(definition);
+    }
+    registry.compile(&Expressions { schema, definitions });
     Ok(registry.finish())
 }
 
 struct Registry<'d> {
     schema: &'d Arc<Schema>,
     all: Vec<SearchParameter>,
+    /// For each of `all`, the definition it comes from.
+    sources: Vec<&'d SearchParameterDefinition>,
     /// Base and code to the index.
     positions: FxHashMap<(&'d str, &'d str), u16>,
     notices: Vec<Notice>,
@@ -98,6 +111,7 @@ impl<'d> Registry<'d> {
     ) -> Result<(), DefinitionsError> {
         let index = u16::try_from(self.all.len()).map_err(|_| DefinitionsError::TooManySearchParameters)?;
         self.positions.insert((base, &definition.code), index);
+        self.sources.push(definition);
         self.all.push(SearchParameter {
             index,
             base: base.to_owned(),
@@ -148,6 +162,16 @@ impl<'d> Registry<'d> {
             first.urls.push(definition.url.clone());
         }
         None
+    }
+
+    fn compile(&mut self, expressions: &Expressions) {
+        for (parameter, definition) in self.all.iter_mut().zip(&self.sources) {
+            if let Err(kind) = expressions.compile_into(parameter, definition) {
+                let (url, base, code) =
+                    (definition.url.clone(), parameter.base.clone(), parameter.code.clone());
+                self.notices.push(Notice { url, base, code, kind });
+            }
+        }
     }
 
     fn finish(self) -> SearchParameters {

@@ -66,8 +66,30 @@ impl Expression {
         text: &str,
         dialect: Dialect,
     ) -> Result<Expression, CompileError> {
+        Expression::compile_all(schema, &[context], text, dialect)
+    }
+
+    /// The same as [`Expression::compile`] for inputs that may be of any of several types (the component of a composite
+    /// search parameter that selects `Observation` and `Observation.component`). `%resource` is of the first one's.
+    ///
+    /// # Errors
+    /// As [`Expression::compile`]; a path that only some of the types have is no error.
+    pub fn compile_for(
+        schema: &Arc<Schema>,
+        contexts: &[&str],
+        text: &str,
+    ) -> Result<Expression, CompileError> {
+        Expression::compile_all(schema, contexts, text, Dialect::SearchParameter)
+    }
+
+    fn compile_all(
+        schema: &Arc<Schema>,
+        contexts: &[&str],
+        text: &str,
+        dialect: Dialect,
+    ) -> Result<Expression, CompileError> {
         let parsed = parser::parse(text)?;
-        let program = compile::compile(schema, context, text, &parsed, dialect)?;
+        let program = compile::compile(schema, contexts, text, &parsed, dialect)?;
         Ok(Expression { schema: schema.clone(), program })
     }
 

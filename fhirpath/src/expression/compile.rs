@@ -42,20 +42,24 @@ impl Compiled {
     }
 }
 
-/// Compiles for inputs of the type `context`.
+/// Compiles for inputs of the types `contexts`.
 pub(super) fn compile(
     schema: &Schema,
-    context: &str,
+    contexts: &[&str],
     text: &str,
     expr: &Expr,
     dialect: Dialect,
 ) -> Result<Compiled> {
-    let Some(input) = schema.type_id(context) else {
-        return Err(CompileError::at(text, 0, format!("the context '{context}' is no type")));
-    };
-    let resource = resource_of(schema, context).or_else(|| schema.type_id("Resource"));
+    let mut input = Types::none();
+    for context in contexts {
+        let Some(id) = schema.type_id(context) else {
+            return Err(CompileError::at(text, 0, format!("the context '{context}' is no type")));
+        };
+        input.insert(Type::Fhir(id));
+    }
+    let resource = contexts.first().and_then(|context| resource_of(schema, context));
+    let resource = resource.or_else(|| schema.type_id("Resource"));
     let resource = resource.map_or_else(Types::any, |id| Types::from(Type::Fhir(id)));
-    let input = Types::from(Type::Fhir(input));
     let compiler = Compiler {
         schema,
         text,
