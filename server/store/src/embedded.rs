@@ -25,13 +25,20 @@
 mod backup;
 mod changes;
 mod check;
+mod compare;
+mod encoding;
 mod environment;
+mod forward;
 mod history;
 mod meta;
+mod pending;
+mod plan;
 mod postings;
 mod rebuild;
 mod records;
 mod search;
+mod set;
+mod sort;
 mod visible;
 mod writer;
 

@@ -1,10 +1,20 @@
-//! Runs queries over the index.
+//! Runs queries over the index: what matches, in what order, one page of it. Reads bodies only of the matches it
+//! returns.
 
 use heed::RoTxn;
+use rustc_hash::FxHashSet;
+use xxhash_rust::xxh3::xxh3_64;
 
+use super::forward::{Forward, damaged};
+use super::plan::{Context, Evaluation, Plan};
 use super::postings::IndexDatabases;
 use super::records::Records;
-use crate::{Access, Filter, Key, Page, ParameterId, Query, StoreError};
+use super::set::{Sets, chunk_of, ordinal_at};
+use super::sort::{Least, Positions, ordinal_of, walk};
+use crate::{Access, Cursor, Filter, Key, Page, ParameterId, Query, SortBy, StoreError, Value};
+
+/// Matches up to which all sort keys are read; of more, the index is walked in order first.
+const FEW_MATCHES: u64 = 20_000;
 
 /// Runs a query.
 pub(crate) fn run(
@@ -14,8 +24,165 @@ pub(crate) fn run(
     access: &Access,
     query: &Query,
 ) -> Result<Page, StoreError> {
-    let _ = (txn, databases, records, access, query);
-    todo!()
+    let context = Context::new(txn, databases, records, access);
+    let after = match &query.after {
+        Some(cursor) => read_cursor(query, cursor)?,
+        None => &[],
+    };
+    let mut plan = Plan::new(&context, query.resource_type.as_deref(), &query.filter)?;
+    let (positions, total) = if query.sort.is_empty() {
+        by_ordinal(&context, &mut plan, query, after)?
+    } else {
+        by_keys(&context, &mut plan, query, after)?
+    };
+    page(&context, query, &positions, total)
+}
+
+/// Reads the bodies of a page. There is one position more than the page has room for if there is a next page.
+fn page(
+    context: &Context<'_>,
+    query: &Query,
+    positions: &[Vec<u8>],
+    total: Option<u64>,
+) -> Result<Page, StoreError> {
+    let mut matches = Vec::with_capacity(positions.len().min(query.limit));
+    for position in positions.iter().take(query.limit) {
+        let ordinal = ordinal_of(position).unwrap_or_default();
+        let version = context.records.head(context.txn, ordinal)?;
+        matches.push(version.ok_or_else(|| damaged("a resource is in postings and has no version"))?);
+    }
+    let last = positions.get(..query.limit).and_then(<[_]>::last);
+    let next = match last {
+        Some(last) if positions.len() > query.limit => Some(write_cursor(query, last)),
+        _ => None,
+    };
+    Ok(Page { matches, next, total })
+}
+
+/// What a cursor begins with: it tells orders apart.
+fn cursor_mark(query: &Query) -> [u8; 8] {
+    let mut text = query.resource_type.as_deref().unwrap_or_default().as_bytes().to_vec();
+    for key in &query.sort {
+        text.push(0);
+        text.push(u8::from(key.descending));
+        match key.by {
+            SortBy::Parameter(parameter) => {
+                text.push(0);
+                text.extend_from_slice(&parameter.0.to_be_bytes());
+            }
+            SortBy::LastUpdated => text.push(1),
+            SortBy::Id => text.push(2),
+        }
+    }
+    xxh3_64(&text).to_be_bytes()
+}
+
+fn write_cursor(query: &Query, position: &[u8]) -> Cursor {
+    Cursor([&cursor_mark(query), position].concat().into_boxed_slice())
+}
+
+fn read_cursor<'q>(query: &Query, cursor: &'q Cursor) -> Result<&'q [u8], StoreError> {
+    match cursor.0.split_first_chunk() {
+        Some((mark, position)) if *mark == cursor_mark(query) && position.len() >= 4 => Ok(position),
+        _ => Err(StoreError::Cursor),
+    }
+}
+
+type Found = (Vec<Vec<u8>>, Option<u64>);
+
+/// Without sort keys: chunk by chunk, until the page is full.
+fn by_ordinal(
+    context: &Context<'_>,
+    plan: &mut Plan,
+    query: &Query,
+    after: &[u8],
+) -> Result<Found, StoreError> {
+    plan.settle(context, query.total)?;
+    let after = ordinal_of(after);
+    let first = after.filter(|_| !query.total).map_or(0, chunk_of);
+    let room = if query.limit == 0 { 0 } else { query.limit.saturating_add(1) };
+    let (mut positions, mut total) = (Vec::new(), 0);
+    let mut evaluation = Evaluation::new(context);
+    for &chunk in plan.chunks().iter().skip_while(|chunk| **chunk < first) {
+        if !query.total && positions.len() >= room {
+            break;
+        }
+        let matches = plan.matches(&mut evaluation, chunk)?;
+        total += matches.len() as u64;
+        for ordinal in matches.iter().map(|offset| ordinal_at(chunk, offset)) {
+            if positions.len() >= room {
+                break;
+            }
+            if after.is_none_or(|after| ordinal > after) {
+                positions.push(ordinal.to_be_bytes().to_vec());
+            }
+        }
+    }
+    Ok((positions, query.total.then_some(total)))
+}
+
+/// With sort keys: of few matches all keys are read, of many the index is walked in order.
+fn by_keys(context: &Context<'_>, plan: &mut Plan, query: &Query, after: &[u8]) -> Result<Found, StoreError> {
+    let room = if query.limit == 0 { 0 } else { query.limit.saturating_add(1) };
+    if room == 0 && !query.total {
+        return Ok((Vec::new(), None));
+    }
+    if !query.total && plan.resources > FEW_MATCHES {
+        plan.settle(context, false)?;
+        let mut least = Least::new(room, after);
+        if plan.resources > FEW_MATCHES && walk(context, plan, &query.sort, &mut least)? {
+            return Ok((least.into_sorted(), None));
+        }
+    }
+    plan.settle(context, true)?;
+    let matches = all(context, plan)?;
+    let count = matches.len();
+    let total = query.total.then_some(count);
+    if room == 0 {
+        return Ok((Vec::new(), total));
+    }
+    if query.total && count > FEW_MATCHES {
+        let mut least = Least::new(room, after);
+        let known = Plan::of(matches);
+        if walk(context, &known, &query.sort, &mut least)? {
+            return Ok((least.into_sorted(), total));
+        }
+        return select(context, known.sets(), query, room, after).map(|positions| (positions, total));
+    }
+    Ok((select(context, Some(&matches), query, room, after)?, total))
+}
+
+fn all(context: &Context<'_>, plan: &Plan) -> Result<Sets, StoreError> {
+    let mut sets = Sets::default();
+    let mut evaluation = Evaluation::new(context);
+    for &chunk in plan.chunks() {
+        let matches = plan.matches(&mut evaluation, chunk)?;
+        if !matches.is_empty() {
+            sets.put(chunk, matches);
+        }
+    }
+    Ok(sets)
+}
+
+/// Reads the sort keys of all matches and keeps the least.
+fn select(
+    context: &Context<'_>,
+    matches: Option<&Sets>,
+    query: &Query,
+    room: usize,
+    after: &[u8],
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut least = Least::new(room, after);
+    let mut positions = Positions::new(context, &query.sort);
+    let mut position = Vec::new();
+    for (chunk, set) in matches.into_iter().flat_map(Sets::chunks) {
+        context.spend(set.len() as u64)?;
+        for offset in set.iter() {
+            positions.position(ordinal_at(chunk, offset), &mut position)?;
+            least.offer(&position);
+        }
+    }
+    Ok(least.into_sorted())
 }
 
 /// Whether any current resource of a type matches.
@@ -26,8 +193,17 @@ pub(crate) fn any_match(
     resource_type: &str,
     filter: &Filter,
 ) -> Result<bool, StoreError> {
-    let _ = (txn, databases, records, resource_type, filter);
-    todo!()
+    let access = Access::unrestricted();
+    let context = Context::new(txn, databases, records, &access);
+    let mut plan = Plan::new(&context, Some(resource_type), filter)?;
+    plan.settle(&context, false)?;
+    let mut evaluation = Evaluation::new(&context);
+    for &chunk in plan.chunks() {
+        if !plan.matches(&mut evaluation, chunk)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The values of reference parameters on some resources.
@@ -38,8 +214,21 @@ pub(crate) fn references(
     from: &[Key],
     parameters: &[ParameterId],
 ) -> Result<Vec<Box<str>>, StoreError> {
-    let _ = (txn, databases, records, from, parameters);
-    todo!()
+    let (mut seen, mut found) = (FxHashSet::default(), Vec::new());
+    for key in from {
+        let Some(ordinal) = records.ordinal(txn, key.as_str())? else { continue };
+        // A deleted resource has none.
+        let Some(bytes) = databases.forward.get(txn, &ordinal.to_be_bytes())? else { continue };
+        let forward = Forward::decode(bytes)?;
+        for value in parameters.iter().flat_map(|parameter| forward.values(*parameter)) {
+            if let Value::Reference(target) = value
+                && seen.insert(target)
+            {
+                found.push(target.into());
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// How many current resources there are of each type, by name of the type.
@@ -47,6 +236,5 @@ pub(crate) fn counts(
     txn: &RoTxn<'_>,
     databases: &IndexDatabases,
 ) -> Result<Vec<(Box<str>, u64)>, StoreError> {
-    let _ = (txn, databases);
-    todo!()
+    databases.types(txn)
 }
