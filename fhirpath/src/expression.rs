@@ -183,3 +183,6 @@ impl EvaluationError {
         EvaluationError { message: message.into() }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,7 +126,7 @@ impl Compiler<'_> {
                         Ok(reference_is(reference, test))
                     }
                     (TypeOperator::Is, None) => Ok(is(self.expr(operand, scope)?, test)),
-                    (TypeOperator::As, _) => Ok(self.of_type(self.expr(operand, scope)?, test)),
+                    (TypeOperator::As, _) => Ok(self.cast(self.expr(operand, scope)?, test)),
                 }
             }
         }
@@ -169,16 +169,16 @@ impl Compiler<'_> {
     }
 
     /// A name that stands alone: an element of `$this`, or the type of the input, which then is the input itself. For
-    /// an input that is of another type it is nothing, so that one text serves several types.
+    /// an input that is of another type it is nothing when lenient, so that one text serves several types.
     fn implicit(&self, name: &str, position: usize, scope: &Scope) -> Result<Compiled> {
         let this = Compiled::new(Code::This, scope.this.clone());
         let named = self.schema.type_id(name).filter(|_| name.starts_with(|c: char| c.is_ascii_uppercase()));
         let Some(id) = named else { return self.member(this, name, position) };
         let test = TypeTest::of_type(id);
         let narrowed = test.narrow(self.schema, scope.this);
-        if narrowed.is_none() && !scope.is_root && !scope.this.is_none() {
+        if narrowed.is_none() && !(scope.is_root && self.lenient) && !scope.this.is_none() {
             let types = scope.this.names(self.schema);
-            return self.fail(position, format!("'{name}' is no element of {types}"));
+            return self.fail(position, format!("'{name}' is neither an element of {types} nor its type"));
         }
         if !narrowed.is_none() && !scope.this.is_any() && narrowed == *scope.this {
             return Ok(this);
@@ -271,6 +271,17 @@ impl Compiler<'_> {
             };
         }
         Ok(done)
+    }
+
+    /// `as`: by the standard one item at most; R4's own search parameters take it as a filter.
+    fn cast(&self, base: Compiled, test: TypeTest) -> Compiled {
+        let types = base.types.clone();
+        let single = functions::find("single").filter(|_| !self.lenient && !types.is_none());
+        let base = match single {
+            Some(function) => base.then(Op::Function { function, arguments: Vec::new() }, types),
+            None => base,
+        };
+        self.of_type(base, test)
     }
 
     fn of_type(&self, base: Compiled, test: TypeTest) -> Compiled {
@@ -403,7 +414,11 @@ impl Compiler<'_> {
             Form::Types => {
                 let test = call.arguments.first().map(|argument| self.type_argument(argument)).transpose()?;
                 let Some(test) = test else { return Ok(Compiled::nothing()) };
-                Ok(if function.name == "is" { is(base, test) } else { self.of_type(base, test) })
+                Ok(match function.name {
+                    "is" => is(base, test),
+                    "as" => self.cast(base, test),
+                    _ => self.of_type(base, test),
+                })
             }
             Form::Values => self.plain(base, function, call, scope),
             Form::Criteria => {
