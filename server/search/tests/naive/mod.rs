@@ -1,4 +1,4 @@
-#![allow(dead_code)] // each suite uses its part
+#![allow(dead_code, clippy::expect_used, clippy::panic)] // test support: each suite uses its part, and stops at a fault
 //! The meaning of a query, spelt out over all resources: no plan, no index, no shortcut. What the engines answer is held
 //! against it.
 
