@@ -143,21 +143,21 @@ async fn the_checker_tells_damage_of_the_index() {
         let entries = writer::entries_of(&*FourElements::new(), &head.key, &head.body).unwrap();
         (head, entries)
     };
-    told("Patient/a", |txn, databases| {
+    told("postings differ from the resources: parameter 1, chunk 0", |txn, databases| {
         let (head, entries) = entries_of(0, txn, databases);
         let mut pending = Pending::new();
         pending.remove(0, &head.key, head.last_updated, &entries);
         pending.flush(txn, &databases.index).unwrap();
     })
     .await;
-    told("Patient/b", |txn, databases| {
+    told("1 keys of forward belong to no resource", |txn, databases| {
         let (head, entries) = entries_of(0, txn, databases);
         let mut pending = Pending::new();
-        pending.add(1, &key("Patient/b"), head.last_updated, &entries);
+        pending.add(9, &key("Patient/z"), head.last_updated, &entries);
         pending.flush(txn, &databases.index).unwrap();
     })
     .await;
-    told("", |txn, databases| databases.index.clear(txn).unwrap()).await;
+    told("presence differ from the resources", |txn, databases| databases.index.clear(txn).unwrap()).await;
 }
 
 #[tokio::test]
