@@ -1,0 +1,123 @@
+//! search: pages, links, includes, summaries, refusals. What parameters mean is tested in the crate `search`.
+
+use expect_test::expect;
+use serde_json::Value;
+
+use crate::server::{BASE, Server};
+
+/// The url of a link, below the base.
+pub fn link(bundle: &Value, relation: &str) -> Option<String> {
+    let links = bundle["link"].as_array()?;
+    let url = links.iter().find(|link| link["relation"] == relation)?["url"].as_str()?;
+    Some(url.strip_prefix(BASE).expect("links are below the base").trim_start_matches('/').to_owned())
+}
+
+fn ids(bundle: &Value) -> Vec<String> {
+    let entries = bundle["entry"].as_array().cloned().unwrap_or_default();
+    entries.iter().map(|entry| entry["resource"]["id"].as_str().unwrap_or("-").to_owned()).collect()
+}
+
+async fn filled() -> Server {
+    let server = Server::new();
+    let patient = |id: &str, name: &str| {
+        format!(r#"PUT Patient/{id}\n\n{{"resourceType":"Patient","text":{{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>"}},"name":[{{"family":"{name}"}}],"generalPractitioner":[{{"reference":"Practitioner/d"}}]}}"#).replace("\\n", "\n")
+    };
+    server.send("PUT Practitioner/d\n\n{\"resourceType\":\"Practitioner\"}").await.expect("stored");
+    for (id, name) in [("a", "Adams"), ("b", "Brown"), ("c", "Clark")] {
+        server.send(&patient(id, name)).await.expect("stored");
+        let observation = format!(
+            "PUT Observation/o{id}\n\n{{\"resourceType\":\"Observation\",\"status\":\"final\",\"code\":{{\"text\":\"x\"}},\"subject\":{{\"reference\":\"Patient/{id}\"}}}}"
+        );
+        server.send(&observation).await.expect("stored");
+    }
+    server
+}
+
+#[tokio::test]
+async fn bundles() {
+    let server = filled().await;
+    server.check("GET Patient?family=adams&_total=accurate", expect![[r#""#]]).await;
+    server.check("GET Patient?family=nobody", expect![[r#""#]]).await;
+    server.check("GET Patient?_summary=count", expect![[r#""#]]).await;
+    server.check("GET Patient?_count=0", expect![[r#""#]]).await;
+    server.check("GET Patient?family=adams&_summary=text", expect![[r#""#]]).await;
+    server.check("GET Patient?family=adams&_elements=name", expect![[r#""#]]).await;
+    server
+        .check(
+            "GET Patient?family=adams&_include=Patient:general-practitioner&_revinclude=Observation:subject",
+            expect![[r#""#]],
+        )
+        .await;
+    server.check("GET Patient/a/Observation", expect![[r#""#]]).await;
+    server.check("GET Patient?family=adams&shoe=4\nHandling: lenient", expect![[r#""#]]).await;
+    let everything = server.json("GET ?_total=accurate").await;
+    assert_eq!(everything["total"], 7);
+}
+
+#[tokio::test]
+async fn refusals() {
+    let server = filled().await;
+    server.check("GET Nonsense?x=y", expect![[r#""#]]).await;
+    server.check("GET Patient?shoe=4&birthdate=soon", expect![[r#""#]]).await;
+    server.check("GET Organization/1/Observation", expect![[r#""#]]).await;
+    server.check("GET Patient?_cursor=0123", expect![[r#""#]]).await;
+    server.check("GET Patient/a?_elements=", expect![[r#""#]]).await;
+}
+
+#[tokio::test]
+async fn pages_stay_right_while_data_changes() {
+    let server = filled().await;
+    let first = server.json("GET Patient?_sort=family&_count=1").await;
+    assert_eq!(
+        (ids(&first), link(&first, "self")),
+        (vec!["a".to_owned()], Some("Patient?_sort=family&_count=1".to_owned()))
+    );
+    server
+        .send("PUT Patient/0\n\n{\"resourceType\":\"Patient\",\"name\":[{\"family\":\"Aaron\"}]}")
+        .await
+        .expect("stored");
+    server.send("DELETE Patient/a").await.expect("deleted");
+    let second = server.json(&format!("GET {}", link(&first, "next").expect("a next page"))).await;
+    assert_eq!(ids(&second), ["b"]);
+    assert_eq!(link(&second, "first"), Some("Patient?_sort=family&_count=1".to_owned()));
+    let third = server.json(&format!("GET {}", link(&second, "next").expect("a next page"))).await;
+    assert_eq!((ids(&third), link(&third, "next")), (vec!["c".to_owned()], None));
+}
+
+#[tokio::test]
+async fn cursors_belong_to_their_search() {
+    let server = filled().await;
+    let first = server.json("GET Patient?_sort=family&_count=1").await;
+    let next = link(&first, "next").expect("a next page");
+    let cursor = next.split("_cursor=").nth(1).expect("a cursor");
+    let mut bytes = cursor.as_bytes().to_vec();
+    let last = bytes.last_mut().expect("a digit");
+    *last = if *last == b'0' { b'1' } else { b'0' };
+    let changed = String::from_utf8(bytes).expect("ASCII");
+    for request in [
+        format!("GET Patient?_sort=family&_count=1&_cursor={changed}"),
+        format!("GET Patient?_sort=-family&_count=1&_cursor={cursor}"),
+        format!("GET Observation?_sort=family&_count=1&_cursor={cursor}"),
+        format!("GET Patient?_sort=family&gender=male&_cursor={cursor}"),
+    ] {
+        let failure = server.send(&request).await.expect_err("it is refused");
+        assert_eq!(failure.status.code(), 400, "{request}");
+    }
+    let other = Server::new();
+    assert!(other.send(&format!("GET {next}")).await.is_err(), "another server's secret is another");
+    let wider = server.json(&format!("GET Patient?_sort=family&_count=9&_cursor={cursor}")).await;
+    assert_eq!(ids(&wider), ["b", "c"]);
+}
+
+#[tokio::test]
+async fn includes_beyond_the_limit_are_told() {
+    let server = Server::with_limits(|limits| limits.includes = 2);
+    server.send("PUT Patient/a\n\n{\"resourceType\":\"Patient\"}").await.expect("stored");
+    for number in 0..3 {
+        let observation = format!(
+            "PUT Observation/o{number}\n\n{{\"resourceType\":\"Observation\",\"status\":\"final\",\"code\":{{\"text\":\"x\"}},\"subject\":{{\"reference\":\"Patient/a\"}}}}"
+        );
+        server.send(&observation).await.expect("stored");
+    }
+    server.check("GET Patient?_revinclude=Observation:subject&_elements=id", expect![[r#""#]]).await;
+}
