@@ -21,10 +21,18 @@ async fn filled() -> Server {
 #[tokio::test]
 async fn at_each_level() {
     let server = filled().await;
-    server.check("GET Patient/n1/_history", expect![[r#""#]]).await;
-    server.check("GET Group/_history?_summary=text", expect![[r#""#]]).await;
-    server.check("GET Patient/n1/_history?_summary=count", expect![[r#""#]]).await;
-    server.check("GET Patient/n1/_history?_since=2100-01-01T00:00:00Z", expect![[r#""#]]).await;
+    server.check("GET Patient/n1/_history", expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"history","total":3,"link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient/n1/_history?_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/n1","request":{"method":"DELETE","url":"Patient/n1"},"response":{"status":"204 No Content","etag":"W/\"3\"","lastModified":"TIME"}},{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/n1","resource":{"resourceType":"Patient","id":"n1","meta":{"versionId":"2","lastUpdated":"TIME"},"active":true},"request":{"method":"PUT","url":"Patient/n1"},"response":{"status":"200 OK","etag":"W/\"2\"","lastModified":"TIME"}},{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/n1","resource":{"resourceType":"Patient","id":"n1","meta":{"versionId":"1","lastUpdated":"TIME"}},"request":{"method":"POST","url":"Patient"},"response":{"status":"201 Created","etag":"W/\"1\"","lastModified":"TIME"}}]}"#]]).await;
+    server.check("GET Group/_history?_summary=text", expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"history","total":1,"link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Group/_history?_summary=text&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Group/g","resource":{"resourceType":"Group","id":"g","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]},"type":"person","actual":true},"request":{"method":"PUT","url":"Group/g"},"response":{"status":"201 Created","etag":"W/\"1\"","lastModified":"TIME"}}]}"#]]).await;
+    server.check("GET Patient/n1/_history?_summary=count", expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"history","total":3,"link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient/n1/_history?_summary=count&_count=20"}]}"#]]).await;
+    server.check("GET Patient/n1/_history?_since=2100-01-01T00:00:00Z", expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"history","total":0,"link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient/n1/_history?_since=2100-01-01T00:00:00Z&_count=20"}]}"#]]).await;
     let all = server.json("GET _history").await;
     assert_eq!(urls(&all), ["DELETE Patient/n1", "PUT Group/g", "PUT Patient/n1", "POST Patient"]);
 }
@@ -32,10 +40,18 @@ async fn at_each_level() {
 #[tokio::test]
 async fn refusals() {
     let server = filled().await;
-    server.check("GET Patient/other/_history", expect![[r#""#]]).await;
-    server.check("GET Nonsense/_history", expect![[r#""#]]).await;
-    server.check("GET _history?_since=yesterday&_count=few&_sort=x", expect![[r#""#]]).await;
-    server.check("GET _history?_cursor=00", expect![[r#""#]]).await;
+    server.check("GET Patient/other/_history", expect![[r#"
+        404
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-found","details":{"text":"There is no resource Patient/other."}}]}"#]]).await;
+    server.check("GET Nonsense/_history", expect![[r#"
+        404
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"Nonsense is not a resource type of FHIR R4."}}]}"#]]).await;
+    server.check("GET _history?_since=yesterday&_count=few&_sort=x", expect![[r#"
+        400
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"value","details":{"text":"_since is not an instant (TIME)."},"expression":["http._since"]},{"severity":"error","code":"value","details":{"text":"_count is not a whole number."},"expression":["http._count"]},{"severity":"error","code":"not-supported","details":{"text":"_sort is not a parameter of history."},"expression":["http._sort"]}]}"#]]).await;
+    server.check("GET _history?_cursor=00", expect![[r#"
+        400
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"value","details":{"text":"This is not a page link of this search; take links as they stand from the Bundle before."},"expression":["http._cursor"]}]}"#]]).await;
 }
 
 #[tokio::test]

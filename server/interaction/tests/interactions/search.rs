@@ -36,20 +36,38 @@ async fn filled() -> Server {
 #[tokio::test]
 async fn bundles() {
     let server = filled().await;
-    server.check("GET Patient?family=adams&_total=accurate", expect![[r#""#]]).await;
-    server.check("GET Patient?family=nobody", expect![[r#""#]]).await;
-    server.check("GET Patient?_summary=count", expect![[r#""#]]).await;
-    server.check("GET Patient?_count=0", expect![[r#""#]]).await;
-    server.check("GET Patient?family=adams&_summary=text", expect![[r#""#]]).await;
-    server.check("GET Patient?family=adams&_elements=name", expect![[r#""#]]).await;
+    server.check("GET Patient?family=adams&_total=accurate", expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"searchset","total":1,"link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?family=adams&_total=accurate&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/a","resource":{"resourceType":"Patient","id":"a","meta":{"versionId":"1","lastUpdated":"TIME"},"text":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>"},"name":[{"family":"Adams"}],"generalPractitioner":[{"reference":"Practitioner/d"}]},"search":{"mode":"match"}}]}"#]]).await;
+    server.check("GET Patient?family=nobody", expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?family=nobody&_count=20"}]}"#]]).await;
+    server.check("GET Patient?_summary=count", expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"searchset","total":3,"link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?_summary=count&_count=0"}]}"#]]).await;
+    server.check("GET Patient?_count=0", expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"searchset","total":3,"link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?_count=0"}]}"#]]).await;
+    server.check("GET Patient?family=adams&_summary=text", expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?family=adams&_summary=text&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/a","resource":{"resourceType":"Patient","id":"a","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]},"text":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>"}},"search":{"mode":"match"}}]}"#]]).await;
+    server.check("GET Patient?family=adams&_elements=name", expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?family=adams&_elements=name&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/a","resource":{"resourceType":"Patient","id":"a","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]},"name":[{"family":"Adams"}]},"search":{"mode":"match"}}]}"#]]).await;
     server
         .check(
             "GET Patient?family=adams&_include=Patient:general-practitioner&_revinclude=Observation:subject",
-            expect![[r#""#]],
+            expect![[r#"
+                200
+                {"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?family=adams&_include=Patient:general-practitioner&_revinclude=Observation:subject&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/a","resource":{"resourceType":"Patient","id":"a","meta":{"versionId":"1","lastUpdated":"TIME"},"text":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>"},"name":[{"family":"Adams"}],"generalPractitioner":[{"reference":"Practitioner/d"}]},"search":{"mode":"match"}},{"fullUrl":"http://127.0.0.1:8080/fhir/Practitioner/d","resource":{"resourceType":"Practitioner","id":"d","meta":{"versionId":"1","lastUpdated":"TIME"}},"search":{"mode":"include"}},{"fullUrl":"http://127.0.0.1:8080/fhir/Observation/oa","resource":{"resourceType":"Observation","id":"oa","meta":{"versionId":"1","lastUpdated":"TIME"},"status":"final","code":{"text":"x"},"subject":{"reference":"Patient/a"}},"search":{"mode":"include"}}]}"#]],
         )
         .await;
-    server.check("GET Patient/a/Observation", expect![[r#""#]]).await;
-    server.check("GET Patient?family=adams&shoe=4\nHandling: lenient", expect![[r#""#]]).await;
+    server.check("GET Patient/a/Observation", expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient/a/Observation?_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Observation/oa","resource":{"resourceType":"Observation","id":"oa","meta":{"versionId":"1","lastUpdated":"TIME"},"status":"final","code":{"text":"x"},"subject":{"reference":"Patient/a"}},"search":{"mode":"match"}}]}"#]]).await;
+    server.check("GET Patient?family=adams&shoe=4\nHandling: lenient", expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?family=adams&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/a","resource":{"resourceType":"Patient","id":"a","meta":{"versionId":"1","lastUpdated":"TIME"},"text":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>"},"name":[{"family":"Adams"}],"generalPractitioner":[{"reference":"Practitioner/d"}]},"search":{"mode":"match"}},{"resource":{"resourceType":"OperationOutcome","issue":[{"severity":"warning","code":"invalid","details":{"text":"Patient has no search parameter 'shoe'. Did you mean phone?"},"expression":["http.shoe"]}]},"search":{"mode":"outcome"}}]}"#]]).await;
     let everything = server.json("GET ?_total=accurate").await;
     assert_eq!(everything["total"], 7);
 }
@@ -57,11 +75,21 @@ async fn bundles() {
 #[tokio::test]
 async fn refusals() {
     let server = filled().await;
-    server.check("GET Nonsense?x=y", expect![[r#""#]]).await;
-    server.check("GET Patient?shoe=4&birthdate=soon", expect![[r#""#]]).await;
-    server.check("GET Organization/1/Observation", expect![[r#""#]]).await;
-    server.check("GET Patient?_cursor=0123", expect![[r#""#]]).await;
-    server.check("GET Patient/a?_elements=", expect![[r#""#]]).await;
+    server.check("GET Nonsense?x=y", expect![[r#"
+        404
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"Nonsense is not a resource type of FHIR R4."}}]}"#]]).await;
+    server.check("GET Patient?shoe=4&birthdate=soon", expect![[r#"
+        400
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"invalid","details":{"text":"Patient has no search parameter 'shoe'. Did you mean phone?"},"expression":["http.shoe"]},{"severity":"error","code":"value","details":{"text":"'soon' begins with none of the prefixes eq, ne, gt, lt, ge, le, sa, eb, ap."},"expression":["http.birthdate"]}]}"#]]).await;
+    server.check("GET Organization/1/Observation", expect![[r#"
+        404
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"There is no Organization compartment."}}]}"#]]).await;
+    server.check("GET Patient?_cursor=0123", expect![[r#"
+        400
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"value","details":{"text":"This is not a page link of this search; take links as they stand from the Bundle before."},"expression":["http._cursor"]}]}"#]]).await;
+    server.check("GET Patient/a?_elements=", expect![[r#"
+        400
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"value","details":{"text":"_elements names at least one element."},"expression":["http._elements"]}]}"#]]).await;
 }
 
 #[tokio::test]
@@ -119,5 +147,7 @@ async fn includes_beyond_the_limit_are_told() {
         );
         server.send(&observation).await.expect("stored");
     }
-    server.check("GET Patient?_revinclude=Observation:subject&_elements=id", expect![[r#""#]]).await;
+    server.check("GET Patient?_revinclude=Observation:subject&_elements=id", expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?_revinclude=Observation:subject&_elements=id&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/a","resource":{"resourceType":"Patient","id":"a","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]}},"search":{"mode":"match"}},{"fullUrl":"http://127.0.0.1:8080/fhir/Observation/o0","resource":{"resourceType":"Observation","id":"o0","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]},"status":"final","code":{"text":"x"}},"search":{"mode":"include"}},{"fullUrl":"http://127.0.0.1:8080/fhir/Observation/o1","resource":{"resourceType":"Observation","id":"o1","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]},"status":"final","code":{"text":"x"}},"search":{"mode":"include"}},{"resource":{"resourceType":"OperationOutcome","issue":[{"severity":"warning","code":"too-costly","details":{"text":"More than 2 resources would be included; the rest is left out. Ask for smaller pages with _count."}}]},"search":{"mode":"outcome"}}]}"#]]).await;
 }

@@ -36,9 +36,15 @@ async fn entries_refer_to_each_other() {
         placed("urn:uuid:1", entry("POST", "Patient", patient)),
         {"request": {"method": "GET", "url": "Patient?general-practitioner=Practitioner/d"}},
     ]));
-    server.check(&request, expect![[r#""#]]).await;
-    server.check("GET Observation/n1", expect![[r#""#]]).await;
-    server.check("GET Patient/n3", expect![[r#""#]]).await;
+    server.check(&request, expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"transaction-response","entry":[{"response":{"status":"201 Created","location":"Observation/n1/_history/1","etag":"W/\"1\"","lastModified":"TIME"}},{"response":{"status":"201 Created","location":"Encounter/n2/_history/1","etag":"W/\"1\"","lastModified":"TIME"}},{"response":{"status":"201 Created","location":"Patient/n3/_history/1","etag":"W/\"1\"","lastModified":"TIME"}},{"resource":{"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?general-practitioner=Practitioner/d&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/n3","resource":{"resourceType":"Patient","id":"n3","meta":{"versionId":"1","lastUpdated":"TIME"},"text":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\"><a href=\"Patient/n3\">me</a></div>"},"identifier":[{"value":"urn:uuid:1"}],"generalPractitioner":[{"reference":"Practitioner/d"},{"reference":"Practitioner/d"}]},"search":{"mode":"match"}}]},"response":{"status":"200 OK"}}]}"#]]).await;
+    server.check("GET Observation/n1", expect![[r#"
+        200 Observation/n1/_history/1 v1
+        {"resourceType":"Observation","id":"n1","meta":{"versionId":"1","lastUpdated":"TIME"},"extension":[{"url":"http://x","valueUri":"Patient/n3"},{"url":"http://y","valueUri":"urn:uuid:none"}],"status":"final","code":{"text":"x"},"subject":{"reference":"Patient/n3"},"encounter":{"reference":"Encounter/n2"}}"#]]).await;
+    server.check("GET Patient/n3", expect![[r#"
+        200 Patient/n3/_history/1 v1
+        {"resourceType":"Patient","id":"n3","meta":{"versionId":"1","lastUpdated":"TIME"},"text":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\"><a href=\"Patient/n3\">me</a></div>"},"identifier":[{"value":"urn:uuid:1"}],"generalPractitioner":[{"reference":"Practitioner/d"},{"reference":"Practitioner/d"}]}"#]]).await;
 }
 
 #[tokio::test]
@@ -67,15 +73,21 @@ async fn each_method_with_its_conditions() {
         {"request": {"method": "HEAD", "url": "Patient/1"}},
         {"request": {"method": "GET", "url": "Patient/none"}},
     ]);
-    server.check(&bundle(all), expect![[r#""#]]).await;
+    server.check(&bundle(all), expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"transaction-response","entry":[{"resource":{"resourceType":"Patient","id":"1","meta":{"versionId":"2","lastUpdated":"TIME"},"identifier":[{"value":"1b"}]},"response":{"status":"200 OK","location":"Patient/1/_history/2","etag":"W/\"2\"","lastModified":"TIME"}},{"response":{"status":"200 OK","location":"Patient/1/_history/2","etag":"W/\"2\"","lastModified":"TIME"}},{"response":{"status":"200 OK","location":"Patient/2/_history/1","etag":"W/\"1\"","lastModified":"TIME"}},{"response":{"status":"201 Created","location":"Patient/new/_history/1","etag":"W/\"1\"","lastModified":"TIME"}},{"response":{"status":"201 Created","location":"Patient/n1/_history/1","etag":"W/\"1\"","lastModified":"TIME"}},{"response":{"status":"200 OK","location":"Patient/n1/_history/1","etag":"W/\"1\"","lastModified":"TIME"}},{"response":{"status":"200 OK","location":"Patient/3/_history/1","etag":"W/\"1\"","lastModified":"TIME"}},{"response":{"status":"204 No Content"}},{"response":{"status":"200 OK","location":"Patient/1/_history/2","etag":"W/\"2\"","lastModified":"TIME"}},{"response":{"status":"404 Not Found","outcome":{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-found","details":{"text":"There is no resource Patient/none."},"expression":["Bundle.entry[9]"]}]}}}]}"#]]).await;
     let preferring = bundle(
         json!([entry("PUT", "Patient/1", patient("1c")), {"request": {"method": "DELETE", "url": "Patient/2"}}]),
     );
     server
-        .check(&preferring.replacen('\n', "\nPrefer: return=OperationOutcome\n", 1), expect![[r#""#]])
+        .check(&preferring.replacen('\n', "\nPrefer: return=OperationOutcome\n", 1), expect![[r#"
+            200
+            {"resourceType":"Bundle","type":"transaction-response","entry":[{"response":{"status":"200 OK","location":"Patient/1/_history/3","etag":"W/\"3\"","lastModified":"TIME","outcome":{"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","details":{"text":"Patient/1 is stored as version 3."}}]}}},{"response":{"status":"200 OK","etag":"W/\"2\"","lastModified":"TIME","outcome":{"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","details":{"text":"Patient/2 was deleted as version 2."}}]}}}]}"#]])
         .await;
     let preferring = bundle(json!([entry("PUT", "Patient/1", patient("1d"))]));
-    server.check(&preferring.replacen('\n', "\nPrefer: return=representation\n", 1), expect![[r#""#]]).await;
+    server.check(&preferring.replacen('\n', "\nPrefer: return=representation\n", 1), expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"transaction-response","entry":[{"resource":{"resourceType":"Patient","id":"1","meta":{"versionId":"4","lastUpdated":"TIME"},"identifier":[{"value":"1d"}]},"response":{"status":"200 OK","location":"Patient/1/_history/4","etag":"W/\"4\"","lastModified":"TIME"}}]}"#]]).await;
 }
 
 #[tokio::test]
@@ -88,28 +100,58 @@ async fn refused_as_a_whole() {
     stale["request"]["ifMatch"] = json!("W/\"9\"");
     let dangling = json!({"resourceType": "Patient", "managingOrganization": {"reference": "Organization?identifier=secret"}});
     for (entries, expected) in [
-        (json!([new(), stale]), expect![[r#""#]]),
+        (
+            json!([new(), stale]),
+            expect![[r#"
+            412
+            {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"conflict","details":{"text":"If-Match does not hold for Patient/1: its current version is 1."},"expression":["Bundle.entry[1].request"]}]}"#]],
+        ),
         (
             json!([new(), entry("PUT", "Patient/2", patient()), entry("PUT", "Patient/2", patient())]),
-            expect![[r#""#]],
+            expect![[r#"
+                400
+                {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"duplicate","details":{"text":"The entries 1 and 2 are both about Patient/2; an entry may be about a resource once."},"expression":["Bundle.entry[2]"]}]}"#]],
         ),
-        (json!([placed("urn:uuid:1", new()), placed("urn:uuid:1", new())]), expect![[r#""#]]),
-        (json!([new(), entry("POST", "Patient", dangling)]), expect![[r#""#]]),
+        (
+            json!([placed("urn:uuid:1", new()), placed("urn:uuid:1", new())]),
+            expect![[r#"
+            400
+            {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"duplicate","details":{"text":"The entries 0 and 1 have the same fullUrl."},"expression":["Bundle.entry[1].fullUrl"]}]}"#]],
+        ),
+        (
+            json!([new(), entry("POST", "Patient", dangling)]),
+            expect![[r#"
+            412
+            {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-found","details":{"text":"Conditional reference Organization?identifier: No resource matches the criteria."},"expression":["Bundle.entry.resource"]}]}"#]],
+        ),
         (
             json!([new(), {"resource": patient()}, entry("PATCH", "Patient/1", patient()), {"request": {"method": "POST", "url": "Patient"}}, entry("PUT", "Patient/x", json!({"resourceType": "Patient", "id": "y"})), entry("POST", "Group", patient()), {"request": {"method": "GET", "url": "Patient/1/$everything"}}, entry("POST", "Patient/1", patient()), {"request": {"method": "DELETE", "url": "Patient"}}]),
-            expect![[r#""#]],
+            expect![[r#"
+                400
+                {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"required","details":{"text":"An entry of a batch or transaction needs a request."},"expression":["Bundle.entry[1].request"]},{"severity":"error","code":"not-supported","details":{"text":"The method PATCH is not supported in a Bundle; use GET, HEAD, POST, PUT or DELETE."},"expression":["Bundle.entry[2].request"]},{"severity":"error","code":"required","details":{"text":"POST and PUT need the entry to have a resource."},"expression":["Bundle.entry[3].request"]},{"severity":"error","code":"value","details":{"text":"The body's id is not that of Patient/x, which it is to update."},"expression":["Bundle.entry[4].resource.id"]},{"severity":"error","code":"invalid","details":{"text":"The resource is a Patient, but the url is for Group."},"expression":["Bundle.entry[5].request"]},{"severity":"error","code":"not-supported","details":{"text":"The operation $everything cannot be called in a Bundle."},"expression":["Bundle.entry[6].request"]},{"severity":"error","code":"value","details":{"text":"POST creates: its url is a resource type, not Patient/1."},"expression":["Bundle.entry[7].request"]},{"severity":"error","code":"value","details":{"text":"The url Patient is neither Type/id nor Type?criteria."},"expression":["Bundle.entry[8].request"]}]}"#]],
         ),
         (
             json!([new(), entry("POST", "Patient", json!({"resourceType": "Patient", "shoe": 4}))]),
-            expect![[r#""#]],
+            expect![[r#"
+                422
+                {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"structure","details":{"text":"Patient has no element 'shoe'."},"diagnostics":"line 1, column 178","expression":["Bundle.entry[1].resource.shoe"]}]}"#]],
         ),
     ] {
         server.check(&bundle(entries), expected).await;
     }
-    server.check("POST /\n\n{\"resourceType\":\"Bundle\",\"type\":\"collection\"}", expect![[r#""#]]).await;
-    server.check("POST /\n\n{\"resourceType\":\"Patient\"}", expect![[r#""#]]).await;
+    server.check("POST /\n\n{\"resourceType\":\"Bundle\",\"type\":\"collection\"}", expect![[r#"
+        400
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"value","details":{"text":"A Bundle of type collection cannot be processed; send a batch or a transaction."},"expression":["Bundle.type"]}]}"#]]).await;
+    server.check("POST /\n\n{\"resourceType\":\"Patient\"}", expect![[r#"
+        400
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"invalid","details":{"text":"The body is a resource of type Patient, but the URL is for Bundle."},"expression":["resourceType"]}]}"#]]).await;
     server
-        .check(&bundle(json!([])).replace(",\"entry\":[]", "").replace("\"entry\":[],", ""), expect![[r#""#]])
+        .check(
+            &bundle(json!([])).replace(",\"entry\":[]", "").replace("\"entry\":[],", ""),
+            expect![[r#"
+            200
+            {"resourceType":"Bundle","type":"transaction-response"}"#]],
+        )
         .await;
     let all = server.json("GET ?_summary=count").await;
     assert_eq!(all["total"], 1, "nothing of the refused transactions is there");
@@ -119,7 +161,9 @@ async fn refused_as_a_whole() {
 async fn too_many_entries() {
     let server = Server::with_limits(|limits| limits.bundle_entries = 2);
     let new = || entry("POST", "Patient", json!({"resourceType": "Patient"}));
-    server.check(&bundle(json!([new(), new(), new()])), expect![[r#""#]]).await;
+    server.check(&bundle(json!([new(), new(), new()])), expect![[r#"
+        413
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"too-costly","details":{"text":"The Bundle has 3 entries; at most 2 are processed at once."},"expression":["Bundle.entry"]}]}"#]]).await;
 }
 
 /// The synthetic patients' Bundles: hospitals and practitioners are batches, patients are transactions that refer to them
