@@ -34,10 +34,10 @@ pub async fn history(
     {
         return Err(read::unknown(key));
     }
-    let mut links = vec![("self", pages.url(asked.count, asked.cursor.as_deref()))];
+    let mut links = vec![("self", pages.url(limit, asked.cursor.as_deref()))];
     if let Some(next) = page.next.as_ref().filter(|_| limit > 0) {
-        links.push(("first", pages.url(asked.count, None)));
-        links.push(("next", pages.url(asked.count, Some(&pages.sign(next)))));
+        links.push(("first", pages.url(limit, None)));
+        links.push(("next", pages.url(limit, Some(&pages.sign(next)))));
     }
     let subset = projection.subset();
     let bytes = page.versions.iter().map(|version| version.body.len() + 384).sum();

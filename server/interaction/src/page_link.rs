@@ -41,12 +41,16 @@ impl<'a> Pages<'a> {
         for (name, value) in self.honoured.iter().filter(|(name, _)| name != "_count") {
             encode(&mut query, name, value);
         }
-        encode(&mut query, "_count", &count.to_string());
+        // A count alone has no pages.
+        if count > 0 || self.honoured.iter().any(|(name, _)| name == "_count") {
+            encode(&mut query, "_count", &count.to_string());
+        }
         if let Some(cursor) = cursor {
             encode(&mut query, "_cursor", cursor);
         }
         let slash = if self.path.is_empty() { "" } else { "/" };
-        format!("{}{slash}{}?{query}", self.service.base, self.path)
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{}{slash}{}{mark}{query}", self.service.base, self.path)
     }
 
     /// The text of a position.

@@ -34,11 +34,19 @@ fn start<'a>(service: &'a Service, caller: &'a Caller, invocation: Invocation) -
 
 async fn meta(service: &Service, caller: &Caller, invocation: Invocation) -> Result<Outcome, Failure> {
     without_parameters(service, &invocation)?;
-    let mut out = br#"{"resourceType":"Parameters","parameter":[{"name":"return","valueMeta":"#.to_vec();
+    let mut value = Vec::new();
     match (&invocation.resource_type, &invocation.id) {
-        (Some(resource_type), Some(id)) => of_resource(service, caller, resource_type, id, &mut out).await?,
-        (resource_type, _) => of_all(service, caller, resource_type.as_deref(), &mut out).await?,
+        (Some(resource_type), Some(id)) => {
+            of_resource(service, caller, resource_type, id, &mut value).await?
+        }
+        (resource_type, _) => of_all(service, caller, resource_type.as_deref(), &mut value).await?,
     }
+    if value == b"{}" {
+        // FHIR has no empty objects: where nothing is in use, there is no parameter.
+        return Ok(Outcome::resource(&br#"{"resourceType":"Parameters"}"#[..]));
+    }
+    let mut out = br#"{"resourceType":"Parameters","parameter":[{"name":"return","valueMeta":"#.to_vec();
+    out.extend_from_slice(&value);
     out.extend_from_slice(b"}]}");
     Ok(Outcome::resource(out))
 }

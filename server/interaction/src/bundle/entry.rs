@@ -253,7 +253,8 @@ fn of_type<'t>(resource: Option<Element<'t>>, resource_type: &str) -> Result<Ele
     if resource.type_name() == resource_type {
         return Ok(resource);
     }
-    let details = format!("The resource is a {}, but the url is for {resource_type}.", resource.type_name());
+    let details =
+        format!("The resource is of type {}, but the url is for {resource_type}.", resource.type_name());
     Err(refuse(IssueType::Invalid, &details))
 }
 

@@ -45,6 +45,12 @@ impl Links {
         Ok(finder.links)
     }
 
+    /// The place of a conditional reference's first use, for messages.
+    pub(super) fn place(&self, tree: &Tree, text: usize) -> Option<String> {
+        let (node, _) = self.conditional.iter().find(|(_, number)| *number == text)?;
+        Some(tree.element(*node)?.path())
+    }
+
     /// Sets each to `Type/id`. `keys` has what each entry became, `resolved` what each text matches.
     pub(super) fn set(
         &self,

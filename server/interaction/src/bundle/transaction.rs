@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use fhirpath::{Issue, IssueType, Tree};
 use rustc_hash::FxHashMap;
-use store::{Batch, Precondition, Version, Write};
+use store::{Batch, Key, Precondition, Version, Write};
 
 use super::entry::{Conditional, Entry, Request};
 use super::links::Links;
@@ -28,7 +28,7 @@ pub(super) async fn transaction(
         let mut lookups = Lookups { service, caller, found: FxHashMap::default(), preconditions: Vec::new() };
         let steps = steps(&mut lookups, &tree, &entries).await?;
         distinct(&steps)?;
-        let resolved = lookups.references(&links.texts).await?;
+        let resolved = lookups.references(&tree, &links).await?;
         let keys: Vec<_> = steps.iter().map(|step| step.key().map(Cow::Borrowed)).collect();
         links.set(&mut tree, &entries, &keys, &resolved);
         let plan = plan(service, &tree, &entries, &steps)?;
@@ -179,36 +179,39 @@ impl Lookups<'_> {
     }
 
     /// What conditional references refer to: `Practitioner/1` for each of `Practitioner?identifier=x|y`.
-    async fn references(&mut self, texts: &[String]) -> Result<Vec<String>, Failure> {
-        let mut keys = Vec::with_capacity(texts.len());
-        for text in texts {
-            let Some((resource_type, query)) = text.split_once('?') else { continue };
-            let told = |failure: Failure| Failure {
-                issues: failure.issues.into_iter().map(|issue| about(issue, text)).collect(),
+    async fn references(&mut self, tree: &Tree, links: &Links) -> Result<Vec<String>, Failure> {
+        let mut keys = Vec::with_capacity(links.texts.len());
+        for (number, text) in links.texts.iter().enumerate() {
+            let key = self.reference(text).await.map_err(|failure| Failure {
+                issues: failure
+                    .issues
+                    .into_iter()
+                    .map(|issue| Issue { expression: links.place(tree, number), ..about(issue, text) })
+                    .collect(),
                 ..failure
-            };
-            let criteria = Criteria::of_query(self.service, resource_type, query).map_err(told)?;
-            let found = criteria.find(self.service, self.caller).await.map_err(told)?;
-            let version = found.ok_or_else(|| {
-                told(Failure::new(
-                    Status::PreconditionFailed,
-                    IssueType::NotFound,
-                    "No resource matches the criteria.",
-                ))
             })?;
-            keys.push(version.key.as_str().to_owned());
-            self.preconditions.push(Precondition::Exists(version.key));
+            keys.push(key.as_str().to_owned());
+            self.preconditions.push(Precondition::Exists(key));
         }
         Ok(keys)
     }
+
+    async fn reference(&self, text: &str) -> Result<Key, Failure> {
+        let (resource_type, query) = text.split_once('?').unwrap_or((text, ""));
+        let criteria = Criteria::of_query(self.service, resource_type, query)?;
+        let found = criteria.find(self.service, self.caller).await?;
+        found.map(|version| version.key).ok_or_else(|| {
+            Failure::new(Status::PreconditionFailed, IssueType::NotFound, "No resource matches the criteria.")
+        })
+    }
 }
 
+/// The issue, told of a reference. Only the parameters' names are told: the values may identify a person.
 fn about(issue: Issue, reference: &str) -> Issue {
-    // Only the parameters' names are told: the values may identify a person.
     let (resource_type, query) = reference.split_once('?').unwrap_or((reference, ""));
     let names: Vec<&str> = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default()).collect();
     let details = format!("Conditional reference {resource_type}?{}: {}", names.join("&"), issue.details);
-    Issue { details, expression: Some("Bundle.entry.resource".to_owned()), ..issue }
+    Issue { details, ..issue }
 }
 
 /// Refuses two entries that write one resource.
