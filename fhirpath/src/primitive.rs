@@ -525,6 +525,3 @@ pub(crate) fn is_number(bytes: &[u8]) -> bool {
     }
     rest.is_empty()
 }
-
-#[cfg(test)]
-mod tests;

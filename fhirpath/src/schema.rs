@@ -476,6 +476,3 @@ pub enum SchemaError {
     #[error("too many types or properties")]
     TooLarge,
 }
-
-#[cfg(test)]
-mod tests;

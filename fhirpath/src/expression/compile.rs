@@ -285,6 +285,7 @@ impl Compiler<'_> {
     }
 
     fn of_type(&self, base: Compiled, test: TypeTest) -> Compiled {
+        let test = TypeTest { is_cast: true, ..test };
         let types = test.narrow(self.schema, &base.types);
         if types.is_none() {
             return Compiled::nothing();
@@ -307,7 +308,7 @@ impl Compiler<'_> {
                 return None;
             }
             let passing = || types().filter(|(_, id)| test.accepts(self.schema, Type::Fhir(*id)));
-            let (first, last) = (passing().next()?.0, passing().last()?.0);
+            let (first, last) = (passing().next()?.0, passing().next_back()?.0);
             let all = usize::try_from(last.0 - first.0 + 1).is_ok_and(|count| count == passing().count());
             all.then_some(first..PropertyId(last.0 + 1))
         };
@@ -407,8 +408,12 @@ impl Compiler<'_> {
         let given = call.arguments.len();
         if !function.arguments.contains(&given) {
             let (least, most) = function.arguments.clone().into_inner();
-            let count = if least == most { least.to_string() } else { format!("{least} to {most}") };
-            return self.fail(position, format!("{}() takes {count} arguments, not {given}", call.name));
+            let count = match (least, most) {
+                (1, 1) => "1 argument".to_owned(),
+                _ if least == most => format!("{least} arguments"),
+                _ => format!("{least} to {most} arguments"),
+            };
+            return self.fail(position, format!("{}() takes {count}, not {given}", call.name));
         }
         match function.form {
             Form::Types => {
@@ -424,6 +429,11 @@ impl Compiler<'_> {
             Form::Criteria => {
                 let this = base.types.clone();
                 let inner = Scope { this: &this, is_root: false, has_index: true, total: scope.total };
+                self.plain(base, function, call, &inner)
+            }
+            Form::Branch => {
+                let this = if base.types.is_none() { scope.this.clone() } else { base.types.clone() };
+                let inner = Scope { this: &this, is_root: false, ..*scope };
                 self.plain(base, function, call, &inner)
             }
             Form::Aggregate => self.aggregate(base, function, call, scope),

@@ -89,14 +89,14 @@ impl Decimal {
     }
 
     /// `self + other`
-    pub fn add(self, other: Decimal) -> Option<Decimal> {
+    pub fn plus(self, other: Decimal) -> Option<Decimal> {
         let (a, b, scale) = self.aligned(other)?;
         Some(Decimal { mantissa: a.checked_add(b)?, scale })
     }
 
     /// `self - other`
-    pub fn subtract(self, other: Decimal) -> Option<Decimal> {
-        self.add(other.negate())
+    pub fn minus(self, other: Decimal) -> Option<Decimal> {
+        self.plus(other.negate())
     }
 
     /// `self * other`
@@ -161,9 +161,7 @@ impl Decimal {
         }
         let exact = Decimal::parse(&format!("{value:.16}"))?;
         // 15 significant digits are all that a binary fraction is sure of.
-        let whole_digits =
-            u32::try_from(exact.truncate()?.mantissa.unsigned_abs().checked_ilog10().map_or(0, |n| n + 1))
-                .ok()?;
+        let whole_digits = exact.truncate()?.mantissa.unsigned_abs().checked_ilog10().map_or(0, |n| n + 1);
         Some(exact.rescaled(15u32.saturating_sub(whole_digits))?.normalized())
     }
 }
@@ -251,8 +249,8 @@ mod tests {
         let check = |found: Option<Decimal>, expected: &str| {
             assert_eq!(found.map(|n| n.to_string()).unwrap_or_default(), expected);
         };
-        check(decimal("0.1").add(decimal("0.2")), "0.3");
-        check(decimal("1.8").subtract(decimal("1.20")), "0.60");
+        check(decimal("0.1").plus(decimal("0.2")), "0.3");
+        check(decimal("1.8").minus(decimal("1.20")), "0.60");
         check(decimal("1.2").multiply(decimal("1.8")), "2.16");
         check(decimal("1").divide(decimal("3")), "0.3333333333333333");
         check(decimal("-2").divide(decimal("3")), "-0.6666666666666667");

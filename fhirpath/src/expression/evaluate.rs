@@ -280,7 +280,12 @@ impl<'t> Call<'_, 't> {
         self.each_with(number, item, index, self.scope.total)
     }
 
-    /// The same, with `$total`.
+    /// The argument evaluated for an item that is no new iteration: `$index` stays.
+    pub fn within(&self, number: usize, item: &Item<'t>) -> Result<Items<'t>> {
+        self.each_with(number, item, self.scope.index, self.scope.total)
+    }
+
+    /// As [`Call::each`], with `$total`.
     pub fn each_with(
         &self,
         number: usize,
@@ -296,12 +301,6 @@ impl<'t> Call<'_, 't> {
     pub fn test(&self, number: usize, item: &Item<'t>, index: usize) -> Result<Option<bool>> {
         let Some(code) = self.arguments.get(number) else { return Ok(Some(true)) };
         self.machine.test(code, &Scope { this: item, index, total: self.scope.total })
-    }
-
-    /// The argument's truth where the function stands.
-    pub fn test_here(&self, number: usize) -> Result<Option<bool>> {
-        let Some(code) = self.arguments.get(number) else { return Ok(None) };
-        self.machine.test(code, self.scope)
     }
 
     /// The one item of the input.

@@ -1,9 +1,12 @@
 //! The functions of the language and FHIR's additions: one table. Each chapter of the specification is a file.
 
 mod combining;
+mod conversion;
 mod existence;
 mod fhir;
 mod filtering;
+mod math;
+mod strings;
 mod subsetting;
 mod tree_navigation;
 mod utility;
@@ -35,6 +38,8 @@ pub(super) enum Form {
     Values,
     /// Expressions, evaluated for each item of the input.
     Criteria,
+    /// Expressions, evaluated for the one item of the input.
+    Branch,
     /// A type specifier.
     Types,
     /// As `aggregate` has them.
@@ -76,6 +81,12 @@ macro_rules! functions {
 
 const BOOLEAN: Yields = Yields::System(System::Boolean);
 const INTEGER: Yields = Yields::System(System::Integer);
+const DECIMAL: Yields = Yields::System(System::Decimal);
+const STRING: Yields = Yields::System(System::String);
+const DATE: Yields = Yields::System(System::Date);
+const DATE_TIME: Yields = Yields::System(System::DateTime);
+const TIME: Yields = Yields::System(System::Time);
+const QUANTITY: Yields = Yields::System(System::Quantity);
 
 /// All functions there are; any other name is refused.
 pub(super) static TABLE: &[Function] = functions! {
@@ -109,19 +120,74 @@ pub(super) static TABLE: &[Function] = functions! {
     // https://hl7.org/fhirpath/N1/#combining
     "union", 1..=1, Values, Yields::InputAndArguments, combining::union;
     "combine", 1..=1, Values, Yields::InputAndArguments, combining::combine;
+    // https://hl7.org/fhirpath/N1/#conversion
+    "iif", 2..=3, Branch, Yields::Branches, conversion::iif;
+    "toBoolean", 0..=0, Values, BOOLEAN, conversion::to_boolean;
+    "convertsToBoolean", 0..=0, Values, BOOLEAN, conversion::converts_to_boolean;
+    "toInteger", 0..=0, Values, INTEGER, conversion::to_integer;
+    "convertsToInteger", 0..=0, Values, BOOLEAN, conversion::converts_to_integer;
+    "toDate", 0..=0, Values, DATE, conversion::to_date;
+    "convertsToDate", 0..=0, Values, BOOLEAN, conversion::converts_to_date;
+    "toDateTime", 0..=0, Values, DATE_TIME, conversion::to_date_time;
+    "convertsToDateTime", 0..=0, Values, BOOLEAN, conversion::converts_to_date_time;
+    "toDecimal", 0..=0, Values, DECIMAL, conversion::to_decimal;
+    "convertsToDecimal", 0..=0, Values, BOOLEAN, conversion::converts_to_decimal;
+    "toQuantity", 0..=1, Values, QUANTITY, conversion::to_quantity;
+    "convertsToQuantity", 0..=1, Values, BOOLEAN, conversion::converts_to_quantity;
+    "toString", 0..=0, Values, STRING, conversion::to_string;
+    "convertsToString", 0..=0, Values, BOOLEAN, conversion::converts_to_string;
+    "toTime", 0..=0, Values, TIME, conversion::to_time;
+    "convertsToTime", 0..=0, Values, BOOLEAN, conversion::converts_to_time;
+    // https://hl7.org/fhirpath/N1/#string-manipulation
+    "indexOf", 1..=1, Values, INTEGER, strings::index_of;
+    "substring", 1..=2, Values, STRING, strings::substring;
+    "startsWith", 1..=1, Values, BOOLEAN, strings::starts_with;
+    "endsWith", 1..=1, Values, BOOLEAN, strings::ends_with;
+    "contains", 1..=1, Values, BOOLEAN, strings::contains;
+    "upper", 0..=0, Values, STRING, strings::upper;
+    "lower", 0..=0, Values, STRING, strings::lower;
+    "matches", 1..=1, Values, BOOLEAN, strings::matches;
+    "matchesFull", 1..=1, Values, BOOLEAN, strings::matches_full;
+    "replaceMatches", 2..=2, Values, STRING, strings::replace_matches;
+    "replace", 2..=2, Values, STRING, strings::replace;
+    "length", 0..=0, Values, INTEGER, strings::length;
+    "toChars", 0..=0, Values, STRING, strings::to_chars;
+    "trim", 0..=0, Values, STRING, strings::trim;
+    "split", 1..=1, Values, STRING, strings::split;
+    "join", 0..=1, Values, STRING, strings::join;
+    "escape", 1..=1, Values, STRING, strings::escape;
+    "unescape", 1..=1, Values, STRING, strings::unescape;
+    "encode", 1..=1, Values, STRING, strings::encode;
+    "decode", 1..=1, Values, STRING, strings::decode;
+    // https://hl7.org/fhirpath/N1/#math
+    "abs", 0..=0, Values, Yields::Input, math::abs;
+    "ceiling", 0..=0, Values, INTEGER, math::ceiling;
+    "exp", 0..=0, Values, DECIMAL, math::exp;
+    "floor", 0..=0, Values, INTEGER, math::floor;
+    "ln", 0..=0, Values, DECIMAL, math::ln;
+    "log", 1..=1, Values, DECIMAL, math::log;
+    "power", 1..=1, Values, Yields::Any, math::power;
+    "round", 0..=1, Values, DECIMAL, math::round;
+    "sqrt", 0..=0, Values, DECIMAL, math::sqrt;
+    "truncate", 0..=0, Values, INTEGER, math::truncate;
     // https://hl7.org/fhirpath/N1/#types
+    "type", 0..=0, Values, Yields::System(System::TypeInfo), utility::type_of;
     "is", 1..=1, Types, BOOLEAN, filtering::of_type;
     "as", 1..=1, Types, Yields::Input, filtering::of_type;
     // https://hl7.org/fhirpath/N1/#tree-navigation
     "children", 0..=0, Values, Yields::Any, tree_navigation::children;
     "descendants", 0..=0, Values, Yields::Any, tree_navigation::descendants;
     // https://hl7.org/fhirpath/N1/#utility-functions
-    "trace", 1..=2, Values, Yields::Input, utility::trace;
+    "trace", 1..=2, Criteria, Yields::Input, utility::trace;
+    "now", 0..=0, Values, DATE_TIME, utility::now;
+    "today", 0..=0, Values, DATE, utility::today;
+    "timeOfDay", 0..=0, Values, TIME, utility::time_of_day;
     "not", 0..=0, Values, BOOLEAN, utility::not;
     "aggregate", 1..=2, Aggregate, Yields::Any, utility::aggregate;
     // https://hl7.org/fhir/R4/fhirpath.html#functions
     "extension", 1..=1, Values, Yields::Fhir("Extension"), fhir::extension;
     "hasExtension", 1..=1, Values, BOOLEAN, fhir::has_extension;
+    "conformsTo", 1..=1, Values, BOOLEAN, fhir::conforms_to;
     "hasValue", 0..=0, Values, BOOLEAN, fhir::has_value;
     "resolve", 0..=0, Values, Yields::Fhir("Resource"), fhir::resolve;
 };

@@ -12,7 +12,7 @@ use super::ast::Operator;
 use super::evaluate::{Machine, Result, one};
 use super::item::Item;
 
-pub(super) use arithmetic::{convert, negate};
+pub(super) use arithmetic::{convert, decimal, negate};
 pub(super) use boolean::logic;
 pub(super) use equality::{contains, distinct, equal, equivalent};
 

@@ -219,7 +219,7 @@ fn logic_has_three_values() {
 fn refusals_name_the_fault() {
     refused(PATIENT, "Patient.nmae", "'nmae' is no element of Patient (at character 8)");
     refused(PATIENT, "Patient.name.foo()", "there is no function 'foo' (at character 13)");
-    refused(PATIENT, "Patient.name.where()", "where() takes 1 arguments, not 0 (at character 13)");
+    refused(PATIENT, "Patient.name.where()", "where() takes 1 argument, not 0 (at character 13)");
     refused(
         PATIENT,
         "Patient.name.where(HumanNam)",

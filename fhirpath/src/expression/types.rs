@@ -148,6 +148,9 @@ pub(super) struct TypeTest {
     pub fhir: Option<TypeId>,
     /// Values of this type.
     pub system: Option<System>,
+    /// Whether a primitive must be of exactly this type, as `as` and `ofType` have it: a code is a string, but is not
+    /// taken for one.
+    pub is_cast: bool,
 }
 
 impl TypeTest {
@@ -159,17 +162,20 @@ impl TypeTest {
         let known = SYSTEM.iter().find(|(_, known, _)| *known == name);
         let system = || known.map(|(system, ..)| *system);
         let test = match specifier.namespace.as_deref() {
-            Some("FHIR") => TypeTest { fhir: fhir(), system: None },
-            Some("System") => TypeTest { fhir: None, system: system() },
+            Some("FHIR") => TypeTest { fhir: fhir(), system: None, is_cast: false },
+            Some("System") => TypeTest { fhir: None, system: system(), is_cast: false },
             Some(_) => return None,
             None => match fhir() {
                 // A quantity literal is a Quantity in both namespaces.
-                Some(id) => {
-                    TypeTest { fhir: Some(id), system: (name == "Quantity").then_some(System::Quantity) }
-                }
+                Some(id) => TypeTest {
+                    fhir: Some(id),
+                    system: (name == "Quantity").then_some(System::Quantity),
+                    is_cast: false,
+                },
                 None => TypeTest {
                     fhir: known.filter(|_| lenient).and_then(|(_, _, fhir)| schema.type_id(fhir)),
                     system: system(),
+                    is_cast: false,
                 },
             },
         };
@@ -177,13 +183,16 @@ impl TypeTest {
     }
 
     pub fn of_type(id: TypeId) -> TypeTest {
-        TypeTest { fhir: Some(id), system: None }
+        TypeTest { fhir: Some(id), system: None, is_cast: false }
     }
 
     /// Whether an item of exactly this type passes.
     pub fn accepts(&self, schema: &Schema, found: Type) -> bool {
         match found {
-            Type::Fhir(id) => self.fhir.is_some_and(|wanted| id == wanted || schema.is_subtype(id, wanted)),
+            Type::Fhir(id) => self.fhir.is_some_and(|wanted| {
+                let exactly = self.is_cast && schema.primitive(id).is_some();
+                id == wanted || !exactly && schema.is_subtype(id, wanted)
+            }),
             Type::System(system) => self.system == Some(system),
         }
     }

@@ -1,6 +1,7 @@
 //! Existence (<https://hl7.org/fhirpath/N1/#existence>).
 
-use super::super::evaluate::{Call, Result, truth};
+use super::super::EvaluationError;
+use super::super::evaluate::{Call, Result};
 use super::super::item::{Item, Items};
 use super::super::operators;
 
@@ -30,9 +31,15 @@ pub(super) fn all<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>
     boolean(true)
 }
 
-/// Whether an item is `wanted`; items must be Booleans.
+/// Whether an item is `wanted`.
+///
+/// # Errors
+/// An item that is no Boolean.
 fn each<'t>(input: &Items<'t>, wanted: bool) -> impl Iterator<Item = Result<bool>> {
-    input.iter().map(move |item| Ok(truth(std::slice::from_ref(item))? == Some(wanted)))
+    input.iter().map(move |item| match item.value().as_deref() {
+        Some(Item::Boolean(value)) => Ok(*value == wanted),
+        _ => Err(EvaluationError::new("only Booleans are true or false")),
+    })
 }
 
 pub(super) fn all_true<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {

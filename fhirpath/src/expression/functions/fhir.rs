@@ -2,7 +2,8 @@
 
 use super::super::evaluate::{Call, Result};
 use super::super::item::{Item, Items};
-use super::super::reference;
+use super::super::types::TypeTest;
+use super::super::{EvaluationError, reference};
 use crate::tree::Element;
 
 pub(super) fn extension<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
@@ -31,4 +32,18 @@ pub(super) fn has_value<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<
 pub(super) fn resolve<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
     call.machine.step(input.len())?;
     Ok(input.iter().filter_map(reference::resolve).map(Item::Element).collect())
+}
+
+/// Whether the input is a resource or element of the type that a StructureDefinition of FHIR itself defines.
+///
+/// # Errors
+/// Another StructureDefinition: profiles are not judged here.
+pub(super) fn conforms_to<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    let (Some(item), Some(url)) = (call.single(&input)?, call.text(0)?) else { return Ok(Items::new()) };
+    let wanted = url.strip_prefix("http://hl7.org/fhir/StructureDefinition/");
+    let Some(wanted) = wanted.and_then(|name| call.machine.schema.type_id(name)) else {
+        return Err(EvaluationError::new(format!("conformsTo() knows the types of FHIR only, not '{url}'")));
+    };
+    let found = TypeTest::of_type(wanted).accepts(call.machine.schema, item.type_of());
+    Ok(Items::from_iter([Item::Boolean(found)]))
 }

@@ -81,8 +81,8 @@ fn integers<'t>(operator: Operator, a: i64, b: i64) -> Option<Item<'t>> {
 
 fn decimals<'t>(operator: Operator, a: Decimal, b: Decimal) -> Option<Item<'t>> {
     match operator {
-        Operator::Add => a.add(b).map(Item::Decimal),
-        Operator::Subtract => a.subtract(b).map(Item::Decimal),
+        Operator::Add => a.plus(b).map(Item::Decimal),
+        Operator::Subtract => a.minus(b).map(Item::Decimal),
         Operator::Multiply => a.multiply(b).map(Item::Decimal),
         Operator::Div => integer(a.divide_whole(b)?.to_integer()),
         Operator::Mod => a.remainder(b).map(Item::Decimal),
@@ -97,8 +97,8 @@ fn quantities<'t>(operator: Operator, a: &Quantity, b: &Quantity) -> Result<Opti
     };
     let plain = |value: Option<Decimal>| with_unit(value, &Quantity::plain(Decimal::from(1)));
     match operator {
-        Operator::Add if same_unit => Ok(with_unit(a.value.add(b.value), a)),
-        Operator::Subtract if same_unit => Ok(with_unit(a.value.subtract(b.value), a)),
+        Operator::Add if same_unit => Ok(with_unit(a.value.plus(b.value), a)),
+        Operator::Subtract if same_unit => Ok(with_unit(a.value.minus(b.value), a)),
         Operator::Multiply if b.unit == "1" => Ok(with_unit(a.value.multiply(b.value), a)),
         Operator::Multiply if a.unit == "1" => Ok(with_unit(a.value.multiply(b.value), b)),
         Operator::Divide if same_unit => Ok(plain(a.value.divide(b.value))),
@@ -130,7 +130,7 @@ pub(in super::super) fn negate<'t>(items: Items<'t>) -> Result<Option<Item<'t>>>
 }
 
 /// Both values in one unit; `None` when the units measure different things or are not known here: the
-/// durations of time, and grams, metres, litres, moles and seconds with their prefixes.
+/// durations of time, pounds, ounces, feet and inches, and grams, metres, litres, moles and seconds with their prefixes.
 pub(in super::super) fn convert(a: &Quantity, b: &Quantity) -> Option<(Decimal, Decimal)> {
     if a.unit == b.unit && a.calendar == b.calendar {
         return Some((a.value, b.value));
@@ -157,6 +157,10 @@ fn measure(quantity: &Quantity) -> Option<(&'static str, Decimal)> {
         ("millisecond", true) => return thousandths("s", 1),
         ("a", false) => return thousandths("s", 31_557_600_000),
         ("mo", false) => return thousandths("s", 2_629_800_000),
+        ("[lb_av]", false) => return Some(("g", Decimal::new(453_592_370, 6))),
+        ("[oz_av]", false) => return Some(("g", Decimal::new(28_349_523_125, 9))),
+        ("[in_i]", false) => return Some(("m", Decimal::new(254, 4))),
+        ("[ft_i]", false) => return Some(("m", Decimal::new(3048, 4))),
         ("%", false) => return Some(("1", Decimal::new(1, 2))),
         ("1", false) => return Some(("1", Decimal::from(1))),
         (_, true) => return None,

@@ -48,6 +48,7 @@ pub(super) struct Writer {
     poisoned: Arc<AtomicBool>,
     state: State,
     pending: Pending,
+    unflushed: bool,
     /// How many changes each type has, as far as known.
     type_counts: FxHashMap<Box<str>, u64>,
     record: Vec<u8>,
@@ -76,6 +77,7 @@ impl Writer {
             poisoned,
             state,
             pending: Pending::new(),
+            unflushed: false,
             type_counts: FxHashMap::default(),
             record: Vec::new(),
             scratch: Vec::new(),
@@ -166,12 +168,17 @@ impl Writer {
     }
 
     fn flush(&mut self, txn: &mut RwTxn<'_>) -> Result<(), StoreError> {
-        self.pending.flush(txn, &self.databases.index)
+        if self.unflushed {
+            self.pending.flush(txn, &self.databases.index)?;
+            self.unflushed = false;
+        }
+        Ok(())
     }
 
     /// Forgets what a transaction that was not committed left here.
     fn forget(&mut self) {
         self.pending = Pending::new();
+        self.unflushed = false;
         self.type_counts.clear();
     }
 
@@ -280,6 +287,7 @@ impl Writer {
         }
         state.sequence += 1;
         state.last_updated = state.last_updated.max(Timestamp::now());
+        self.unflushed = true;
         let stamp_text = state.last_updated.text();
         let mut versions = Vec::with_capacity(writes.len());
         for ((write, found), number) in writes.into_iter().zip(found).zip(0..) {
