@@ -525,3 +525,6 @@ pub(crate) fn is_number(bytes: &[u8]) -> bool {
     }
     rest.is_empty()
 }
+
+#[cfg(test)]
+mod tests;

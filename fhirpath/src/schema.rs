@@ -476,3 +476,6 @@ pub enum SchemaError {
     #[error("too many types or properties")]
     TooLarge,
 }
+
+#[cfg(test)]
+mod tests;

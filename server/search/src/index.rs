@@ -27,7 +27,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use store::{Entries, IndexError, Indexer, Parameter, ParameterId, Value};
 
 use shape::Shapes;
-pub(crate) use token::IMPLIED_SYSTEM;
+pub(crate) use token::{IMPLIED_SYSTEM, Systems};
 
 /// Raised whenever the same definitions give other entries than before, so that stores are indexed anew.
 const INDEX_VERSION: u64 = 1;
@@ -49,6 +49,8 @@ pub struct SearchIndex {
     /// For each resource type, the positions of its parameters that have entries.
     of_type: FxHashMap<TypeId, Box<[u16]>>,
     fingerprint: u64,
+    /// By parameter: the systems of its tokens, or of its components' tokens.
+    systems: Vec<Box<[Systems]>>,
 }
 
 /// What turning elements into values needs to know.
@@ -73,6 +75,7 @@ impl SearchIndex {
             parameters: all.iter().map(|p| Parameter { name: format!("{}.{}", p.base, p.code) }).collect(),
             shapes: Shapes::new(&definitions.schema),
             fingerprint: fingerprint(all, &bases),
+            systems: all.iter().map(systems).collect(),
             of_type,
             bases,
             definitions,
@@ -87,6 +90,12 @@ impl SearchIndex {
     /// FHIR base URLs of this server.
     pub(crate) fn bases(&self) -> &[String] {
         &self.bases
+    }
+
+    /// The systems that tokens of a parameter can have; those of its component of a number when it is a composite.
+    pub(crate) fn systems(&self, parameter: &SearchParameter, component: usize) -> Systems {
+        let of = self.systems.get(usize::from(parameter.index)).and_then(|systems| systems.get(component));
+        of.copied().unwrap_or(Systems::Both)
     }
 
     /// Appends the entries of a resource that is already parsed.
@@ -128,10 +137,18 @@ impl Source<'_> {
                 }
                 return;
             }
+            Item::String(text) => {
+                match kind {
+                    SearchParameterType::Token => found(Value::Token { system: "", code: text }),
+                    SearchParameterType::String => found(Value::String(text)),
+                    SearchParameterType::Uri => found(Value::Uri(text)),
+                    _ => {}
+                }
+                return;
+            }
             // No expression of R4 or US Core computes anything else.
             Item::Integer(_)
             | Item::Decimal(_)
-            | Item::String(_)
             | Item::Date(_)
             | Item::DateTime(_)
             | Item::Time(_)
@@ -157,6 +174,13 @@ fn child_text(element: Element<'_>, name: &str, found: impl FnOnce(&str)) {
     if let Some(text) = element.get(name).and_then(Element::value) {
         found(&text);
     }
+}
+
+fn systems(parameter: &SearchParameter) -> Box<[Systems]> {
+    if parameter.kind == SearchParameterType::Composite {
+        return parameter.components.iter().map(|component| Systems::of(&component.expression)).collect();
+    }
+    parameter.expression.iter().map(Systems::of).collect()
 }
 
 fn indexed(definitions: &Definitions, resource_type: &str) -> Box<[u16]> {

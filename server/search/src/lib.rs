@@ -10,7 +10,10 @@ use fhirpath::Issue;
 use store::Query;
 
 pub use index::SearchIndex;
-pub use parse::{Handling, ParseContext, parse};
+pub use parse::{
+    Handling, MAX_ALTERNATIVE_BYTES, MAX_LOOKUPS, MAX_PARAMETERS, MAX_VALUE_BYTES, MAX_VALUES, ParseContext,
+    parse,
+};
 
 /// A search, understood.
 #[derive(Debug, Clone)]

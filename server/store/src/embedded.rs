@@ -42,6 +42,12 @@ mod sort;
 mod visible;
 mod writer;
 
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+#[path = "../tests/fixture/mod.rs"]
+mod fixture;
+
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};

@@ -4,6 +4,10 @@
 //! filter is a tree of typed predicates. Engines: embedded (LMDB). Every call takes the [`Tenant`] it is for
 //! and the [`Access`] decision it runs under.
 
+// The tests inside the crate share what those outside write.
+#[cfg(test)]
+extern crate self as store;
+
 mod access;
 mod batch;
 mod embedded;

@@ -11,7 +11,7 @@
 //! Codes are compared as they are written: R4 leaves their case open, and identifiers of two patients may differ
 //! in nothing else. Displays and texts are not values.
 
-use fhirpath::Element;
+use fhirpath::{Element, Expression};
 use store::Value;
 
 use super::shape::Shape;
@@ -20,6 +20,29 @@ use super::{Source, child_text};
 /// The system of a `code` element, which its binding implies and the resource does not write. No uri begins with
 /// a space, so no system of a resource equals it; a query for any system and a code asks for this one too.
 pub(crate) const IMPLIED_SYSTEM: &str = " implied";
+
+/// Which systems the values of a parameter or component can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Systems {
+    /// Those that resources write, or none.
+    Written,
+    /// Only implied ones: all its values are of the type `code`.
+    Implied,
+    /// Either.
+    Both,
+}
+
+impl Systems {
+    /// Those of the values an expression selects.
+    pub(super) fn of(expression: &Expression) -> Systems {
+        let types = expression.result_types();
+        if types.iter().all(|name| name == "code") {
+            return Systems::Implied;
+        }
+        let maybe = |name: &String| matches!(name.as_str(), "code" | "Element" | "Any");
+        if types.iter().any(maybe) { Systems::Both } else { Systems::Written }
+    }
+}
 
 pub(super) fn values(source: Source<'_>, element: Element<'_>, found: &mut dyn FnMut(Value<'_>)) {
     match source.shapes.of(element) {

@@ -6,6 +6,7 @@ use fhirpath::IssueType;
 use store::{Filter, ParameterId};
 
 use super::fault::{Fault, shown};
+use super::near::did_you_mean;
 use super::{Name, Reader};
 
 impl<'a> Reader<'a> {
@@ -74,14 +75,11 @@ impl<'a> Reader<'a> {
         if !having.is_empty() {
             return Ok(having);
         }
-        if let [only] = parameter.targets.as_slice() {
-            self.find_or_refuse(Some(only), name.code)?;
-        }
-        let text = format!(
-            "No resource that {} points to has a search parameter {}.",
-            parameter.code,
-            shown(name.code)
-        );
+        let types = self.target_types(&parameter.targets).iter();
+        let known = types.flat_map(|target| self.definitions().search_parameters.of(target));
+        let near = did_you_mean(name.code, known.map(|parameter| parameter.code.as_str()));
+        let (code, wrong) = (&parameter.code, shown(name.code));
+        let text = format!("No resource that {code} points to has a search parameter {wrong}.{near}");
         Err(Fault::unknown(IssueType::Invalid, text))
     }
 }

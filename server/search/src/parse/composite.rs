@@ -4,8 +4,10 @@ use conformance::{Component, SearchParameter};
 use store::Predicate;
 
 use super::Reader;
+use super::criterion::ValueKind;
 use super::fault::{Fault, shown};
 use super::split::split;
+use crate::index::Systems;
 
 impl<'a> Reader<'a> {
     /// What a value asks for, alternatives: every combination of its components' alternatives.
@@ -26,8 +28,9 @@ impl<'a> Reader<'a> {
             )));
         }
         let mut rows = vec![Vec::new()];
-        for (component, part) in components.iter().zip(parts) {
-            let alternatives = self.component(component, part)?;
+        for (number, (component, part)) in components.iter().zip(parts).enumerate() {
+            let systems = self.context.index.systems(parameter, number);
+            let alternatives = self.component(component, systems, part)?;
             self.charge(rows.len().saturating_mul(alternatives.len()))?;
             let longer = rows.iter().flat_map(|row: &Vec<Predicate>| {
                 alternatives.iter().map(move |next| row.iter().chain([next]).cloned().collect())
@@ -37,8 +40,14 @@ impl<'a> Reader<'a> {
         Ok(rows.into_iter().map(Predicate::Composite).collect())
     }
 
-    fn component(&self, component: &'a Component, text: &str) -> Result<Vec<Predicate>, Fault> {
-        self.simple(component.kind, &component.targets, None, text).ok_or_else(|| {
+    fn component(
+        &self,
+        component: &'a Component,
+        systems: Systems,
+        text: &str,
+    ) -> Result<Vec<Predicate>, Fault> {
+        let kind = ValueKind { kind: component.kind, targets: &component.targets, of_type: None, systems };
+        self.simple(kind, text).ok_or_else(|| {
             Fault::bad(fhirpath::IssueType::NotSupported, format!("{} has no values.", component.code))
         })?
     }

@@ -4,17 +4,28 @@
 use conformance::{SearchParameter, SearchParameterType};
 use fhirpath::IssueType;
 use fhirpath::primitive::is_id;
-use store::{Filter, ParameterId, Predicate, StringMatch};
+use store::{Filter, ParameterId, Predicate, StringMatch, fold};
 
 use super::fault::{Fault, shown};
 use super::modifier::Modifier;
 use super::near::did_you_mean;
 use super::split::{split, unescape};
 use super::{MAX_ALTERNATIVE_BYTES, MAX_VALUES, Name, Reader, any_of, date, quantity, token};
+use crate::index::Systems;
 
 /// Parameters of R4 that have no filter here, with what could be said instead.
 const NOT_SUPPORTED: [&str; 9] =
     ["_has", "_filter", "_text", "_content", "_list", "_query", "_contained", "_containedType", "near"];
+
+/// What reading a value needs to know of its parameter or component.
+#[derive(Clone, Copy)]
+pub(super) struct ValueKind<'a, 'm> {
+    pub kind: SearchParameterType,
+    pub targets: &'a [String],
+    /// The type that a modifier names.
+    pub of_type: Option<&'m str>,
+    pub systems: Systems,
+}
 
 impl<'a> Reader<'a> {
     /// The filter of a criterion on a type, or on all.
@@ -104,13 +115,18 @@ impl<'a> Reader<'a> {
     ) -> Result<Vec<Predicate>, Fault> {
         if let Modifier::String(how) = modifier {
             self.charge(1)?;
-            return Ok(vec![Predicate::String(how, unescape(text).into())]);
+            return string(how, text).map(|predicate| vec![predicate]);
         }
         if parameter.kind == SearchParameterType::Composite {
             return self.composite(parameter, text);
         }
-        let of_type = if let Modifier::Type(name) = modifier { Some(name) } else { None };
-        self.simple(parameter.kind, &parameter.targets, of_type, text).unwrap_or_else(|| {
+        let kind = ValueKind {
+            kind: parameter.kind,
+            targets: &parameter.targets,
+            of_type: if let Modifier::Type(name) = modifier { Some(name) } else { None },
+            systems: self.context.index.systems(parameter, 0),
+        };
+        self.simple(kind, text).unwrap_or_else(|| {
             let text = format!(
                 "{} is of the type {}, which has no values.",
                 parameter.code,
@@ -122,20 +138,14 @@ impl<'a> Reader<'a> {
 
     /// What a value of a parameter or component asks for, alternatives; `None` for the types that have no values of
     /// their own.
-    pub(super) fn simple(
-        &self,
-        kind: SearchParameterType,
-        targets: &'a [String],
-        of_type: Option<&str>,
-        text: &str,
-    ) -> Option<Result<Vec<Predicate>, Fault>> {
+    pub(super) fn simple(&self, of: ValueKind<'a, '_>, text: &str) -> Option<Result<Vec<Predicate>, Fault>> {
         if let Err(fault) = self.charge(1) {
             return Some(Err(fault));
         }
-        Some(match kind {
-            SearchParameterType::Token => token::predicates(text),
+        Some(match of.kind {
+            SearchParameterType::Token => token::predicates(text, of.systems),
             SearchParameterType::String => {
-                Ok(vec![Predicate::String(StringMatch::StartsWith, unescape(text).into())])
+                string(StringMatch::StartsWith, text).map(|predicate| vec![predicate])
             }
             SearchParameterType::Uri => Ok(vec![Predicate::Uri(unescape(text).into())]),
             SearchParameterType::Date => date::comparison(text, self.context.now)
@@ -144,7 +154,7 @@ impl<'a> Reader<'a> {
                 .map(|(comparison, lo, hi)| vec![Predicate::Number(comparison, lo, hi)]),
             SearchParameterType::Quantity => quantity::predicate(text).map(|predicate| vec![predicate]),
             SearchParameterType::Reference => {
-                self.reference(text, targets, of_type).map(|found| vec![Predicate::Reference(found)])
+                self.reference(text, of.targets, of.of_type).map(|found| vec![Predicate::Reference(found)])
             }
             SearchParameterType::Composite | SearchParameterType::Special => return None,
         })
@@ -189,6 +199,15 @@ impl<'a> Reader<'a> {
 fn engine_modifier(code: &str, modifier: &str, has: &str) -> Fault {
     let text = format!("{} is no modifier here. {code} has :{has}.", shown(modifier));
     Fault::unknown(IssueType::Invalid, text)
+}
+
+/// A text to look for. White space and accents alone would be found in every text.
+fn string(how: StringMatch, text: &str) -> Result<Predicate, Fault> {
+    let text = unescape(text);
+    if how != StringMatch::Exact && fold(&text).is_empty() {
+        return Err(Fault::value(format!("{} has no character to look for.", shown(&text))));
+    }
+    Ok(Predicate::String(how, text.into()))
 }
 
 /// Every resource has it.

@@ -16,7 +16,7 @@ pub(super) fn comparison(text: &str, now: i64) -> Result<(Comparison, Span), Fau
     let (comparison, date) = prefix(&text)?;
     let Some((lo, hi)) = span(&date.replace(' ', "+")) else {
         let form = "YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDThh:mm[:ss[.fff]] with Z or an offset";
-        return Err(Fault::value(format!("{} is not a date of the form {form}.", shown(date))));
+        return Err(Fault::value(format!("{} is not a date of the form {form}.", shown(&text))));
     };
     if comparison != Comparison::Approximately {
         return Ok((comparison, (lo, hi)));

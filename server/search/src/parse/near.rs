@@ -11,6 +11,8 @@ pub(super) fn did_you_mean<'a>(wrong: &str, names: impl Iterator<Item = &'a str>
         .map(|name| (distance(wrong.as_bytes(), name.as_bytes()), name))
         .filter(|(distance, _)| *distance <= limit)
         .collect();
+    let least = near.iter().map(|(distance, _)| *distance).min();
+    near.retain(|(distance, _)| Some(*distance) == least);
     near.sort_unstable();
     near.dedup();
     let names: Vec<&str> = near.into_iter().take(OFFERED).map(|(_, name)| name).collect();

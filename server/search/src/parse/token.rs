@@ -4,20 +4,28 @@ use store::Predicate;
 
 use super::fault::{Fault, shown};
 use super::split::{split, unescape};
-use crate::index::IMPLIED_SYSTEM;
+use crate::index::{IMPLIED_SYSTEM, Systems};
 
 /// What a value asks for, alternatives. A code element has no system of its own to compare, so `system|code` finds
 /// it by its code, whatever the system.
-pub(super) fn predicates(text: &str) -> Result<Vec<Predicate>, Fault> {
+pub(super) fn predicates(text: &str, systems: Systems) -> Result<Vec<Predicate>, Fault> {
     let mut parts = split(text, b'|').map(|part| Box::<str>::from(unescape(part)));
-    let token = |system, code| Predicate::Token { system, code };
-    match (parts.next().filter(|part| !part.is_empty()), parts.next(), parts.next()) {
-        (Some(code), None, None) => Ok(vec![token(None, Some(code))]),
-        (Some(system), Some(code), None) if code.is_empty() => Ok(vec![token(Some(system), None)]),
-        (Some(system), Some(code), None) => {
-            Ok(vec![token(Some(system), Some(code.clone())), token(Some(IMPLIED_SYSTEM.into()), Some(code))])
-        }
-        (None, Some(code), None) if !code.is_empty() => Ok(vec![token(Some(Box::default()), Some(code))]),
-        _ => Err(Fault::value(format!("{} is not code, system|code, |code or system|.", shown(text)))),
+    let (first, second, more) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    let named = |part: Box<str>| Some(part).filter(|part| !part.is_empty());
+    let (system, code) = match second {
+        None => (None, named(first)),
+        Some(code) => (Some(first), named(code)),
+    };
+    // `|` and the empty text ask for nothing.
+    if more.is_some() || (code.is_none() && system.as_deref().is_none_or(str::is_empty)) {
+        return Err(Fault::value(format!("{} is not code, system|code, |code or system|.", shown(text))));
     }
+    let implied = || Predicate::Token { system: Some(IMPLIED_SYSTEM.into()), code: code.clone() };
+    let written = || Predicate::Token { system: system.clone(), code: code.clone() };
+    let asks_for_system = system.as_deref().is_some_and(|system| !system.is_empty());
+    Ok(match systems {
+        Systems::Implied if asks_for_system => vec![implied()],
+        Systems::Both if asks_for_system => vec![written(), implied()],
+        _ => vec![written()],
+    })
 }

@@ -25,6 +25,18 @@ impl CheckReport {
             self.faults.push(fault());
         }
     }
+
+    /// What was read; damage is a fault rather than an error here.
+    fn unless_damaged<T>(&mut self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(StoreError::Damaged(text)) => {
+                self.fault(|| text);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// One run.
@@ -54,7 +66,8 @@ pub(super) fn run(
     checker.changes()?;
     let Checker { mut report, done, .. } = checker;
     let on = |of_index: u64| progress((done + of_index).min(total), total);
-    postings::compare(txn, &databases.index, &databases.records, indexer, &mut report, &on)?;
+    let compared = postings::compare(txn, &databases.index, &databases.records, indexer, &mut report, &on);
+    report.unless_damaged(compared)?;
     progress(total, total);
     Ok(report)
 }
@@ -203,7 +216,8 @@ impl Checker<'_> {
     ) -> Result<(), StoreError> {
         let records = self.databases.records;
         let version = change.version;
-        let Some(record) = records.version_ref(self.txn, change.ordinal, version)? else {
+        let record = records.version_ref(self.txn, change.ordinal, version);
+        let Some(record) = self.report.unless_damaged(record)?.flatten() else {
             self.report.fault(|| format!("{position:?} is of a version that is not stored"));
             return Ok(());
         };

@@ -85,6 +85,12 @@ impl Environment {
         &self.env
     }
 
+    /// As after a commit that failed.
+    #[cfg(test)]
+    pub(super) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+    }
+
     /// Hands a batch to the writer and waits for its answer.
     pub(super) async fn commit(&self, access: &Access, batch: Batch) -> Result<Vec<Version>, CommitError> {
         if self.poisoned.load(Ordering::Acquire) {

@@ -48,7 +48,6 @@ pub(super) struct Writer {
     poisoned: Arc<AtomicBool>,
     state: State,
     pending: Pending,
-    unflushed: bool,
     /// How many changes each type has, as far as known.
     type_counts: FxHashMap<Box<str>, u64>,
     record: Vec<u8>,
@@ -77,7 +76,6 @@ impl Writer {
             poisoned,
             state,
             pending: Pending::new(),
-            unflushed: false,
             type_counts: FxHashMap::default(),
             record: Vec::new(),
             scratch: Vec::new(),
@@ -168,17 +166,12 @@ impl Writer {
     }
 
     fn flush(&mut self, txn: &mut RwTxn<'_>) -> Result<(), StoreError> {
-        if self.unflushed {
-            self.pending.flush(txn, &self.databases.index)?;
-            self.unflushed = false;
-        }
-        Ok(())
+        self.pending.flush(txn, &self.databases.index)
     }
 
     /// Forgets what a transaction that was not committed left here.
     fn forget(&mut self) {
         self.pending = Pending::new();
-        self.unflushed = false;
         self.type_counts.clear();
     }
 
@@ -287,7 +280,6 @@ impl Writer {
         }
         state.sequence += 1;
         state.last_updated = state.last_updated.max(Timestamp::now());
-        self.unflushed = true;
         let stamp_text = state.last_updated.text();
         let mut versions = Vec::with_capacity(writes.len());
         for ((write, found), number) in writes.into_iter().zip(found).zip(0..) {

@@ -1,0 +1,162 @@
+#![allow(dead_code, clippy::expect_used, clippy::panic)] // test support: each suite uses its part, and stops at a fault
+//! The meaning of a query, spelt out over all resources: no plan, no index, no shortcut. What the engines answer is held
+//! against it.
+
+use std::cmp::Ordering;
+use std::sync::{Arc, LazyLock};
+
+use conformance::Definitions;
+use search::{Handling, ParseContext, SearchIndex, SearchRequest, parse};
+use store::{Entries, Filter, Indexer, ParameterId, Query, SortBy, SortKey, Value, fold};
+
+/// The server's base in these tests.
+pub const BASE: &str = "http://vesta.test/fhir";
+/// 2026-11-22T00:00:00Z.
+pub const NOW: i64 = 1_795_305_600_000_000;
+
+/// The index of the embedded definitions.
+pub static INDEX: LazyLock<Arc<SearchIndex>> = LazyLock::new(|| {
+    let definitions = Arc::new(Definitions::embedded().expect("the embedded tables are whole"));
+    Arc::new(SearchIndex::new(definitions, vec![BASE.to_owned()]))
+});
+
+/// What a query text is read with, by default strictly.
+pub fn context(handling: Handling) -> ParseContext<'static> {
+    ParseContext { index: &INDEX, handling, now: NOW, default_count: 20, max_count: 1_000 }
+}
+
+/// Reads `Type?name=value&name=value` or `?..`, nothing of it encoded but `%26` for `&` and `%3D` for `=`.
+pub fn read(text: &str, handling: Handling) -> Result<SearchRequest, Vec<fhirpath::Issue>> {
+    let (path, query) = text.split_once('?').expect("a query has a question mark");
+    let (compartment, resource_type) = match path.split('/').collect::<Vec<_>>().as_slice() {
+        [compartment, id, name] => (Some((*compartment, *id)), *name),
+        [name] => (None, *name),
+        _ => panic!("{path} is not a type or a compartment"),
+    };
+    let plain = |text: &str| text.replace("%26", "&").replace("%3D", "=");
+    let parameters: Vec<(String, String)> = query
+        .split('&')
+        .filter(|part| !part.is_empty())
+        .map(|part| part.split_once('=').unwrap_or((part, "")))
+        .map(|(name, value)| (plain(name), plain(value)))
+        .collect();
+    let resource_type = Some(resource_type).filter(|name| !name.is_empty());
+    parse(&context(handling), resource_type, compartment, &parameters)
+}
+
+/// A resource and what it is found by.
+pub struct Stored {
+    pub resource_type: String,
+    pub id: String,
+    /// Microseconds since 1970.
+    pub last_updated: i64,
+    pub entries: Entries,
+}
+
+impl Stored {
+    /// Indexes a body.
+    pub fn new(body: &[u8], last_updated: i64) -> Stored {
+        let json: serde_json::Value = serde_json::from_slice(body).expect("a body is JSON");
+        let text = |name: &str| json.get(name).and_then(|v| v.as_str()).unwrap_or("none").to_owned();
+        let (resource_type, id) = (text("resourceType"), text("id"));
+        let mut entries = Entries::new();
+        let indexed = INDEX.entries(&resource_type, body, &mut entries);
+        indexed.unwrap_or_else(|error| panic!("{resource_type}/{id}: {error}"));
+        Stored { resource_type, id, last_updated, entries }
+    }
+
+    /// The values of one parameter.
+    pub fn values(&self, parameter: ParameterId) -> impl Iterator<Item = Value<'_>> {
+        self.entries.iter().filter(move |(id, _)| *id == parameter).map(|(_, value)| value)
+    }
+
+    /// `Type/id`.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.resource_type, self.id)
+    }
+}
+
+/// All resources, in the order they came to be.
+pub struct Naive(pub Vec<Stored>);
+
+impl Naive {
+    /// Whether a resource fulfils a filter.
+    pub fn holds(&self, filter: &Filter, resource: &Stored) -> bool {
+        match filter {
+            Filter::All => true,
+            Filter::None => false,
+            Filter::And(all) => all.iter().all(|one| self.holds(one, resource)),
+            Filter::Or(any) => any.iter().any(|one| self.holds(one, resource)),
+            Filter::Not(not) => !self.holds(not, resource),
+            Filter::Match(id, predicate) => resource.values(*id).any(|value| predicate.matches(&value)),
+            Filter::Present(id) => resource.values(*id).next().is_some(),
+            Filter::Ids(ids) => ids.iter().any(|id| **id == *resource.id),
+            Filter::LastUpdated(comparison, lo, hi) => {
+                comparison.holds((*lo, *hi), (resource.last_updated, resource.last_updated))
+            }
+            Filter::Chain { parameter, targets } => resource.values(*parameter).any(|value| match value {
+                Value::Reference(target) => self.0.iter().any(|other| {
+                    other.key() == target
+                        && targets
+                            .iter()
+                            .any(|(name, f)| **name == *other.resource_type && self.holds(f, other))
+                }),
+                _ => false,
+            }),
+        }
+    }
+
+    /// The keys of all matches, in the order of the query's sort keys; its limit and position are not looked at.
+    pub fn run(&self, query: &Query) -> Vec<String> {
+        let of_type = |r: &&Stored| query.resource_type.as_deref().is_none_or(|name| name == r.resource_type);
+        let mut found: Vec<&Stored> =
+            self.0.iter().filter(of_type).filter(|r| self.holds(&query.filter, r)).collect();
+        found.sort_by(|a, b| compare_all(&query.sort, a, b));
+        found.iter().map(|r| r.key()).collect()
+    }
+}
+
+#[derive(Debug, PartialEq, PartialOrd)]
+enum Place {
+    Time(i64),
+    Number(f64),
+    Text(Vec<u8>),
+}
+
+fn compare_all(keys: &[SortKey], a: &Stored, b: &Stored) -> Ordering {
+    let each = keys.iter().map(|key| match (place(key, a), place(key, b)) {
+        (None, None) => Ordering::Equal,
+        (None, Some(_)) => Ordering::Greater,
+        (Some(_), None) => Ordering::Less,
+        (Some(a), Some(b)) => {
+            let order = a.partial_cmp(&b).expect("one parameter has one kind of value");
+            if key.descending { order.reverse() } else { order }
+        }
+    });
+    each.fold(Ordering::Equal, Ordering::then)
+}
+
+fn place(key: &SortKey, resource: &Stored) -> Option<Place> {
+    let better = |a: Place, b: Place| {
+        let b_is_less = b.partial_cmp(&a) == Some(Ordering::Less);
+        if b_is_less != key.descending { b } else { a }
+    };
+    match key.by {
+        SortBy::Id => Some(Place::Text(resource.id.as_bytes().to_vec())),
+        SortBy::LastUpdated => Some(Place::Time(resource.last_updated)),
+        SortBy::Parameter(id) => resource.values(id).map(|value| place_of(&value)).reduce(better),
+    }
+}
+
+fn place_of(value: &Value<'_>) -> Place {
+    let text = |text: &str| Place::Text(text.bytes().take(SortBy::TEXT_LENGTH).collect());
+    match value {
+        Value::Date { lo, .. } => Place::Time(*lo),
+        Value::Number { lo, .. } | Value::Quantity { lo, .. } => Place::Number(*lo),
+        Value::String(value) => text(&fold(value)),
+        Value::Token { code, .. } => text(code),
+        Value::Uri(uri) => text(uri),
+        Value::Reference(target) => Place::Text(target.as_bytes().to_vec()),
+        Value::Composite(_) => panic!("composites are not sorted by"),
+    }
+}

@@ -1,0 +1,270 @@
+//! What query texts become, and how the wrong ones are refused: goldens to be read by people. `UPDATE_EXPECT=1` writes them.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // in tests
+
+mod naive;
+
+use std::fmt::Write;
+
+use expect_test::expect_file;
+use naive::{INDEX, read};
+use search::{Handling, Include, SearchRequest};
+use store::{Filter, ParameterId, SortBy};
+
+const READ: &[&str] = &[
+    "Patient?",
+    "Patient?name=peter",
+    "Patient?name=peter&_id=1,2",
+    "Patient?gender:not=male,female",
+    "Patient?gender:missing=true",
+    "Patient?general-practitioner=1",
+    "Patient?general-practitioner:Practitioner=1,http://vesta.test/fhir/Practitioner/2/_history/4",
+    "Patient?organization.name=acme",
+    "Patient?general-practitioner.identifier=x",
+    "Patient?general-practitioner:Organization.name:exact=Acme",
+    "Patient?general-practitioner._id=5",
+    "Observation?date=ge2020-01-01&date=lt2020-02",
+    "Observation?date=ap2026-11-12",
+    "Observation?_lastUpdated=gt2020",
+    "Observation?value-quantity=5.4|http://unitsofmeasure.org|mg,ap3||g",
+    "Observation?code-value-quantity=http://loinc.org|1-1$gt5",
+    "Patient?gender=http://hl7.org/fhir/administrative-gender|male,http://x|,|male",
+    "Observation?combo-code=http://loinc.org|1-1,|1-1",
+    "ActivityDefinition?topic=a|b",
+    "RiskAssessment?probability=gt0.8,0.1",
+    "Observation?patient=X&category=laboratory&_sort=-date&_count=20",
+    "Observation?_sort=code,-_lastUpdated,_id,subject,value-quantity",
+    "Observation?_include=Observation:subject&_include=Observation:performer:Practitioner",
+    "Observation?_include=Observation:device:",
+    "Account?_include=*",
+    "Account?_include=Account:*",
+    "Patient?_revinclude=Provenance:target&_revinclude=Observation:subject",
+    "Patient?_count=0",
+    "Patient?_count=5000",
+    "Patient?_count=99999999999999999999999",
+    "Patient?_total=none",
+    "Patient?_total=estimate",
+    "Patient?_total=accurate",
+    "Patient?_summary=count",
+    "Patient?_summary=true",
+    "Patient?_elements=name,gender&_elements=active",
+    "Patient?_format=json&_pretty=true&_contained=false&_type=Patient",
+    "Patient?_cursor=abc&name=x",
+    "Patient/1/Observation?status=final",
+    "Patient/1/Patient?",
+    "Encounter/1/Encounter?",
+    "?_tag=http://x|y&_lastUpdated=2020",
+    "?_type=Patient&name=x",
+];
+
+const REFUSED: &[&str] = &[
+    "Patient?nmae=x",
+    "Patient?colour=blue",
+    "Patient?Name=x",
+    "Patient?name:exakt=x",
+    "Patient?name:below=x",
+    "Patient?name:=x",
+    "Patient?gender:text=male",
+    "Patient?gender:in=http://x",
+    "Patient?gender:exact=male",
+    "Patient?birthdate:exact=2000",
+    "Patient?gender:missing=yes",
+    "Patient?general-practitioner:Patient=1",
+    "Patient?general-practitioner:identifier=x|y",
+    "Patient?general-practitioner:Nobody=1",
+    "Patient?general-practitioner:Organization=Practitioner/1",
+    "Patient?general-practitioner=not an id",
+    "Patient?general-practitioner=Nobody/1",
+    "Patient?birthdate=yesterday",
+    "Patient?birthdate=20000101",
+    "Patient?birthdate=2000-13",
+    "Patient?birthdate=xx2000-01-01",
+    "Patient?birthdate=eq",
+    "Patient?name=",
+    "Patient?name= ",
+    "Patient?name:contains=\u{301}",
+    "Patient?name=a,,b",
+    "Patient?gender=a|b|c",
+    "Patient?gender=|",
+    "Patient?_id=a b",
+    "Patient?_id:exact=a",
+    "Patient?_lastUpdated=today",
+    "Patient?_has:Observation:patient:code=1-1",
+    "Patient?_filter=name eq x",
+    "Patient?_text=x",
+    "Patient?_content=x",
+    "Patient?_list=x",
+    "Patient?_query=x",
+    "Patient?age=5",
+    "Location?near=1|2",
+    "Observation?subject.general-practitioner.name=x",
+    "Observation?subject.nmae=x",
+    "Observation?patient.nmae=x",
+    "Observation?subject:Nobody.name=x",
+    "Observation?subject:Practitioner.name=x",
+    "Observation?code.name=x",
+    "Observation?patient.birthdate=never",
+    "Bundle?composition.title=x",
+    "Observation?code-value-quantity=1-1",
+    "Observation?code-value-quantity=1-1$5$6",
+    "Observation?code-value-quantity=1-1$five",
+    "Observation?value-quantity=5|mg",
+    "Observation?value-quantity=five",
+    "Observation?value-quantity=>5",
+    "RiskAssessment?probability=.5",
+    "Observation?_sort=colour",
+    "Observation?_sort=code-value-quantity",
+    "Observation?_sort=subject.name",
+    "Observation?_sort=_score",
+    "Observation?_sort=date,,code",
+    "Observation?_sort:desc=date",
+    "Observation?_count=-1",
+    "Observation?_count=ten",
+    "Observation?_count=1&_count=2",
+    "Observation?_total=exact",
+    "Observation?_summary=yes",
+    "Observation?_elements=code,value[x]",
+    "Observation?_include=Observation",
+    "Observation?_include=Observation:subjekt",
+    "Observation?_include=Observation:code",
+    "Observation?_include=Observation:subject:Practitioner",
+    "Observation?_include=Nobody:subject",
+    "Observation?_include:iterate=Observation:subject",
+    "Observation?_include:often=Observation:subject",
+    "Observation?_revinclude=*",
+    "Observation?_contained=true",
+    "Observation?_type=Patient",
+    "Observation?_format=",
+    "Nobody?name=x",
+    "?name=x",
+    "?_type=Patient,Observation",
+    "?_type=Nobody",
+    "?_include=*",
+    "Nobody/1/Observation?",
+    "Patient/a b/Observation?",
+    "Patient/1/Medication?",
+    "Patient/1/?",
+    "Patient?nmae=x&birthdate=never&gender=male",
+    "Patient?xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx=x",
+];
+
+fn parameter(id: ParameterId) -> String {
+    let parameter = &INDEX.definitions().search_parameters.all()[usize::from(id.0)];
+    format!("{}.{}", parameter.base, parameter.code)
+}
+
+fn filter(filter_: &Filter) -> String {
+    let all = |filters: &[Filter], word: &str| {
+        let texts: Vec<String> = filters.iter().map(filter).collect();
+        format!("({})", texts.join(word))
+    };
+    match filter_ {
+        Filter::And(filters) => all(filters, " and "),
+        Filter::Or(filters) => all(filters, " or "),
+        Filter::Not(not) => format!("not {}", filter(not)),
+        Filter::Match(id, predicate) => format!("{} {predicate:?}", parameter(*id)),
+        Filter::Present(id) => format!("{} present", parameter(*id)),
+        Filter::Chain { parameter: id, targets } => {
+            let texts: Vec<String> =
+                targets.iter().map(|(name, f)| format!("{name} {}", filter(f))).collect();
+            format!("{} -> [{}]", parameter(*id), texts.join("; "))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn include(include: &Include) -> String {
+    let by: Vec<String> = include.parameters.iter().map(|id| parameter(*id)).collect();
+    format!("{} by {} to {}", include.source, by.join(", "), include.target.as_deref().unwrap_or("any"))
+}
+
+fn show(request: &SearchRequest, out: &mut String) {
+    let query = &request.query;
+    let name = query.resource_type.as_deref().unwrap_or("all types");
+    writeln!(out, "  {name}: {}", filter(&query.filter)).unwrap();
+    writeln!(out, "  {} matches{}", query.limit, if query.total { ", counted" } else { "" }).unwrap();
+    for key in &query.sort {
+        let by = if let SortBy::Parameter(id) = key.by { parameter(id) } else { format!("{:?}", key.by) };
+        writeln!(out, "  sorted by {by}{}", if key.descending { ", descending" } else { "" }).unwrap();
+    }
+    for (word, includes) in [("include", &request.includes), ("revinclude", &request.revincludes)] {
+        includes.iter().for_each(|one| writeln!(out, "  {word} {}", include(one)).unwrap());
+    }
+    if let Some(summary) = request.summary {
+        writeln!(out, "  summary {summary:?}").unwrap();
+    }
+    if !request.elements.is_empty() {
+        writeln!(out, "  elements {:?}", request.elements).unwrap();
+    }
+    if let Some(cursor) = &request.cursor {
+        writeln!(out, "  cursor {cursor}").unwrap();
+    }
+    let honoured: Vec<String> =
+        request.honoured.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    writeln!(out, "  honoured {}", honoured.join("&")).unwrap();
+}
+
+#[test]
+fn what_is_understood() {
+    let mut out = String::new();
+    for text in READ {
+        let request = read(text, Handling::Strict).unwrap_or_else(|issues| panic!("{text}: {issues:?}"));
+        writeln!(out, "{text}").unwrap();
+        show(&request, &mut out);
+    }
+    expect_file!["requests.txt"].assert_eq(&out);
+}
+
+#[test]
+fn what_is_refused() {
+    let mut out = String::new();
+    for text in REFUSED {
+        let Err(issues) = read(text, Handling::Strict) else { panic!("{text} was read") };
+        writeln!(out, "{text}").unwrap();
+        for issue in issues {
+            let (severity, code) = (issue.severity.as_str(), issue.code.as_str());
+            let place = issue.expression.as_deref().unwrap_or("nowhere");
+            writeln!(out, "  {severity} {code} at {place}: {}", issue.details).unwrap();
+            assert_eq!(issue.position, None, "{text}");
+        }
+    }
+    expect_file!["refused.txt"].assert_eq(&out);
+}
+
+#[test]
+fn lenient_handling_leaves_out_what_is_unknown() {
+    let text = "Patient?nmae=x&name=peter&gender:fuzzy=male&_has:Observation:patient:code=x&family=&_count=3";
+    let request = read(text, Handling::Lenient).unwrap();
+    let honoured: Vec<&str> = request.honoured.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(honoured, ["name", "_count"]);
+    let left_out: Vec<String> = request
+        .ignored
+        .iter()
+        .map(|i| {
+            format!("{} {} {}", i.severity.as_str(), i.code.as_str(), i.expression.as_deref().unwrap_or(""))
+        })
+        .collect();
+    assert_eq!(
+        left_out,
+        [
+            "warning invalid http.nmae",
+            "warning invalid http.gender:fuzzy",
+            "warning not-supported http._has:Observation:patient:code",
+            "warning required http.family",
+        ]
+    );
+    let only_name = read("Patient?name=peter&_count=3", Handling::Strict).unwrap();
+    assert_eq!(request.query.filter, only_name.query.filter);
+}
+
+#[test]
+fn lenient_handling_still_refuses_bad_values() {
+    for text in [
+        "Patient?birthdate=never&nmae=x",
+        "Patient?_count=ten",
+        "Patient?gender:missing=maybe",
+        "Patient?_sort=x",
+    ] {
+        assert!(read(text, Handling::Lenient).is_err(), "{text}");
+    }
+}
