@@ -214,7 +214,7 @@ fn lineage<'s>(schema: &'s Schema, name: &str) -> Vec<&'s str> {
 #[cfg(test)]
 mod tests {
     use crate::Definitions;
-    use crate::table::{SearchParameterDefinition, Table};
+    use crate::table::{ComponentDefinition, SearchParameterDefinition, Table};
 
     fn parameter(
         url: &str,
@@ -360,5 +360,44 @@ mod tests {
                 "u:2 as Unicorn?b: the resource type is not defined",
             ],
         );
+    }
+
+    #[test]
+    fn what_does_not_compile_stays_listed_without_expression() {
+        let component = |definition: &str, expression: &str| ComponentDefinition {
+            definition: definition.to_owned(),
+            expression: expression.to_owned(),
+        };
+        let composite =
+            |url: &str, code: &str, components: Vec<ComponentDefinition>| SearchParameterDefinition {
+                component: components,
+                ..parameter(url, code, &["Patient"], "composite", "Patient.contact")
+            };
+        let packages = [vec![
+            parameter("u:1", "a", &["Patient"], "token", "Patient.horn"),
+            parameter("u:2", "b", &["Patient"], "token", "Patient.name.gallop()"),
+            parameter("u:3", "c", &["Patient"], "string", "Patient.contact.name"),
+            composite("u:4", "d", vec![component("u:3", "name"), component("u:0", "name")]),
+            composite("u:5", "e", vec![component("u:3", "horn")]),
+            composite("u:6", "f", vec![component("u:3", "name"), component("u:3", "$this.name")]),
+        ]];
+        let parameters = with(&packages).search_parameters;
+        let notices: Vec<String> = parameters.notices().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            notices,
+            [
+                "u:1 as Patient?a: Patient.horn does not compile: 'horn' is no element of Patient (at character 8)",
+                "u:2 as Patient?b: Patient.name.gallop() does not compile: there is no function 'gallop' \
+                 (at character 13)",
+                "u:4 as Patient?d: its component u:0 is not defined",
+                "u:5 as Patient?e: horn does not compile: 'horn' is no element of Patient.contact (at character 0)",
+            ]
+        );
+        let facts = |code: &str| {
+            let found = parameters.get("Patient", code).unwrap();
+            (found.is_indexed(), found.is_sortable(), found.components.len())
+        };
+        assert_eq!(["a", "b", "d", "e"].map(facts), [(false, false, 0); 4]);
+        assert_eq!((facts("c"), facts("f")), ((true, true, 0), (true, false, 2)));
     }
 }

@@ -187,7 +187,7 @@ fn what_an_expression_selects_fits_the_type_of_its_parameter() {
     };
     for parameter in definitions.search_parameters.all() {
         let name = format!("{}?{}", parameter.base, parameter.code);
-        for expression in &parameter.expression {
+        if let Some(expression) = &parameter.expression {
             check(name.clone(), parameter.kind, expression);
         }
         for component in &parameter.components {
