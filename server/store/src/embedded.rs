@@ -31,6 +31,8 @@ mod environment;
 mod forward;
 mod history;
 mod meta;
+#[cfg(test)]
+mod model;
 mod pending;
 mod plan;
 mod postings;

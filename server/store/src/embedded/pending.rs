@@ -261,7 +261,6 @@ impl Pending {
     /// After the postings: a value goes when no posting has it any more.
     fn flush_long(&mut self, txn: &mut RwTxn<'_>, databases: &IndexDatabases) -> Result<(), StoreError> {
         for ((parameter, hash), packed) in self.long.drain() {
-            self.gone.remove(&(parameter, hash));
             databases.long.put(txn, &long_key(parameter, &hash), &packed)?;
         }
         for ((parameter, hash), prefix) in self.gone.drain() {

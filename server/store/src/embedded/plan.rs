@@ -20,12 +20,30 @@ use super::records::Records;
 use super::set::{CHUNK_BITS, Posting, Set, Sets, chunk_of, offset_of, ordinal_at};
 use crate::{Access, Comparison, Filter, ParameterId, Predicate, StoreError, StringMatch, Value};
 
-/// Most index entries that one query may read.
-pub(super) const MAX_ENTRIES_READ: u64 = 20_000_000;
-/// Candidates up to which a range is checked against forward records rather than read.
-const FEW_CANDIDATES: u64 = 4_096;
-/// Entries of a range that are read to see whether it is small.
-const FIRST_ENTRIES: u64 = 8_192;
+/// Sizes that decide how a query is run, and the one that refuses it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Most index entries that one query may read.
+    pub entries_read: u64,
+    /// Candidates up to which a range is checked against forward records rather than read.
+    pub few_candidates: u64,
+    /// Entries of a range that are read to see whether it is small.
+    pub first_entries: u64,
+    /// Matches up to which all sort keys are read; of more, the index is walked in order first.
+    pub few_matches: u64,
+    /// Candidates that a walk looks at before it gives up: about as dear as reading the sort keys of as many matches.
+    pub walked: u64,
+}
+
+/// The engine's.
+pub(super) const LIMITS: Limits = Limits {
+    entries_read: 20_000_000,
+    few_candidates: 4_096,
+    first_entries: 8_192,
+    few_matches: 20_000,
+    walked: 20_000,
+};
+
 /// Systems of one code that are looked up one by one.
 const FEW_SYSTEMS: usize = 32;
 
@@ -35,6 +53,7 @@ pub(super) struct Context<'t> {
     pub(super) databases: &'t IndexDatabases,
     pub(super) records: &'t Records,
     pub(super) access: &'t Access,
+    pub(super) limits: Limits,
     read: Cell<u64>,
 }
 
@@ -46,18 +65,19 @@ impl<'t> Context<'t> {
         records: &'t Records,
         access: &'t Access,
     ) -> Self {
-        Context { txn, databases, records, access, read: Cell::new(0) }
+        Context { txn, databases, records, access, limits: LIMITS, read: Cell::new(0) }
     }
 
     /// Counts entries read.
     pub(super) fn spend(&self, entries: u64) -> Result<(), StoreError> {
         self.read.set(self.read.get() + entries);
-        if self.read.get() <= MAX_ENTRIES_READ {
+        if self.read.get() <= self.limits.entries_read {
             return Ok(());
         }
         Err(StoreError::TooCostly(format!(
-            "the search would read more than {MAX_ENTRIES_READ} index entries; add a parameter that few resources \
-             fulfil (a patient, an identifier, a code) or narrow its dates, numbers or texts"
+            "the search would read more than {} index entries; add a parameter that few resources fulfil \
+             (a patient, an identifier, a code) or narrow its dates, numbers or texts",
+            self.limits.entries_read
         )))
     }
 
@@ -554,9 +574,9 @@ fn settle(
             settle(context, inner, candidates, wholly, known)?;
             None
         }
-        Node::Scan(scan) if scan.is_checkable() && candidates <= FEW_CANDIDATES => None,
+        Node::Scan(scan) if scan.is_checkable() && candidates <= context.limits.few_candidates => None,
         Node::Scan(scan) if scan.is_checkable() && !wholly => {
-            scan.read(context, FIRST_ENTRIES.max(candidates / 16))?
+            scan.read(context, context.limits.first_entries.max(candidates / 16))?
         }
         Node::Scan(scan) => scan.read(context, u64::MAX)?,
         Node::Chain(chain) => chain.settle(context, candidates)?,
@@ -574,10 +594,10 @@ impl Chain {
     fn settle(&mut self, context: &Context<'_>, candidates: u64) -> Result<Option<Sets>, StoreError> {
         let mut targets = 0;
         for (_, plan) in &mut self.targets {
-            plan.settle(context, candidates > FEW_CANDIDATES)?;
+            plan.settle(context, candidates > context.limits.few_candidates)?;
             targets += plan.resources;
         }
-        if candidates <= FEW_CANDIDATES && candidates < targets {
+        if candidates <= context.limits.few_candidates && candidates < targets {
             return Ok(None);
         }
         let mut sets = Sets::default();
@@ -619,7 +639,7 @@ fn add_referrers(
 
 /// Evaluates plans, chunks ascending if it can be.
 pub(super) struct Evaluation<'t> {
-    context: &'t Context<'t>,
+    pub(super) context: &'t Context<'t>,
     forward: ForwardReader<'t>,
 }
 

@@ -13,9 +13,6 @@ use super::set::{Sets, chunk_of, ordinal_at};
 use super::sort::{Least, Positions, ordinal_of, walk};
 use crate::{Access, Cursor, Filter, Key, Page, ParameterId, Query, SortBy, StoreError, Value};
 
-/// Matches up to which all sort keys are read; of more, the index is walked in order first.
-const FEW_MATCHES: u64 = 20_000;
-
 /// Runs a query.
 pub(crate) fn run(
     txn: &RoTxn<'_>,
@@ -24,18 +21,22 @@ pub(crate) fn run(
     access: &Access,
     query: &Query,
 ) -> Result<Page, StoreError> {
-    let context = Context::new(txn, databases, records, access);
+    run_in(&Context::new(txn, databases, records, access), query)
+}
+
+/// Runs a query in a context.
+pub(super) fn run_in(context: &Context<'_>, query: &Query) -> Result<Page, StoreError> {
     let after = match &query.after {
         Some(cursor) => read_cursor(query, cursor)?,
         None => &[],
     };
-    let mut plan = Plan::new(&context, query.resource_type.as_deref(), &query.filter)?;
+    let mut plan = Plan::new(context, query.resource_type.as_deref(), &query.filter)?;
     let (positions, total) = if query.sort.is_empty() {
-        by_ordinal(&context, &mut plan, query, after)?
+        by_ordinal(context, &mut plan, query, after)?
     } else {
-        by_keys(&context, &mut plan, query, after)?
+        by_keys(context, &mut plan, query, after)?
     };
-    page(&context, query, &positions, total)
+    page(context, query, &positions, total)
 }
 
 /// Reads the bodies of a page. There is one position more than the page has room for if there is a next page.
@@ -127,10 +128,10 @@ fn by_keys(context: &Context<'_>, plan: &mut Plan, query: &Query, after: &[u8]) 
     if room == 0 && !query.total {
         return Ok((Vec::new(), None));
     }
-    if !query.total && plan.resources > FEW_MATCHES {
+    if !query.total && plan.resources > context.limits.few_matches {
         plan.settle(context, false)?;
         let mut least = Least::new(room, after);
-        if plan.resources > FEW_MATCHES && walk(context, plan, &query.sort, &mut least)? {
+        if plan.resources > context.limits.few_matches && walk(context, plan, &query.sort, &mut least)? {
             return Ok((least.into_sorted(), None));
         }
     }
@@ -141,7 +142,7 @@ fn by_keys(context: &Context<'_>, plan: &mut Plan, query: &Query, after: &[u8]) 
     if room == 0 {
         return Ok((Vec::new(), total));
     }
-    if query.total && count > FEW_MATCHES {
+    if query.total && count > context.limits.few_matches {
         let mut least = Least::new(room, after);
         let known = Plan::of(matches);
         if walk(context, &known, &query.sort, &mut least)? {

@@ -19,8 +19,6 @@ use super::postings::{LAST_UPDATED, split_key};
 use super::set::{Posting, Set, ordinal_at};
 use crate::{ParameterId, SortBy, SortKey, StoreError};
 
-/// Candidates that a walk looks at before it gives up: about as dear as reading the sort keys of as many matches.
-const WALKED: u64 = 20_000;
 const PRESENT: u8 = 0;
 const MISSING: u8 = 1;
 
@@ -302,7 +300,7 @@ impl Walk<'_, '_> {
     fn take(&mut self, step: &Step<'_>, least: &mut Least<'_>) -> Result<bool, StoreError> {
         let mut set = Set::from(step.posting);
         self.looked += 1 + set.len() as u64;
-        if self.looked > WALKED {
+        if self.looked > self.evaluation.context.limits.walked {
             return Ok(false);
         }
         self.plan.restrict(&mut self.evaluation, step.chunk, &mut set)?;
