@@ -9,8 +9,10 @@
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod load;
 mod nearest;
 pub mod open;
 mod page;
 pub mod progress;
+pub mod running;
 mod serve;
