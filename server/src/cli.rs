@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{self, Config, ConfigError, KEYS};
+use crate::load::{self, Destination, InProcess, LoadError, Remote};
+use crate::open::{self, OpenError};
+use crate::running::Running;
 
 /// A FHIR R4 server that keeps its records in a directory.
 #[derive(Debug, Parser)]
@@ -25,8 +29,65 @@ enum Action {
         #[command(flatten)]
         keys: Keys,
     },
+    /// Load Bundles (.json) and NDJSON (.ndjson), plain, .gz or .bz2; files or directories
+    Load {
+        /// Files and directories; hospitals' and practitioners' Bundles are loaded first
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        #[command(flatten)]
+        to: To,
+        /// Threads, or requests at a time over HTTP
+        #[arg(long)]
+        jobs: Option<usize>,
+        /// Where to remember what is loaded, so that the same command goes on where it stopped. By default load-progress in the data directory,
+        /// or vesta-load-progress in the working directory with --server
+        #[arg(long, value_name = "FILE")]
+        progress: Option<PathBuf>,
+        /// Load what is loaded already, too
+        #[arg(long)]
+        again: bool,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Load a few made-up patients
+    Demo {
+        /// How many patients
+        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        patients: u32,
+        #[command(flatten)]
+        to: To,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Compare all versions, index entries and changes with each other
+    Check {
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Write a consistent copy of the data to a new file, whether a server runs or not
+    Backup {
+        /// The file to write
+        file: PathBuf,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Bring the data of a backup back, into a directory without data
+    Restore {
+        /// The file that `vesta backup` wrote
+        file: PathBuf,
+        #[command(flatten)]
+        keys: Keys,
+    },
     /// List all configuration keys
     Config,
+}
+
+/// Where resources go, if not into the data directory.
+#[derive(Debug, clap::Args)]
+struct To {
+    /// FHIR base URL of a running server to send to, instead of the data directory
+    #[arg(long, value_name = "BASE")]
+    server: Option<String>,
 }
 
 /// The configuration file and every key of [`KEYS`] as a flag.
@@ -111,20 +172,24 @@ pub enum CommandError {
     /// Listening.
     #[error(transparent)]
     Serve(#[from] crate::serve::ServeError),
+    /// Loading.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The sample.
+    #[error(transparent)]
+    Demo(#[from] crate::demo::DemoError),
+    /// Check, backup, restore.
+    #[error(transparent)]
+    Maintain(#[from] crate::maintain::MaintainError),
+    /// The system refuses threads.
+    #[error("cannot start: {0}")]
+    Io(#[from] std::io::Error),
 }
 
 /// Runs the program with the process's arguments. Exit codes: 0 done, 1 failed, 2 wrong usage.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let done = match cli.command {
-        None => serve(&cli.keys),
-        Some(Action::Serve { keys }) => serve(&keys),
-        Some(Action::Config) => {
-            print!("{}", config::describe());
-            Ok(())
-        }
-    };
-    match done {
+    match act(cli.command.unwrap_or(Action::Serve { keys: cli.keys })) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vesta: {error}");
@@ -133,11 +198,62 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn serve(keys: &Keys) -> Result<(), CommandError> {
-    let config = keys.load()?;
-    config.check_exposure()?;
-    crate::http::log::start(&config)?;
-    Ok(crate::serve::serve(&config)?)
+fn act(action: Action) -> Result<(), CommandError> {
+    match action {
+        Action::Serve { keys } => {
+            let config = keys.load()?;
+            config.check_exposure()?;
+            crate::http::log::start(&config)?;
+            crate::serve::serve(&config)?;
+        }
+        Action::Load { paths, to, jobs, progress, again, keys } => {
+            let config = keys.load()?;
+            let record = progress.unwrap_or_else(|| match to.server {
+                Some(_) => PathBuf::from("vesta-load-progress"),
+                None => config.data.join("load-progress"),
+            });
+            let destination = destination(&config, to)?;
+            let jobs = jobs.unwrap_or_else(|| match destination {
+                Destination::Store(_) => std::thread::available_parallelism().map_or(1, usize::from),
+                Destination::Server(_) => 4,
+            });
+            load::load(&load::Options { paths, jobs, record, again }, &destination)?;
+        }
+        Action::Demo { patients, to, keys } => {
+            let destination = destination(&keys.load()?, to)?;
+            crate::demo::demo(&destination, patients)?;
+        }
+        Action::Check { keys } => crate::maintain::check(&keys.load()?)?,
+        Action::Backup { file, keys } => crate::maintain::backup(&keys.load()?, &file)?,
+        Action::Restore { file, keys } => crate::maintain::restore(&keys.load()?, &file)?,
+        Action::Config => print!("{}", config::describe()),
+    }
+    Ok(())
+}
+
+/// The server named; else the data directory, through the server that has it open if one does.
+fn destination(config: &Config, to: To) -> Result<Destination, CommandError> {
+    if let Some(base) = to.server {
+        let remote = Remote::new(&base);
+        remote.check()?;
+        return Ok(Destination::Server(remote));
+    }
+    match open::open(config, open::base_url(config, config.bind)) {
+        Ok(service) => {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+            let caller = open::everything();
+            Ok(Destination::Store(Box::new(InProcess { service: Arc::new(service), caller, runtime })))
+        }
+        Err(error @ OpenError::InUse { .. }) => {
+            let running = Running::find(&config.data).ok_or(error)?;
+            let remote = Remote::new(&running.base());
+            remote.check()?;
+            eprintln!("A server has {} open; sending to {}", config.data.display(), remote.base);
+            Ok(Destination::Server(remote))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]

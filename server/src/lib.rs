@@ -8,8 +8,10 @@
 
 pub mod cli;
 pub mod config;
+mod demo;
 pub mod http;
 pub mod load;
+mod maintain;
 mod nearest;
 pub mod open;
 mod page;

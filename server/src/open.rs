@@ -49,7 +49,7 @@ pub enum OpenError {
 pub fn open(config: &Config, base: String) -> Result<Service, OpenError> {
     let packages: Vec<&Path> = config.package.iter().map(AsRef::as_ref).collect();
     let definitions = Arc::new(Definitions::with_packages(&packages)?);
-    let index = Arc::new(SearchIndex::new(Arc::clone(&definitions), vec![base.clone()]));
+    let index = Arc::new(SearchIndex::new(Arc::clone(&definitions), local_bases(config)));
     let store = open_store(config, &index)?;
     Ok(Service {
         store,
@@ -66,8 +66,9 @@ fn open_store(config: &Config, index: &Arc<SearchIndex>) -> Result<Store, OpenEr
     let options = EmbeddedOptions { directory: config.data.clone() };
     let progress = Progress::new("Indexing with the new definitions");
     let indexer: Arc<dyn store::Indexer> = Arc::<SearchIndex>::clone(index);
-    let opened =
-        Store::open_embedded(&options, indexer, &|done, total| progress.at(done, total, "resources"));
+    let opened = Store::open_embedded(&options, indexer, &|done, total| {
+        progress.at(done, total, &format!("{done} of {total} resources"));
+    });
     progress.clear();
     let directory = config.data.display().to_string();
     opened.map_err(|error| match error {
@@ -95,6 +96,17 @@ pub fn base_url(config: &Config, address: std::net::SocketAddr) -> String {
     match &config.base_url {
         Some(url) => url.trim_end_matches('/').to_owned(),
         None => format!("http://{address}{BASE_PATH}"),
+    }
+}
+
+/// The base URLs whose absolute references are taken as local by the index. They do not follow the port: the index would have to
+/// be built anew for each.
+fn local_bases(config: &Config) -> Vec<String> {
+    match &config.base_url {
+        Some(url) => vec![url.trim_end_matches('/').to_owned()],
+        None => {
+            ["127.0.0.1", "localhost"].iter().map(|host| format!("http://{host}:8080{BASE_PATH}")).collect()
+        }
     }
 }
 

@@ -28,8 +28,8 @@ impl Progress {
         }
     }
 
-    /// `done` of `total` units are done; `note` is added (a rate). A total of 0 is unknown.
-    pub fn at(&self, done: u64, total: u64, note: &str) {
+    /// `done` of `total` units are done, which `text` says in words. A total of 0 is unknown.
+    pub fn at(&self, done: u64, total: u64, text: &str) {
         let Ok(mut state) = self.state.lock() else { return };
         let pause = if self.terminal { Duration::from_millis(100) } else { Duration::from_secs(2) };
         let last = state.shown.unwrap_or(self.started);
@@ -37,7 +37,7 @@ impl Progress {
             return;
         }
         state.shown = Some(Instant::now());
-        let text = self.line(done, total, note);
+        let text = self.line(done, total, text);
         self.print(&mut state, &text, !self.terminal);
     }
 
@@ -62,20 +62,16 @@ impl Progress {
         }
     }
 
-    fn line(&self, done: u64, total: u64, note: &str) -> String {
-        let mut line = format!("{}: {done}", self.what);
-        if let Some(percent) = done.saturating_mul(100).checked_div(total) {
-            line.push_str(&format!(" of {total} ({percent}%)"));
-            if self.terminal {
-                let filled = usize::try_from(percent.min(100) / 5).unwrap_or(0);
-                line = format!("[{}{}] {line}", "=".repeat(filled), " ".repeat(20 - filled));
-            }
+    fn line(&self, done: u64, total: u64, text: &str) -> String {
+        let Some(percent) = done.saturating_mul(100).checked_div(total).map(|percent| percent.min(100))
+        else {
+            return format!("{}: {text}", self.what);
+        };
+        if !self.terminal {
+            return format!("{}: {percent}%, {text}", self.what);
         }
-        if !note.is_empty() {
-            line.push_str(", ");
-            line.push_str(note);
-        }
-        line
+        let filled = usize::try_from(percent / 5).unwrap_or(0);
+        format!("[{}{}] {percent}% {}: {text}", "=".repeat(filled), " ".repeat(20 - filled), self.what)
     }
 
     fn print(&self, state: &mut State, text: &str, stays: bool) {

@@ -1,13 +1,14 @@
 //! `vesta serve`: opens the data, listens, says where, and stops in good order.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::Config;
 use crate::http::{App, listen};
 use crate::open::{self, OpenError};
+use crate::running::Running;
 
 /// The server could not start or run.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,13 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
     let address = listener.local_addr()?;
     let service = open::open(config, open::base_url(config, address))?;
     let app = Arc::new(App::new(service, config, address));
+    let running = Running {
+        address: reachable(address).to_string(),
+        token: app.admin_token().to_owned(),
+        pid: std::process::id(),
+    };
+    // Kept until the server has stopped.
+    let _notice = running.announce(&config.data)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if config.threads > 0 {
         runtime.worker_threads(config.threads);
@@ -61,6 +69,15 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
     })?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The address by which this machine reaches a listener on `address`.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match (address.ip().is_unspecified(), address.ip()) {
+        (false, _) => address,
+        (true, IpAddr::V4(_)) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
+        (true, IpAddr::V6(_)) => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
+    }
 }
 
 fn announce(config: &Config, app: &App, address: SocketAddr, started: Instant) {

@@ -46,8 +46,9 @@ keys! {
     data: PathBuf = "./vesta-data";
     /// Address to listen on; port 0 takes a free one.
     bind: SocketAddr = "127.0.0.1:8080";
-    /// FHIR base URL that clients use (`https://ehr.example.org/fhir`), for links; without it, http, the bind address
-    /// and /fhir. The server itself answers under /fhir.
+    /// FHIR base URL that clients use (`https://ehr.example.org/fhir`), for links, and for telling which absolute
+    /// references are to this server; without it, http, the bind address and /fhir. The server itself answers
+    /// under /fhir. When it changes, the index is built anew at the next start.
     base_url: Option<String> = "";
     /// FHIR packages (.tgz) to add to R4 and US Core: their profiles and search parameters.
     package: Vec<PathBuf> = "";

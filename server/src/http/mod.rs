@@ -4,7 +4,7 @@
 //! A read passes through: [`App::answer`] (number, metrics, panics), `dispatch` (which part of the site), `fhir` (which
 //! interaction), [`respond`] (headers and the stored bytes).
 
-mod admin;
+pub(crate) mod admin;
 mod browser;
 mod date;
 mod fhir;

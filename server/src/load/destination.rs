@@ -94,7 +94,10 @@ impl ResponseEntry {
             Some("200" | "204" | "304") => Ok(Imported::Updated),
             _ => Err(match &self.response.outcome {
                 Some(outcome) => outcome.issues(),
-                None => vec![Issue::error(IssueType::Processing, format!("refused with {}", self.response.status))],
+                None => vec![Issue::error(
+                    IssueType::Processing,
+                    format!("refused with {}", self.response.status),
+                )],
             }),
         }
     }

@@ -100,7 +100,8 @@ struct Chunks<R> {
 
 impl<R: BufRead> Chunks<R> {
     fn next(&mut self) -> std::io::Result<Option<Chunk>> {
-        let (first_line, mut lines, mut bytes) = (self.line.max(self.passed) + 1, Vec::with_capacity(CHUNK_LINES), 0);
+        let (first_line, mut lines, mut bytes) =
+            (self.line.max(self.passed) + 1, Vec::with_capacity(CHUNK_LINES), 0);
         while lines.len() < CHUNK_LINES && bytes < CHUNK_BYTES {
             let mut text = Vec::new();
             if self.reader.read_until(b'\n', &mut text)? == 0 {
@@ -333,7 +334,9 @@ struct Identity {
 fn bundle_of(form: &str, lines: &[(u64, Identity, &[u8])]) -> Vec<u8> {
     let size: usize = lines.iter().map(|(_, _, body)| body.len() + 120).sum();
     let mut out = Vec::with_capacity(size);
-    out.extend_from_slice(format!("{{\"resourceType\":\"Bundle\",\"type\":\"{form}\",\"entry\":[").as_bytes());
+    out.extend_from_slice(
+        format!("{{\"resourceType\":\"Bundle\",\"type\":\"{form}\",\"entry\":[").as_bytes(),
+    );
     for (at, (_, identity, body)) in lines.iter().enumerate() {
         if at > 0 {
             out.push(b',');

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-pub use destination::Destination;
+pub use destination::{Destination, InProcess, Refused, Remote};
 use fhirpath::Issue;
 use resume::Record;
 use sources::{Form, Source};
@@ -68,7 +68,9 @@ pub enum LoadError {
     #[error("{0}")]
     Destination(String),
     /// Some resources were refused; each was reported.
-    #[error("{failed} of {total} were not loaded; the lines above say why. Mend the files and load them again: what is loaded is passed over")]
+    #[error(
+        "{failed} of {total} were not loaded; the lines above say why. Mend the files and load them again: what is loaded is passed over"
+    )]
     Refused {
         /// Resources and files not loaded.
         failed: u64,
@@ -139,7 +141,10 @@ impl Load<'_> {
     /// Resources that were read, whatever became of them.
     fn total(&self) -> u64 {
         let tally = &self.tally;
-        [&tally.created, &tally.updated, &tally.unchanged, &tally.failed].iter().map(|count| count.load(Relaxed)).sum()
+        [&tally.created, &tally.updated, &tally.unchanged, &tally.failed]
+            .iter()
+            .map(|count| count.load(Relaxed))
+            .sum()
     }
 
     fn rate(&self) -> u64 {
@@ -162,7 +167,8 @@ impl Load<'_> {
             return;
         }
         for issue in issues {
-            let at = issue.expression.as_deref().map(|expression| format!(" ({expression})")).unwrap_or_default();
+            let at =
+                issue.expression.as_deref().map(|expression| format!(" ({expression})")).unwrap_or_default();
             self.progress.say(&format!("{place}: {}{at}", issue.details));
         }
     }
@@ -187,7 +193,10 @@ impl Load<'_> {
             count(&tally.unchanged),
         );
         if count(&tally.passed_over) > 0 {
-            text.push_str(&format!("; {} files were loaded before (--again loads them again)", count(&tally.passed_over)));
+            text.push_str(&format!(
+                "; {} files were loaded before (--again loads them again)",
+                count(&tally.passed_over)
+            ));
         }
         if count(&tally.failed) > 0 {
             text.push_str(&format!("; {} refused", count(&tally.failed)));

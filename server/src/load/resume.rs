@@ -40,7 +40,9 @@ impl Record {
             for line in std::fs::read_to_string(path)?.lines() {
                 let mut words = line.split(' ');
                 let (of, digest, state) = (words.next(), words.next(), words.next());
-                let (Some(digest), Some(state)) = (digest.filter(|_| of == Some(&scope)), state) else { continue };
+                let (Some(digest), Some(state)) = (digest.filter(|_| of == Some(&scope)), state) else {
+                    continue;
+                };
                 // A line that was cut off by a kill tells nothing.
                 let Some(state) = parse(state) else { continue };
                 done.insert(digest.to_owned(), state);
@@ -92,7 +94,10 @@ mod tests {
         record.set("bb", Done::All).unwrap();
         std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + "here bb 3000").unwrap();
         let record = Record::open(&path, "here", false).unwrap();
-        assert_eq!([record.of("aa"), record.of("bb"), record.of("cc")], [Done::Lines(2000), Done::All, Done::Lines(0)]);
+        assert_eq!(
+            [record.of("aa"), record.of("bb"), record.of("cc")],
+            [Done::Lines(2000), Done::All, Done::Lines(0)]
+        );
         assert_eq!(Record::open(&path, "there", false).unwrap().of("bb"), Done::Lines(0));
         let again = Record::open(&path, "here", true).unwrap();
         assert_eq!(again.of("bb"), Done::Lines(0));

@@ -156,9 +156,14 @@ mod tests {
         gz.write_all(b"hospitals").unwrap();
         gz.finish().unwrap();
         let found = find(&[directory.path().to_owned(), inner.join("a.json")]).unwrap();
-        let names: Vec<_> =
-            found.iter().map(|source| source.path.file_name().unwrap().to_string_lossy().into_owned()).collect();
-        assert_eq!(names, ["hospitalInformation1.json.gz", "practitionerInformation1.json", "a.json", "b.ndjson"]);
+        let names: Vec<_> = found
+            .iter()
+            .map(|source| source.path.file_name().unwrap().to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(
+            names,
+            ["hospitalInformation1.json.gz", "practitionerInformation1.json", "a.json", "b.ndjson"]
+        );
         let (mut text, read) = (String::new(), Arc::new(AtomicU64::new(0)));
         found.first().unwrap().open(&read).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "hospitals");

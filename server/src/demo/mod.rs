@@ -1,0 +1,151 @@
+//! `vesta demo`: a small made-up practice with patients, so that a newcomer has something to look at. The same number always
+//! makes the same patients; ids are fixed, so loading them again changes nothing. Names, addresses and stories are invented
+//! here; codes are those of the public code systems.
+
+mod chart;
+mod codes;
+mod practice;
+mod random;
+
+use serde_json::{Value, json};
+
+use crate::load::{Destination, Refused};
+use crate::progress::Progress;
+
+/// The sample could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The destination is gone.
+    #[error(transparent)]
+    Gone(#[from] crate::load::LoadError),
+    /// The destination refuses what we made.
+    #[error("the sample was refused: {0}")]
+    Refused(String),
+}
+
+/// Loads the practice and this many patients.
+///
+/// # Errors
+/// [`DemoError`].
+pub fn demo(destination: &Destination, patients: u32) -> Result<(), DemoError> {
+    let progress = Progress::new("Loading the sample");
+    let mut resources = 0;
+    for number in 0..=u64::from(patients) {
+        let bundle = match u32::try_from(number).unwrap_or(0) {
+            0 => transaction(practice::resources()),
+            number => transaction(chart::resources(number)),
+        };
+        resources += send(destination, &bundle)?;
+        progress.at(number, u64::from(patients), &format!("{resources} resources"));
+    }
+    progress.end(&format!("Loaded {resources} resources of {patients} made-up patients"));
+    Ok(())
+}
+
+fn send(destination: &Destination, bundle: &Value) -> Result<usize, DemoError> {
+    match destination.bundle(bundle.to_string().into_bytes()) {
+        Ok(entries) => Ok(entries.len()),
+        Err(Refused::Gone(error)) => Err(error.into()),
+        Err(Refused::Issues(issues)) => Err(DemoError::Refused(
+            issues
+                .iter()
+                .map(|issue| format!("{} ({})", issue.details, issue.expression.as_deref().unwrap_or("")))
+                .collect::<Vec<_>>()
+                .join("; "),
+        )),
+    }
+}
+
+/// A transaction of updates by id.
+fn transaction(resources: Vec<Value>) -> Value {
+    let text = |resource: &Value, name: &str| {
+        resource.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let entries: Vec<Value> = resources
+        .into_iter()
+        .map(|resource| {
+            let url = format!("{}/{}", text(&resource, "resourceType"), text(&resource, "id"));
+            json!({"resource": resource, "request": {"method": "PUT", "url": url}})
+        })
+        .collect();
+    json!({"resourceType": "Bundle", "type": "transaction", "entry": entries})
+}
+
+/// A resource of a US Core profile; the members of `rest` follow.
+fn resource(resource_type: &str, id: &str, profile: &str, rest: Value) -> Value {
+    let mut value = json!({"resourceType": resource_type, "id": id});
+    if let (Value::Object(members), Value::Object(rest)) = (&mut value, rest) {
+        if !profile.is_empty() {
+            let url = format!("http://hl7.org/fhir/us/core/StructureDefinition/{profile}");
+            members.insert("meta".to_owned(), json!({"profile": [url]}));
+        }
+        members.extend(rest);
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fhirpath::Tree;
+    use std::collections::BTreeSet;
+
+    fn all(patients: u32) -> Vec<Value> {
+        (1..=patients).flat_map(chart::resources).chain(practice::resources()).collect()
+    }
+
+    #[test]
+    fn always_the_same() {
+        assert_eq!(all(3), all(3));
+        assert_ne!(chart::resources(1), chart::resources(2));
+    }
+
+    #[test]
+    fn every_type_is_there() {
+        let types: BTreeSet<String> =
+            all(5).iter().map(|resource| resource["resourceType"].as_str().unwrap().to_owned()).collect();
+        let expected = [
+            "AllergyIntolerance",
+            "CarePlan",
+            "CareTeam",
+            "Condition",
+            "Coverage",
+            "DiagnosticReport",
+            "DocumentReference",
+            "Encounter",
+            "Goal",
+            "Immunization",
+            "Location",
+            "MedicationRequest",
+            "Observation",
+            "Organization",
+            "Patient",
+            "Practitioner",
+            "PractitionerRole",
+            "Procedure",
+        ];
+        assert_eq!(types.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn valid_and_closed() {
+        let definitions = conformance::Definitions::embedded().unwrap();
+        let limits = fhirpath::tree::Limits { bytes: 1 << 20, depth: 50, issues: 10 };
+        let resources = all(20);
+        let keys: BTreeSet<String> = resources
+            .iter()
+            .map(|r| format!("{}/{}", r["resourceType"].as_str().unwrap(), r["id"].as_str().unwrap()))
+            .collect();
+        assert_eq!(keys.len(), resources.len(), "ids are used twice");
+        for resource in &resources {
+            let text = resource.to_string();
+            if let Err(issues) = Tree::parse_json(&definitions.schema, text.clone().into_bytes(), &limits) {
+                panic!("{issues:?}\n{text}");
+            }
+            for part in text.split("\"reference\":\"").skip(1) {
+                let reference = part.split('"').next().unwrap();
+                assert!(keys.contains(reference), "{reference} is not there, in\n{text}");
+            }
+        }
+    }
+}
