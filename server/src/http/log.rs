@@ -12,7 +12,10 @@ use crate::open::OpenError;
 /// When `log` names no level.
 pub fn start(config: &Config) -> Result<(), OpenError> {
     let filter = EnvFilter::try_new(&config.log).map_err(|error| OpenError::Log(error.to_string()))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     let started = match config.log_format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_ansi(false).try_init(),

@@ -36,21 +36,24 @@ impl Record {
     pub fn open(path: &Path, scope: &str, again: bool) -> std::io::Result<Record> {
         let scope = scope.replace(char::is_whitespace, "%20");
         let mut done = HashMap::new();
-        if !again && path.exists() {
-            for line in std::fs::read_to_string(path)?.lines() {
-                let mut words = line.split(' ');
-                let (of, digest, state) = (words.next(), words.next(), words.next());
-                let (Some(digest), Some(state)) = (digest.filter(|_| of == Some(&scope)), state) else {
-                    continue;
-                };
-                // A line that was cut off by a kill tells nothing.
-                let Some(state) = parse(state) else { continue };
-                done.insert(digest.to_owned(), state);
-            }
+        let written = if path.exists() { std::fs::read_to_string(path)? } else { String::new() };
+        for line in written.lines().filter(|_| !again) {
+            let mut words = line.split(' ');
+            let (of, digest, state) = (words.next(), words.next(), words.next());
+            let (Some(digest), Some(state)) = (digest.filter(|_| of == Some(&scope)), state) else {
+                continue;
+            };
+            // A line that was cut off by a kill tells nothing.
+            let Some(state) = parse(state) else { continue };
+            done.insert(digest.to_owned(), state);
         }
         let mut options = OpenOptions::new();
         options.create(true).append(true);
-        Ok(Record { done, file: Mutex::new(options.open(path)?), scope })
+        let mut file = options.open(path)?;
+        if !written.is_empty() && !written.ends_with('\n') {
+            file.write_all(b"\n")?;
+        }
+        Ok(Record { done, file: Mutex::new(file), scope })
     }
 
     /// How much of a source was loaded when the record was opened.
