@@ -122,6 +122,8 @@ pub struct Schema {
     types: Vec<Type>,
     properties: Vec<Property>,
     facts: Vec<Facts>,
+    /// The JSON names of the properties.
+    keys: Vec<Key>,
     by_name: FxHashMap<String, TypeId>,
 }
 
@@ -167,10 +169,13 @@ impl Schema {
                 return Err(SchemaError::Duplicate(definition.name.clone()));
             }
         }
-        let mut schema = Schema { types: Vec::new(), properties: Vec::new(), facts: Vec::new(), by_name };
+        let (types, properties, facts, keys) = Default::default();
+        let mut schema = Schema { types, properties, facts, keys, by_name };
         for definition in definitions {
             schema.add_type(definition, definitions)?;
         }
+        schema.keys =
+            schema.properties.iter().map(|property| Key::new(property.json_name.as_bytes())).collect();
         schema.facts = (0..schema.properties.len()).filter_map(|index| schema.facts_of(index)).collect();
         Ok(schema)
     }
@@ -338,7 +343,8 @@ impl Schema {
     pub fn property(&self, owner: TypeId, name: &str) -> Option<Range<PropertyId>> {
         let first = self.get(owner).properties.start;
         let named = |index: u32| self.definition(PropertyId(index)).name == name;
-        let start = first + self.get(owner).by_name.find(name.as_bytes(), |index| named(first + index))?;
+        let start =
+            first + self.get(owner).by_name.find(Key::new(name.as_bytes()), |index| named(first + index))?;
         let count = u32::from(self.facts(PropertyId(start)).alternatives);
         Some(PropertyId(start)..PropertyId(start + count))
     }
@@ -352,12 +358,16 @@ impl Schema {
     #[inline]
     pub(crate) fn json_property(&self, owner: TypeId, name: &[u8], guess: u32) -> Option<PropertyId> {
         let owner = self.get(owner);
-        let named = |index: u32| self.definition(PropertyId(index)).json_name.as_bytes() == name;
+        let key = Key::new(name);
+        let named = |index: u32| {
+            self.keys.get(index as usize) == Some(&key)
+                && (key.is_whole() || self.definition(PropertyId(index)).json_name.as_bytes() == name)
+        };
         if owner.properties.contains(&guess) && named(guess) {
             return Some(PropertyId(guess));
         }
         let first = owner.properties.start;
-        owner.by_json_name.find(name, |index| named(first + index)).map(|index| PropertyId(first + index))
+        owner.by_json_name.find(key, |index| named(first + index)).map(|index| PropertyId(first + index))
     }
 
     #[inline]
@@ -415,7 +425,7 @@ impl Names {
         let size = (names.clone().count() * 2).next_power_of_two().max(2);
         let mut slots = vec![0; size].into_boxed_slice();
         for (position, name) in names.enumerate() {
-            let start = hash(name.as_bytes()) & (size - 1);
+            let start = Key::new(name.as_bytes()).hash() & (size - 1);
             let free = (start..size).chain(0..start).find(|&slot| slots.get(slot) == Some(&0));
             if let (Some(slot), Ok(entry)) =
                 (free.and_then(|at| slots.get_mut(at)), u16::try_from(position + 1))
@@ -427,9 +437,9 @@ impl Names {
     }
 
     #[inline]
-    fn find(&self, name: &[u8], mut is: impl FnMut(u32) -> bool) -> Option<u32> {
+    fn find(&self, key: Key, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let mask = self.slots.len() - 1;
-        let mut at = hash(name) & mask;
+        let mut at = key.hash() & mask;
         loop {
             let position = u32::from(*self.slots.get(at)?).checked_sub(1)?;
             if is(position) {
@@ -440,19 +450,39 @@ impl Names {
     }
 }
 
-/// Mixes length, first and last eight bytes: names of one type that agree in all three are rare.
-#[inline]
-#[allow(clippy::cast_possible_truncation)] // the high half of the product is what is wanted
-fn hash(name: &[u8]) -> usize {
-    let (first, last) = if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-    } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-        (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
-    } else {
-        (name.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)), 0)
-    };
-    let mixed = first ^ last.rotate_left(23) ^ (name.len() as u64) << 56;
-    (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize
+/// Length, first and last eight bytes of a name: nearly always enough to tell it from others, in three words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key {
+    first: u64,
+    last: u64,
+    length: u64,
+}
+
+impl Key {
+    #[inline]
+    fn new(name: &[u8]) -> Key {
+        let (first, last) = if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+        } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+            (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
+        } else {
+            (name.iter().fold(0, |sum, &byte| (sum << 8) | u64::from(byte)), 0)
+        };
+        Key { first, last, length: name.len() as u64 }
+    }
+
+    /// Whether no byte of the name is missing.
+    #[inline]
+    fn is_whole(self) -> bool {
+        self.length <= 16
+    }
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // the high half of the product is what is wanted
+    fn hash(self) -> usize {
+        let mixed = self.first ^ self.last.rotate_left(23) ^ (self.length << 56);
+        (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize
+    }
 }
 
 /// Why a [`Schema`] cannot be built.

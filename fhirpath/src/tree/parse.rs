@@ -23,6 +23,9 @@ const MAX_BYTES: usize = 0x7FFF_FFFF;
 /// so, so that one per eight of the largest input is generous, and bounds memory to a few times that input.
 const BYTES_PER_NODE: usize = 8;
 
+/// Compact resources have a node for about so many bytes; the room is taken at once.
+const NODE_EVERY: usize = 24;
+
 impl Tree {
     /// Parses one resource.
     ///
@@ -113,7 +116,7 @@ impl<'a> Parser<'a> {
             max_depth: limits.depth.min(MAX_DEPTH),
             max_nodes: (limits.bytes.min(MAX_BYTES) / BYTES_PER_NODE).max(0x1_0000),
             max_faults: limits.issues.max(1),
-            nodes: Vec::with_capacity(text.len() / 32 + 8),
+            nodes: Vec::with_capacity(text.len() / NODE_EVERY + 8),
             seen: Vec::with_capacity(32),
             path: Vec::with_capacity(16),
             root: None,
