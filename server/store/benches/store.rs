@@ -2,6 +2,16 @@
 //!
 //! `cargo bench -p store`. The resources are of about 1.2 KB with 20 index entries each. The directory is in
 //! `TMPDIR`; a memory file system there says nothing of durable commits.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "a benchmark that panics has failed"
+)]
 
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;

@@ -39,9 +39,12 @@ pub struct Access {
     decision: Decision,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Decision {
     Unrestricted,
+    /// Of every type, only what fulfils a filter.
+    #[cfg(test)]
+    Only(crate::Filter),
 }
 
 impl Access {
@@ -50,18 +53,28 @@ impl Access {
         Access { decision: Decision::Unrestricted }
     }
 
+    /// Of every type, only what fulfils a filter: to test that every call heeds it.
+    #[cfg(test)]
+    pub(crate) fn only(filter: crate::Filter) -> Access {
+        Access { decision: Decision::Only(filter) }
+    }
+
     /// Whether its filter is [`crate::Filter::All`] for every type.
     pub fn sees_everything(&self) -> bool {
-        match self.decision {
+        match &self.decision {
             Decision::Unrestricted => true,
+            #[cfg(test)]
+            Decision::Only(_) => false,
         }
     }
 
     /// The filter that every query for a type runs under besides its own.
     pub fn filter(&self, resource_type: &str) -> crate::Filter {
         let _ = resource_type;
-        match self.decision {
+        match &self.decision {
             Decision::Unrestricted => crate::Filter::All,
+            #[cfg(test)]
+            Decision::Only(filter) => filter.clone(),
         }
     }
 }

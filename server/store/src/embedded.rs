@@ -200,11 +200,16 @@ impl Embedded {
         let environment = self.environment(tenant)?;
         let databases = &environment.databases;
         let txn = environment.read()?;
-        let changes = databases.changes.after(&txn, &databases.records, after, limit)?;
-        let mut seen = Vec::with_capacity(changes.len());
-        for change in changes {
-            if visible(&txn, databases, access, change.key.as_str())? {
-                seen.push(change);
+        let (mut after, mut seen) = (after, Vec::new());
+        // None that may be seen is not the end yet.
+        while seen.is_empty() {
+            let changes = databases.changes.after(&txn, &databases.records, after, limit)?;
+            let Some(last) = changes.last() else { break };
+            after = last.sequence;
+            for change in changes {
+                if visible(&txn, databases, access, change.key.as_str())? {
+                    seen.push(change);
+                }
             }
         }
         Ok(seen)

@@ -1,5 +1,15 @@
 //! What every engine must do, written against [`Store`] alone: a second engine joins by one more line at the
 //! end. Searches have tests of their own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "a test that panics has failed"
+)]
 
 mod fixture;
 

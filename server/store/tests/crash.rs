@@ -2,6 +2,16 @@
 //! there, no batch is torn, and the store agrees with itself. One store goes through all rounds.
 //!
 //! `STORE_CRASH_SEED` repeats a run's moments, `STORE_CRASH_ROUNDS` sets how many there are.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "a test that panics has failed"
+)]
 
 mod fixture;
 

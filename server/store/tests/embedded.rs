@@ -1,5 +1,15 @@
 //! What the embedded engine does besides what every engine does: opening, its lock, backup and restore,
 //! building its index anew.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "a test that panics has failed"
+)]
 
 mod fixture;
 
