@@ -57,7 +57,20 @@ pub fn archive(test: &str, name: &str) -> Option<Vec<File>> {
 ///
 /// # Panics
 /// When the archive cannot be read.
-pub fn each(test: &str, name: &str, mut visit: impl FnMut(File)) -> Option<()> {
+pub fn each(test: &str, name: &str, visit: impl FnMut(File)) -> Option<()> {
+    select(test, name, |_| true, visit)
+}
+
+/// Like [`each`], but only the files whose path (with its `.bz2` or `.gz`) is wanted; the others are not decompressed.
+///
+/// # Panics
+/// When the archive cannot be read.
+pub fn select(
+    test: &str,
+    name: &str,
+    wanted: impl Fn(&str) -> bool,
+    mut visit: impl FnMut(File),
+) -> Option<()> {
     let path = path(test, name)?;
     let file = std::fs::File::open(&path).expect("the archive opens");
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
@@ -67,6 +80,9 @@ pub fn each(test: &str, name: &str, mut visit: impl FnMut(File)) -> Option<()> {
             continue;
         }
         let mut inside = entry.path().expect("the path is readable").to_string_lossy().into_owned();
+        if !wanted(&inside) {
+            continue;
+        }
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).expect("the entry is whole");
         if let Some(plain) = inside.strip_suffix(".bz2") {
