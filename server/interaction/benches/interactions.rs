@@ -1,0 +1,145 @@
+//! The interactions over an embedded store, without HTTP: `cargo bench -p interaction`. Skips what needs the synthetic patients
+//! where they are absent.
+
+#![allow(clippy::expect_used)] // a benchmark that cannot run should stop
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use conformance::Definitions;
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use interaction::{Caller, Handling, Limits, ReadConditions, Return, Service};
+use search::SearchIndex;
+use store::{Access, EmbeddedOptions, Store, Tenant, Timestamp};
+
+fn main() {
+    divan::main();
+}
+
+struct Server {
+    service: Service,
+    caller: Caller,
+    runtime: tokio::runtime::Runtime,
+    _directory: tempfile::TempDir,
+}
+
+static DEFINITIONS: LazyLock<Arc<Definitions>> =
+    LazyLock::new(|| Arc::new(Definitions::embedded().expect("the embedded tables are whole")));
+
+fn server() -> Server {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let definitions = Arc::clone(&DEFINITIONS);
+    let index = Arc::new(SearchIndex::new(Arc::clone(&definitions), vec!["http://x/fhir".to_owned()]));
+    let options = EmbeddedOptions { directory: directory.path().to_owned() };
+    let store = Store::open_embedded(&options, Arc::clone(&index) as _, &|_, _| {}).expect("a store");
+    let ids = AtomicU64::new(0);
+    let service = Service {
+        store,
+        definitions,
+        index,
+        limits: Limits {
+            body: fhirpath::tree::Limits::DEFAULT,
+            bundle_entries: 10_000,
+            default_count: 20,
+            max_count: 1000,
+            includes: 1000,
+        },
+        base: "http://x/fhir".to_owned(),
+        clock: Arc::new(|| Timestamp(0)),
+        new_id: Arc::new(move || format!("{:032x}", ids.fetch_add(1, Ordering::Relaxed))),
+    };
+    let caller = Caller { tenant: Tenant::default_tenant(), access: Access::unrestricted() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+    Server { service, caller, runtime, _directory: directory }
+}
+
+impl Server {
+    fn bundle(&self, body: Vec<u8>) {
+        let outcome = self.runtime.block_on(interaction::bundle(&self.service, &self.caller, body, None));
+        black_box(outcome.expect("the bundle is processed"));
+    }
+}
+
+/// Hospitals and practitioners stored, and a patient's Bundle with its number of entries.
+fn with_patient() -> Option<(Server, Vec<u8>, usize)> {
+    let order = ["0-hospital", "0-practitioner", "057aa36e"];
+    let place = |path: &str| order.iter().position(|part| path.contains(part));
+    let mut files = Vec::new();
+    testdata::select(
+        "interactions",
+        "synthea-us-core.tar.gz",
+        |path| place(path).is_some(),
+        |file| files.push(file),
+    )?;
+    files.sort_by_key(|file| place(&file.path));
+    let patient = files.pop()?.bytes;
+    let entries = memchr::memmem::find_iter(&patient, b"\"fullUrl\"").count();
+    let server = server();
+    for file in files {
+        server.bundle(file.bytes);
+    }
+    Some((server, patient, entries))
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn transaction_of_a_patient(bencher: Bencher<'_, '_>) {
+    let Some((server, patient, entries)) = with_patient() else { return };
+    bencher
+        .counter(ItemsCount::new(entries))
+        .with_inputs(|| patient.clone())
+        .bench_values(|body| server.bundle(body));
+}
+
+#[divan::bench]
+fn read(bencher: Bencher<'_, '_>) {
+    let Some((server, patient, _)) = with_patient() else { return };
+    server.bundle(patient);
+    let id = format!("{:032x}", 1_000);
+    let (service, caller, none) = (&server.service, &server.caller, ReadConditions::default());
+    let types = [
+        "Observation",
+        "Encounter",
+        "Claim",
+        "Procedure",
+        "ExplanationOfBenefit",
+        "Provenance",
+        "DiagnosticReport",
+        "DocumentReference",
+        "Immunization",
+        "Condition",
+    ];
+    let found = types
+        .iter()
+        .find(|kind| server.runtime.block_on(interaction::read(service, caller, kind, &id, &none)).is_ok());
+    let Some(kind) = found else { return };
+    bencher
+        .bench(|| server.runtime.block_on(interaction::read(service, caller, black_box(kind), &id, &none)));
+}
+
+#[divan::bench]
+fn search_of_a_page(bencher: Bencher<'_, '_>) {
+    let Some((server, patient, _)) = with_patient() else { return };
+    server.bundle(patient);
+    let (service, caller) = (&server.service, &server.caller);
+    let asked = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let parameters = asked(&[("category", "laboratory"), ("_sort", "-date"), ("_count", "20")]);
+    bencher.bench(|| {
+        let search =
+            interaction::search(service, caller, Some("Observation"), None, &parameters, Handling::Strict);
+        server.runtime.block_on(search).expect("the search runs")
+    });
+}
+
+#[divan::bench]
+fn create(bencher: Bencher<'_, '_>) {
+    let server = server();
+    let (service, caller) = (&server.service, &server.caller);
+    let body = br#"{"resourceType":"Patient","name":[{"family":"Adams","given":["Ann"]}],"gender":"female"}"#;
+    bencher.bench(|| {
+        let create = interaction::create(service, caller, "Patient", body.to_vec(), None, Return::Minimal);
+        server.runtime.block_on(create).expect("it is stored")
+    });
+}
