@@ -2,6 +2,8 @@
 //! The meaning of a query, spelt out over all resources: no plan, no index, no shortcut. What the engines answer is held
 //! against it.
 
+pub mod queries;
+
 use std::cmp::Ordering;
 use std::sync::{Arc, LazyLock};
 
@@ -96,7 +98,7 @@ impl Naive {
             }
             Filter::Chain { parameter, targets } => resource.values(*parameter).any(|value| match value {
                 Value::Reference(target) => self.0.iter().any(|other| {
-                    other.key() == target
+                    target.split_once('/') == Some((&*other.resource_type, &*other.id))
                         && targets
                             .iter()
                             .any(|(name, f)| **name == *other.resource_type && self.holds(f, other))
