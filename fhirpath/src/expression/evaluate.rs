@@ -137,6 +137,9 @@ impl<'t> Machine<'t> {
     }
 
     fn chain(&self, base: &Code, ops: &[Op], scope: &Scope<'_, 't>, out: &mut Items<'t>) -> Result<()> {
+        if matches!(base, Code::This) && ops.iter().all(Op::is_itemwise) {
+            return self.stream(ops, scope.this.clone(), out);
+        }
         let mut current = Items::new();
         self.run(base, scope, &mut current)?;
         let mut rest = ops;
@@ -222,6 +225,11 @@ impl<'t> Machine<'t> {
             }
             Step::Named(name) => element.all(name),
         };
+        if rest.is_empty() {
+            let known = out.len();
+            out.extend(children.map(Item::Element));
+            return self.step(out.len() - known);
+        }
         for child in children {
             self.stream(rest, Item::Element(child), out)?;
         }

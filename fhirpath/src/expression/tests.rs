@@ -1,5 +1,7 @@
 //! Evaluation over small resources, refusals, and random text.
 
+mod hostile;
+
 use super::*;
 use crate::fixture;
 use crate::tree::{Limits, Tree};
