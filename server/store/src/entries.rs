@@ -64,7 +64,7 @@ pub enum Value<'a> {
 }
 
 /// The index entries of one resource, packed: for each its parameter (u16 LE), then the value as
-/// [`Value::pack`] writes it.
+/// `Value::pack` writes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entries {
     bytes: Vec<u8>,

@@ -98,7 +98,7 @@ impl Store {
     /// the batch's writes, with their final bytes.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] or [`CommitError::Matched`] when a precondition does not hold (nothing was
+    /// [`CommitError::Conflict`] or [`CommitError::Precondition`] when a precondition does not hold (nothing was
     /// written; the caller may look again and retry), or the store failed.
     pub async fn commit(
         &self,
