@@ -21,7 +21,9 @@ pub fn resource(base: &str, address: &str, status: u16, json: &[u8]) -> Markup {
                 a href={ (BASE_PATH) "/" (kind) "/" (id) "/_history" } { "History" }
                 a href={ (BASE_PATH) "/" (kind) } { "All " (kind) " resources" }
                 @if kind == "Patient" {
-                    a href={ (BASE_PATH) "/Patient/" (id) "/*" } { "Everything in the patient's compartment" }
+                    @for held in ["Encounter", "Condition", "Observation", "MedicationRequest", "Procedure"] {
+                        a href={ (BASE_PATH) "/Patient/" (id) "/" (held) } { (held) "s" }
+                    }
                 }
             }
             (paging(base, &value))

@@ -1,0 +1,278 @@
+//! Every route over a socket: what a client sees when all is well.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Server, directory};
+
+const PATIENT: &str = r#"{"resourceType":"Patient","id":"p1","name":[{"family":"Testperson","given":["Ann"]}],"birthDate":"1980-02-03"}"#;
+
+fn observation(id: &str, value: &str) -> String {
+    format!(
+        r#"{{"resourceType":"Observation","id":"{id}","status":"final","code":{{"coding":[{{"system":"http://loinc.org","code":"8867-4"}}]}},"subject":{{"reference":"Patient/p1"}},"valueQuantity":{{"value":{value},"unit":"/min"}}}}"#
+    )
+}
+
+fn ids(bundle: &Value) -> Vec<String> {
+    let entries = bundle["entry"].as_array().cloned().unwrap_or_default();
+    entries.iter().map(|entry| entry["resource"]["id"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+fn link<'b>(bundle: &'b Value, relation: &str) -> Option<&'b str> {
+    let links = bundle["link"].as_array()?;
+    links.iter().find(|link| link["relation"] == relation)?["url"].as_str()
+}
+
+#[test]
+fn create_read_update_delete() {
+    let data = directory();
+    let server = Server::start(data.path());
+    let created = server.post("/fhir/Patient", &PATIENT.replace("\"id\":\"p1\",", "")).expect(201);
+    let location = created.header("location").to_owned();
+    let path = location.strip_prefix(&format!("http://{}", server.address)).unwrap().to_owned();
+    let (instance, version) = path.split_once("/_history/").unwrap();
+    assert_eq!(version, "1");
+    assert_eq!(created.header("content-location"), location);
+    assert_eq!(created.header("etag"), "W/\"1\"");
+    assert_eq!(created.header("content-type"), "application/fhir+json; charset=utf-8");
+
+    let read = server.get(instance).expect(200);
+    assert_eq!(read.body, created.body);
+    assert_eq!(read.header("etag"), "W/\"1\"");
+    assert!(read.header("last-modified").ends_with(" GMT"));
+    assert_eq!(read.header("x-request-id").len(), 16);
+    let head = server.send("HEAD", instance, &[], b"").expect(200);
+    assert_eq!((head.body.len(), head.header("content-length")), (0, read.header("content-length")));
+    for (name, value) in [("if-none-match", "W/\"1\""), ("if-modified-since", read.header("last-modified"))] {
+        let same = server.send("GET", instance, &[(name, value)], b"").expect(304);
+        assert_eq!((same.body.len(), same.header("etag")), (0, "W/\"1\""));
+    }
+
+    let mut changed = read.json();
+    changed["active"] = json!(true);
+    let updated =
+        server.send("PUT", instance, &[("if-match", "W/\"1\"")], changed.to_string().as_bytes()).expect(200);
+    assert_eq!((updated.header("etag"), updated.json()["active"].as_bool()), ("W/\"2\"", Some(true)));
+    let unchanged = server.put(instance, &changed.to_string()).expect(200);
+    assert_eq!(unchanged.header("etag"), "W/\"2\"");
+    assert_eq!(server.get(&format!("{instance}/_history/1")).expect(200).body, read.body);
+    let history = server.get(&format!("{instance}/_history")).expect(200).json();
+    assert_eq!((history["type"].as_str(), history["total"].as_u64()), (Some("history"), Some(2)));
+
+    let minimal = server
+        .send(
+            "PUT",
+            instance,
+            &[("prefer", "return=minimal")],
+            PATIENT.replace("p1", &instance["/fhir/Patient/".len()..]).as_bytes(),
+        )
+        .expect(200);
+    assert_eq!(minimal.body.len(), 0);
+    let deleted = server.send("DELETE", instance, &[], b"").expect(204);
+    assert_eq!(deleted.body.len(), 0);
+    server.get(instance).expect(410);
+    server.send("DELETE", instance, &[], b"").expect(204);
+}
+
+#[test]
+fn searches_and_pages() {
+    let data = directory();
+    let server = Server::start(data.path());
+    server.put("/fhir/Patient/p1", PATIENT).expect(201);
+    for (id, value) in [("o1", "70.0"), ("o2", "71.50"), ("o3", "99")] {
+        server.put(&format!("/fhir/Observation/{id}"), &observation(id, value)).expect(201);
+    }
+    let found = server.get("/fhir/Patient?family=testp&birthdate=ge1980").expect(200).json();
+    assert_eq!(ids(&found), ["p1"]);
+
+    let mut address = "/fhir/Observation?patient=p1&_sort=_id&_count=2&_total=accurate".to_owned();
+    let mut all = Vec::new();
+    loop {
+        let page = server.get(&address).expect(200).json();
+        assert_eq!(page["total"], 3);
+        all.extend(ids(&page));
+        let Some(next) = link(&page, "next") else { break };
+        address = next.strip_prefix(&format!("http://{}", server.address)).unwrap().to_owned();
+    }
+    assert_eq!(all, ["o1", "o2", "o3"]);
+    assert!(server.get("/fhir/Observation/o2").text().contains("71.50"), "decimals keep their text");
+
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    for path in ["/fhir/Observation/_search", "/fhir/Patient/p1/Observation/_search"] {
+        let found = server
+            .send("POST", path, &form, b"code=http%3A%2F%2Floinc.org%7C8867-4&_sort=_id")
+            .expect(200)
+            .json();
+        assert_eq!(ids(&found), ["o1", "o2", "o3"], "{path}");
+    }
+    let found = server.get("/fhir/Patient/p1/Observation?value-quantity=gt80").expect(200).json();
+    assert_eq!(ids(&found), ["o3"]);
+    let lenient = server.send(
+        "GET",
+        "/fhir/Patient?colour=red&family=testperson",
+        &[("prefer", "handling=lenient")],
+        b"",
+    );
+    let lenient = lenient.expect(200).json();
+    assert!(!link(&lenient, "self").unwrap().contains("colour"), "{lenient}");
+    let system = server.get("/fhir?_type=Patient&_count=1").expect(200).json();
+    assert_eq!(ids(&system), ["p1"]);
+    for path in ["/fhir/_history?_count=2", "/fhir/Observation/_history?_count=2"] {
+        let history = server.get(path).expect(200).json();
+        assert_eq!(history["entry"].as_array().map(Vec::len), Some(2), "{path}");
+        assert!(link(&history, "next").is_some());
+    }
+}
+
+#[test]
+fn conditional_writes() {
+    let data = directory();
+    let server = Server::start(data.path());
+    let body = r#"{"resourceType":"Patient","identifier":[{"system":"urn:x","value":"7"}]}"#;
+    let condition = [("if-none-exist", "identifier=urn:x|7")];
+    let first = server.send("POST", "/fhir/Patient", &condition, body.as_bytes()).expect(201);
+    let again = server.send("POST", "/fhir/Patient", &condition, body.as_bytes()).expect(200);
+    assert_eq!(first.header("location"), again.header("location"));
+    let active = body.replace("\"identifier\"", "\"active\":true,\"identifier\"");
+    let updated = server.put("/fhir/Patient?identifier=urn:x%7C7", &active).expect(200);
+    assert_eq!(updated.header("etag"), "W/\"2\"");
+    server.send("DELETE", "/fhir/Patient?identifier=urn:x%7C7", &[], b"").expect(204);
+    assert_eq!(ids(&server.get("/fhir/Patient").json()).len(), 0);
+    let made = server.put("/fhir/Patient?identifier=urn:x%7C7", body).expect(201);
+    assert_eq!(made.header("etag"), "W/\"1\"");
+}
+
+#[test]
+fn bundles_and_operations() {
+    let data = directory();
+    let server = Server::start(data.path());
+    let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+        {"fullUrl": "urn:uuid:0b7f8b3c-6a1b-4c1d-9d2e-000000000001", "request": {"method": "POST", "url": "Patient"},
+         "resource": {"resourceType": "Patient", "gender": "female"}},
+        {"request": {"method": "PUT", "url": "Condition/c1"},
+         "resource": {"resourceType": "Condition", "id": "c1", "meta": {"tag": [{"system": "urn:t", "code": "demo"}]}, "subject": {"reference": "urn:uuid:0b7f8b3c-6a1b-4c1d-9d2e-000000000001"}}}
+    ]});
+    let answer = server.post("/fhir", &bundle.to_string()).expect(200).json();
+    assert_eq!(answer["type"], "transaction-response");
+    let location = answer["entry"][0]["response"]["location"].as_str().unwrap();
+    let patient =
+        server.get("/fhir/Condition/c1").json()["subject"]["reference"].as_str().unwrap().to_owned();
+    assert!(location.contains(&patient), "{location} {patient}");
+    for path in
+        ["/fhir/$meta", "/fhir/Condition/$meta", "/fhir/Condition/c1/$meta", "/fhir/Condition/c1/%24meta"]
+    {
+        let meta = server.get(path).expect(200).json();
+        assert_eq!(meta["parameter"][0]["valueMeta"]["tag"][0]["code"], "demo", "{path}");
+    }
+    server.post("/fhir/Condition/c1/$meta", r#"{"resourceType":"Parameters"}"#).expect(200);
+    server.send("POST", "/fhir/Condition/c1/$meta", &[("content-length", "0")], b"").expect(200);
+}
+
+#[test]
+fn formats() {
+    let data = directory();
+    let server = Server::start(data.path());
+    server.put("/fhir/Patient/p1", PATIENT).expect(201);
+    let path = "/fhir/Patient/p1";
+    for (accept, expected) in [
+        ("application/fhir+json", "application/fhir+json; charset=utf-8"),
+        ("application/json", "application/json; charset=utf-8"),
+        ("text/json;q=0.9, application/fhir+xml", "text/json; charset=utf-8"),
+        ("*/*", "application/fhir+json; charset=utf-8"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
+    ] {
+        let answer = server.send("GET", path, &[("accept", accept)], b"").expect(200);
+        assert_eq!(answer.header("content-type"), expected, "{accept}");
+    }
+    let html = [("accept", "text/html")];
+    let page = server.send("GET", path, &html, b"").expect(200);
+    assert!(page.text().contains("Testperson") && page.text().starts_with("<!DOCTYPE html>"));
+    assert_eq!(page.header("etag"), "", "a page is another representation");
+    assert!(page.header("content-security-policy").contains("default-src 'none'"));
+    let raw = server.send("GET", &format!("{path}?_format=json&_pretty=true"), &html, b"").expect(200);
+    assert!(raw.text().starts_with("{\n  \"resourceType\": \"Patient\","), "{}", raw.text());
+    assert_eq!(raw.json(), server.get(path).json());
+    let some = server.get(&format!("{path}?_elements=birthDate")).expect(200).json();
+    assert_eq!((some["birthDate"].as_str(), some.get("name")), (Some("1980-02-03"), None));
+    let missing = server.send("GET", "/fhir/Patient/none", &html, b"").expect(404);
+    assert!(missing.text().contains("There is no resource Patient/none"), "{}", missing.text());
+}
+
+#[test]
+fn site() {
+    let data = directory();
+    let server = Server::start_with(data.path(), &["--cors-origins", "https://app.example.org"]);
+    server.put("/fhir/Patient/p1", PATIENT).expect(201);
+    assert_eq!(server.get("/healthz").expect(200).text(), "ok\n");
+    assert_eq!(server.get("/readyz").expect(200).text(), "ready\n");
+    let root = server.get("/").expect(200).text();
+    assert!(root.contains("<a href=\"/fhir/Patient\">Patient</a><span>1</span>"), "{root}");
+    assert!(root.contains(&server.base()));
+    for (query, expected) in [
+        ("type=Patient&q=Testperson", "/fhir/Patient?name=Testperson"),
+        ("type=Patient&q=birthdate%3Dge1980%26name%3Da%20b", "/fhir/Patient?birthdate=ge1980&name=a%20b"),
+        ("type=Patient&q=Patient/p1", "/fhir/Patient/p1"),
+        ("type=Condition&q=", "/fhir/Condition"),
+        ("type=Condition&q=a%0d%0ax:y", "/fhir/Condition?_id=a%0D%0Ax:y"),
+    ] {
+        assert_eq!(server.get(&format!("/find?{query}")).expect(303).header("location"), expected, "{query}");
+    }
+    let metrics = server.get("/metrics").expect(200).text();
+    assert!(metrics.contains("vesta_requests_total{interaction=\"update\",status=\"2xx\"} 1"), "{metrics}");
+    assert!(metrics.contains("vesta_resources{type=\"Patient\"} 1"), "{metrics}");
+
+    let named = server.send("GET", "/fhir/Patient/p1", &[("x-request-id", "abc-1")], b"").expect(200);
+    assert_eq!(named.header("x-request-id"), "abc-1");
+    let allowed =
+        server.send("OPTIONS", "/fhir/Patient", &[("origin", "https://app.example.org")], b"").expect(204);
+    assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example.org");
+    assert_eq!(allowed.header("allow"), "DELETE, GET, HEAD, OPTIONS, POST, PUT");
+    let other =
+        server.send("GET", "/fhir/Patient", &[("origin", "https://evil.example.org")], b"").expect(200);
+    assert_eq!(other.header("access-control-allow-origin"), "");
+}
+
+/// The CapabilityStatement names the interactions of the routing table, no more and no fewer.
+#[test]
+fn the_capability_statement_is_the_routing_table() {
+    use std::collections::BTreeSet;
+    use vesta::http::route::{Interaction, ROUTES};
+    let data = directory();
+    let server = Server::start(data.path());
+    let statement = server.get("/fhir/metadata").expect(200).json();
+    let rest = &statement["rest"][0];
+    let codes = |value: &Value| -> BTreeSet<String> {
+        let all = value["interaction"].as_array().cloned().unwrap_or_default();
+        all.iter().map(|interaction| interaction["code"].as_str().unwrap().to_owned()).collect()
+    };
+    let routed = |names: &[Interaction]| -> BTreeSet<String> {
+        let routes = ROUTES.iter().filter(|route| names.contains(&route.interaction));
+        routes.map(|route| route.interaction.name().to_owned()).collect()
+    };
+    use Interaction::{
+        Bundle, ConditionalDelete, ConditionalUpdate, Create, Delete, HistoryInstance, HistorySystem,
+        HistoryType, Read, SearchSystem, SearchType, Update, Vread,
+    };
+    let of_type = routed(&[Read, Vread, Update, Delete, Create, HistoryInstance, HistoryType, SearchType]);
+    let resources = rest["resource"].as_array().unwrap();
+    assert!(resources.len() > 140);
+    let has = |interaction: Interaction| ROUTES.iter().any(|route| route.interaction == interaction);
+    for resource in resources {
+        assert_eq!(codes(resource), of_type, "{}", resource["type"]);
+        assert_eq!(resource["conditionalUpdate"], has(ConditionalUpdate));
+        assert_eq!(resource["conditionalDelete"] != "not-supported", has(ConditionalDelete));
+    }
+    let mut of_system = routed(&[HistorySystem, SearchSystem, Bundle]);
+    of_system.insert("batch".to_owned());
+    assert_eq!(codes(rest), of_system);
+    let operations: BTreeSet<&str> = rest["operation"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|operation| operation["name"].as_str().unwrap())
+        .collect();
+    let registered: BTreeSet<&str> =
+        operations::descriptors().iter().map(|descriptor| descriptor.name).collect();
+    assert_eq!(operations, registered);
+}
