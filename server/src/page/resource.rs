@@ -14,6 +14,7 @@ pub fn resource(base: &str, address: &str, status: u16, json: &[u8]) -> Markup {
     let title = title(&value);
     let content = html! {
         h1 { (title) }
+        @if identity(&value).is_some() { p { (summary(&value)) } }
         p.soft { code { (address) } @if status >= 400 { " answered " (status) } }
         nav.bar aria-label="Views" {
             a href=(with_format(address)) { "Raw JSON" }
