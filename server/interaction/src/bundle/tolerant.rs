@@ -65,3 +65,22 @@ fn entry_of_resource(expression: &str) -> Option<usize> {
     let inside = rest.strip_prefix(".resource")?;
     (inside.is_empty() || inside.starts_with('.')).then(|| number.parse().ok())?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_expressions() {
+        for (expression, expected) in [
+            ("Bundle.entry[3].resource.name[0]", Some(3)),
+            ("Bundle.entry[12].resource", Some(12)),
+            ("Bundle.entry[3].request.url", None),
+            ("Bundle.entry[3].resourceful", None),
+            ("Bundle.entry[x].resource", None),
+            ("Bundle.type", None),
+        ] {
+            assert_eq!(entry_of_resource(expression), expected, "{expression}");
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! transaction: order, references, conditions, atomicity; the synthetic patients whole.
 
+use std::sync::Arc;
+
 use expect_test::expect;
 use serde_json::{Value, json};
 
@@ -155,6 +157,43 @@ async fn refused_as_a_whole() {
         .await;
     let all = server.json("GET ?_summary=count").await;
     assert_eq!(all["total"], 1, "nothing of the refused transactions is there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn racing_transactions_all_succeed() {
+    let server = Arc::new(Server::new());
+    let tasks: Vec<_> = (0..8)
+        .map(|number| {
+            let server = Arc::clone(&server);
+            let mut once =
+                entry("POST", "Group", json!({"resourceType": "Group", "type": "person", "actual": true}));
+            once["request"]["ifNoneExist"] = json!("type=person");
+            let shared =
+                entry("PUT", "Patient/1", json!({"resourceType": "Patient", "multipleBirthInteger": number}));
+            let own = entry(
+                "POST",
+                "Observation",
+                json!({"resourceType": "Observation", "status": "final", "code": {"text": "x"},
+                "subject": {"reference": "urn:uuid:group"}}),
+            );
+            let request = bundle(json!([placed("urn:uuid:group", once), shared, own]));
+            tokio::spawn(async move { server.json(&request).await })
+        })
+        .collect();
+    let mut versions = Vec::new();
+    let mut groups = Vec::new();
+    for task in tasks {
+        let answer = task.await.expect("no panic");
+        versions.push(answer["entry"][1]["response"]["etag"].as_str().expect("an etag").to_owned());
+        groups.push(answer["entry"][0]["response"]["location"].as_str().expect("a location").to_owned());
+    }
+    versions.sort();
+    assert_eq!(versions, (1..=8).map(|number| format!("W/\"{number}\"")).collect::<Vec<_>>());
+    groups.dedup();
+    let [group] = groups.as_slice() else { panic!("one group was created: {groups:?}") };
+    let group = group.trim_end_matches("/_history/1");
+    let of_group = server.json(&format!("GET Observation?subject={group}&_summary=count")).await;
+    assert_eq!(of_group["total"], 8, "each attempt set its references anew");
 }
 
 #[tokio::test]
