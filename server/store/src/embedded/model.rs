@@ -1,6 +1,12 @@
 //! The index against a naive one: random resources, commits and queries, evaluated by the engine and by
 //! [`Predicate::matches`] over all entries in a list. The engine's limits are drawn too, so that small data takes
 //! every way of running a query.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::explicit_auto_deref,
+    reason = "draws from small ranges"
+)]
 
 use std::collections::BTreeSet;
 

@@ -124,7 +124,7 @@ fn ordered_parameter(key: &SortKey) -> Option<ParameterId> {
     }
 }
 
-type Entries<'t> = std::iter::Peekable<Box<dyn Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>> + 't>>;
+type Entries<'t> = Box<dyn Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>> + 't>;
 
 /// One index entry of a walk.
 struct Step<'t> {
@@ -153,7 +153,7 @@ impl<'t> Kind<'t> {
         for by in spaces {
             let prefix = |rest: &[u8]| [parameter.0.to_be_bytes().as_slice(), &[space + by], rest].concat();
             let all = prefix(&[]);
-            let mut entries = entries(context, &all, &prefix(from), descending)?.peekable();
+            let mut entries = entries(context, &all, &prefix(from), descending)?;
             let next = step(&mut entries)?;
             kind.spaces.push((entries, next));
         }
@@ -180,7 +180,7 @@ fn entries<'t>(
     space: &[u8],
     from: &[u8],
     descending: bool,
-) -> Result<Box<dyn Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>> + 't>, StoreError> {
+) -> Result<Entries<'t>, StoreError> {
     use std::ops::Bound::{Excluded, Included};
     let table = context.databases.postings.remap_types::<Raw, Raw>();
     let (start, end) =
