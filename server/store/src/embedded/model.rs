@@ -254,6 +254,7 @@ impl Pool {
         Limits {
             few_candidates: *random.one(&[0, 3, 4_096]),
             first_entries: *random.one(&[0, 5, 8_192]),
+            checked: *random.one(&[0, 10, 4_096]),
             few_matches: *random.one(&[0, 5, 20_000]),
             walked: *random.one(&[3, 40, 20_000]),
             ..LIMITS

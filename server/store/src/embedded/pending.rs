@@ -2,8 +2,12 @@
 //! order of the keys. Decides nothing of what a resource's entries are.
 #![allow(clippy::indexing_slicing, reason = "hot; a change's range lies within the bytes it was made from")]
 
+use std::ops::Range;
+
 use heed::RwTxn;
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::encoding::{self, LongHash};
 use super::forward::ForwardWriter;
@@ -12,81 +16,85 @@ use super::records::Table;
 use super::set::{Posting, Set, chunk_of, offset_of};
 use crate::{Entries, Key, ParameterId, StoreError, Timestamp, Value};
 
-/// One resource's entry into a posting, or its leaving.
-#[derive(Debug, Clone, Copy)]
+/// What becomes of the resources of one posting, in the order it was said: the offset, and whether it was put in.
+type Members = SmallVec<[(u16, bool); 4]>;
+
+/// The changes to one posting.
+#[derive(Debug)]
 struct Change {
     /// The first 16 bytes of the key: most comparisons end here.
     prefix: u128,
-    /// Where in the bytes the key begins. Later changes have later keys.
-    at: usize,
-    length: u16,
-    offset: u16,
-    added: bool,
+    /// Where in the bytes the key is.
+    key: Range<usize>,
+    members: Members,
 }
 
-/// The changes to one database.
+/// The changes to one database, by key.
 #[derive(Debug, Default)]
 struct Changes {
     bytes: Vec<u8>,
     list: Vec<Change>,
+    /// By the hash of a key, where in the list it is. Keys whose hashes are taken by another have the next free one.
+    places: FxHashMap<u64, usize>,
 }
 
 impl Changes {
-    fn key(&self, change: &Change) -> &[u8] {
-        &self.bytes[change.at..change.at + usize::from(change.length)]
-    }
-
-    /// Ends a key that was begun at `at`.
-    fn end(&mut self, at: usize, offset: u16, added: bool) {
+    /// Enters a member under the key that was begun at `at` of the bytes. Where that key is from now on.
+    fn end(&mut self, at: usize, offset: u16, added: bool) -> Range<usize> {
+        let mut hash = xxh3_64(&self.bytes[at..]);
+        loop {
+            let place = *self.places.entry(hash).or_insert(self.list.len());
+            let Some(change) = self.list.get_mut(place) else { break };
+            if self.bytes[change.key.clone()] == self.bytes[at..] {
+                change.members.push((offset, added));
+                self.bytes.truncate(at);
+                return change.key.clone();
+            }
+            hash = hash.wrapping_add(1);
+        }
         let key = &self.bytes[at..];
+        debug_assert!(key.len() <= 511, "an LMDB key");
         let mut prefix = [0; 16];
         let shared = key.len().min(16);
         prefix[..shared].copy_from_slice(&key[..shared]);
-        let length = u16::try_from(key.len()).unwrap_or(u16::MAX);
-        debug_assert!(key.len() <= 511, "an LMDB key");
-        self.list.push(Change { prefix: u128::from_be_bytes(prefix), at, length, offset, added });
+        let key = at..self.bytes.len();
+        let members = SmallVec::from_slice(&[(offset, added)]);
+        self.list.push(Change { prefix: u128::from_be_bytes(prefix), key: key.clone(), members });
+        key
     }
 
-    /// Sorts them by key, then offset, then age.
     fn sort(&mut self) {
-        let mut list = std::mem::take(&mut self.list);
-        list.sort_unstable_by(|a, b| {
-            a.prefix
-                .cmp(&b.prefix)
-                .then_with(|| {
-                    if a.length <= 16 && b.length <= 16 {
-                        a.length.cmp(&b.length)
-                    } else {
-                        self.key(a).cmp(self.key(b))
-                    }
-                })
-                .then_with(|| (a.offset, a.at).cmp(&(b.offset, b.at)))
-        });
-        self.list = list;
+        let bytes = &self.bytes;
+        let whole = |change: &Change| &bytes[change.key.clone()];
+        self.list.sort_unstable_by(|a, b| a.prefix.cmp(&b.prefix).then_with(|| whole(a).cmp(whole(b))));
     }
 
     fn clear(&mut self) {
         self.bytes.clear();
         self.list.clear();
+        self.places.clear();
     }
 
-    /// The changes of each key, sorted: the key, and what becomes of each offset.
+    /// Each key, once sorted, and what becomes of each offset.
     fn each(
-        &self,
+        &mut self,
         mut visit: impl FnMut(&[u8], &[(u16, bool)]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
+        self.sort();
         let mut net = Vec::new();
-        for group in self.list.chunk_by(|a, b| a.prefix == b.prefix && self.key(a) == self.key(b)) {
+        for change in &mut self.list {
             net.clear();
-            for same in group.chunk_by(|a, b| a.offset == b.offset) {
+            // Stable: of one offset, the first and the last stay so.
+            change.members.sort_by_key(|member| member.0);
+            for same in change.members.chunk_by(|a, b| a.0 == b.0) {
                 // What comes first tells how it was: only what was there is taken out, only what was not is put in.
-                let (first, last) = (&same[0], &same[same.len() - 1]);
-                if first.added == last.added {
-                    net.push((last.offset, last.added));
+                let (first, last) = (same[0], same[same.len() - 1]);
+                if first.1 == last.1 {
+                    net.push(last);
                 }
             }
             if !net.is_empty() {
-                visit(self.key(&group[0]), &net)?;
+                visit(&self.bytes[change.key.clone()], &net)?;
             }
         }
         Ok(())
@@ -98,7 +106,7 @@ pub(crate) struct Pending {
     postings: Changes,
     presence: Changes,
     /// Of each resource, where its record is in `records`; `None` if it has none any more.
-    forward: Vec<(u32, Option<std::ops::Range<usize>>)>,
+    forward: Vec<(u32, Option<Range<usize>>)>,
     records: Vec<u8>,
     writer: ForwardWriter,
     /// What `long` must hold. For values that went, the key of their posting without the chunk.
@@ -151,9 +159,9 @@ impl Pending {
             let parameter = group[0].0;
             self.present(ordinal, parameter, "", added);
             for (_, value) in group {
-                let at = self.posting(ordinal, parameter, value, added);
+                let key = self.posting(ordinal, parameter, value, added);
                 if added {
-                    self.writer.value(value, &self.postings.bytes[at + 2..]);
+                    self.writer.value(value, &self.postings.bytes[key.start + 2..key.end]);
                 }
             }
             if added {
@@ -170,8 +178,14 @@ impl Pending {
         self.presence.end(at, offset_of(ordinal), added);
     }
 
-    /// Enters a value's keys; where the first begins.
-    fn posting(&mut self, ordinal: u32, parameter: ParameterId, value: &Value<'_>, added: bool) -> usize {
+    /// Enters a value's keys; where the first is.
+    fn posting(
+        &mut self,
+        ordinal: u32,
+        parameter: ParameterId,
+        value: &Value<'_>,
+        added: bool,
+    ) -> Range<usize> {
         let (chunk, offset) = (chunk_of(ordinal).to_be_bytes(), offset_of(ordinal));
         let changes = &mut self.postings;
         let at = changes.bytes.len();
@@ -188,7 +202,7 @@ impl Pending {
             }
         }
         changes.bytes.extend_from_slice(&chunk);
-        changes.end(at, offset, added);
+        let first = changes.end(at, offset, added);
         let second = changes.bytes.len();
         changes.bytes.extend_from_slice(&parameter.0.to_be_bytes());
         if encoding::put_second(&mut changes.bytes, value) {
@@ -197,7 +211,7 @@ impl Pending {
         } else {
             changes.bytes.truncate(second);
         }
-        at
+        first
     }
 
     /// The changes so far, for comparing rather than writing: each key of `postings`, then of `presence`, with its
@@ -206,8 +220,6 @@ impl Pending {
         &mut self,
         mut visit: impl FnMut(bool, &[u8], &[(u16, bool)]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        self.postings.sort();
-        self.presence.sort();
         self.postings.each(|key, net| visit(true, key, net))?;
         self.presence.each(|key, net| visit(false, key, net))
     }
@@ -235,7 +247,6 @@ impl Pending {
         for (changes, database) in
             [(&mut self.postings, databases.postings), (&mut self.presence, databases.presence)]
         {
-            changes.sort();
             changes.each(|key, net| write(txn, database, key, net, &mut scratch))?;
             changes.clear();
         }

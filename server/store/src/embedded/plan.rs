@@ -29,6 +29,8 @@ pub(super) struct Limits {
     pub few_candidates: u64,
     /// Entries of a range that are read to see whether it is small.
     pub first_entries: u64,
+    /// Candidates that are checked in the hope that a page becomes full, before a range is read after all.
+    pub checked: u64,
     /// Matches up to which all sort keys are read; of more, the index is walked in order first.
     pub few_matches: u64,
     /// Candidates that a walk looks at before it gives up: about as dear as reading the sort keys of as many matches.
@@ -40,6 +42,7 @@ pub(super) const LIMITS: Limits = Limits {
     entries_read: 20_000_000,
     few_candidates: 4_096,
     first_entries: 8_192,
+    checked: 4_096,
     few_matches: 20_000,
     walked: 20_000,
 };
@@ -242,6 +245,11 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// The first chunk from a number on that may have matches.
+    pub(super) fn next_chunk(&self, from: u32) -> Option<u32> {
+        self.chunks.get(self.chunks.partition_point(|chunk| *chunk < from)).copied()
     }
 
     /// The chunks that may have matches, ascending.
@@ -641,12 +649,14 @@ fn add_referrers(
 pub(super) struct Evaluation<'t> {
     pub(super) context: &'t Context<'t>,
     forward: ForwardReader<'t>,
+    /// How many candidates it has checked against their forward records.
+    pub(super) checked: u64,
 }
 
 impl<'t> Evaluation<'t> {
     /// Nothing is evaluated yet.
     pub(super) fn new(context: &'t Context<'_>) -> Self {
-        Evaluation { context, forward: ForwardReader::new(context.txn, context.databases) }
+        Evaluation { context, forward: ForwardReader::new(context.txn, context.databases), checked: 0 }
     }
 
     fn restrict(&mut self, node: &Node, chunk: u32, set: &mut Set) -> Result<(), StoreError> {
@@ -714,6 +724,7 @@ impl<'t> Evaluation<'t> {
         let mut kept = Vec::new();
         for offset in set.iter() {
             self.context.spend(1)?;
+            self.checked += 1;
             let forward = self.forward.at(chunk, offset)?;
             if passes(self.context, forward)? {
                 kept.push(offset);

@@ -104,10 +104,18 @@ fn by_ordinal(
     let room = if query.limit == 0 { 0 } else { query.limit.saturating_add(1) };
     let (mut positions, mut total) = (Vec::new(), 0);
     let mut evaluation = Evaluation::new(context);
-    for &chunk in plan.chunks().iter().skip_while(|chunk| **chunk < first) {
+    let (mut wholly, mut next) = (query.total, first);
+    while let Some(chunk) = plan.next_chunk(next) {
         if !query.total && positions.len() >= room {
             break;
         }
+        if !wholly && evaluation.checked > context.limits.checked {
+            // Matches are rare, or far: reading the ranges is cheaper than checking all candidates.
+            plan.settle(context, true)?;
+            wholly = true;
+            continue;
+        }
+        next = chunk + 1;
         let matches = plan.matches(&mut evaluation, chunk)?;
         total += matches.len() as u64;
         for ordinal in matches.iter().map(|offset| ordinal_at(chunk, offset)) {
