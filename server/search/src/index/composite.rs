@@ -4,6 +4,7 @@
 use conformance::{Component, SearchParameterType};
 use fhirpath::Element;
 use fhirpath::expression::Item;
+use smallvec::SmallVec;
 use store::{Entries, ParameterId, Value};
 
 use super::Source;
@@ -17,13 +18,14 @@ pub(super) fn values(
     element: Element<'_>,
     found: &mut dyn FnMut(Value<'_>),
 ) {
+    let Some(selected) = select(components, element) else { return };
     let mut parts = Vec::with_capacity(components.len());
-    for component in components {
-        let entries = of_component(source, component, element);
-        if entries.iter().next().is_none() {
+    for (component, items) in components.iter().zip(&selected) {
+        let values = of_component(source, component.kind, items);
+        if values.is_empty() {
             return;
         }
-        parts.push(entries);
+        parts.push(values);
     }
     let mut rows: Vec<Vec<Value<'_>>> = vec![Vec::new()];
     for part in &parts {
@@ -39,15 +41,26 @@ pub(super) fn values(
     rows.into_iter().for_each(|row| found(Value::Composite(row)));
 }
 
-/// The values of one component, kept in entries of its own so that they outlive the walk that found them.
-fn of_component(source: Source<'_>, component: &Component, element: Element<'_>) -> Entries {
-    let mut values = Entries::new();
-    let mut items: Vec<Item<'_>> = Vec::new();
-    if component.kind != SearchParameterType::Composite
-        && component.expression.evaluate(element, &mut items).is_ok()
-    {
-        let mut keep = |value: Value<'_>| values.push(ParameterId(0), &value);
-        items.iter().for_each(|item| source.values(component.kind, item, &mut keep));
+/// What each component selects; `None` when one selects nothing. The last is asked first: most elements have a code, few
+/// the kind of value that a composite is about.
+fn select<'t>(components: &[Component], element: Element<'t>) -> Option<SmallVec<[Vec<Item<'t>>; 3]>> {
+    let mut selected = SmallVec::new();
+    for component in components.iter().rev() {
+        let mut items = Vec::new();
+        component.expression.evaluate(element, &mut items).ok()?;
+        if items.is_empty() {
+            return None;
+        }
+        selected.push(items);
     }
+    selected.reverse();
+    Some(selected)
+}
+
+/// The values of one component, kept in entries of its own so that they outlive the walk that found them.
+fn of_component(source: Source<'_>, kind: SearchParameterType, items: &[Item<'_>]) -> Entries {
+    let mut values = Entries::new();
+    let mut keep = |value: Value<'_>| values.push(ParameterId(0), &value);
+    items.iter().for_each(|item| source.values(kind, item, &mut keep));
     values
 }
