@@ -1,9 +1,10 @@
-//! NDJSON: read in chunks of lines, prepared on several threads, committed in the order of the file.
+//! NDJSON: read in chunks of lines, prepared on several threads, committed in the order of the files. What is ready while a commit
+//! is under way is the next commit, so that a slow disk makes larger commits, not idle threads.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::io::{BufRead, BufReader, Read};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use fhirpath::{Issue, IssueType};
 use interaction::{Failure, Imported, Prepared};
@@ -14,19 +15,30 @@ use super::resume::Done;
 use super::sources::Source;
 use super::{Load, LoadError};
 
-/// Lines of a chunk, and so of a commit.
+/// Lines of a chunk.
 const CHUNK_LINES: usize = 1000;
 /// A chunk with more bytes than this is closed early.
-const CHUNK_BYTES: usize = 16 << 20;
+const CHUNK_BYTES: usize = 4 << 20;
+/// Most chunks that are ready and not yet committed, and so most of one commit.
+const CHUNKS_READY: usize = 8;
+
+/// A file under way.
+struct LoadedFile {
+    place: String,
+    digest: String,
+    /// Whether every line so far is stored; what follows a fault is not remembered, so that the line is tried again.
+    faultless: AtomicBool,
+}
 
 /// Some lines of a file.
 struct Chunk {
-    /// Its place in the file, counted in chunks.
+    /// Its place among all chunks.
     number: usize,
-    /// Number of the first line, from 1.
-    first_line: u64,
+    file: Arc<LoadedFile>,
     /// Lines of the file up to its end.
     lines_read: u64,
+    /// Whether the file ends here.
+    is_last: bool,
     /// The lines that are not blank, with their numbers.
     lines: Vec<(u64, Vec<u8>)>,
 }
@@ -37,45 +49,23 @@ struct Ready {
     prepared: Vec<Result<Prepared, Failure>>,
 }
 
-/// Loads a file.
+/// Loads files.
 ///
 /// # Errors
-/// It cannot be read, or the destination is gone.
-pub(super) fn load(load: &Load<'_>, source: &Source) -> Result<(), LoadError> {
-    let fault = |error| LoadError::Path { path: source.path.clone(), error };
-    let digest = source.digest().map_err(fault)?;
-    let passed = match load.record.of(&digest) {
-        Done::All => {
-            load.tally.passed_over.fetch_add(1, Relaxed);
-            load.read.fetch_add(source.bytes, Relaxed);
-            return Ok(());
-        }
-        Done::Lines(count) => count,
-    };
-    if load.again {
-        load.remember(&digest, Done::Lines(0));
-    }
-    let place = source.path.display().to_string();
-    let failed = load.tally.failed.load(Relaxed);
-    let reader = BufReader::with_capacity(1 << 18, source.open(&load.read).map_err(fault)?);
-    let mut chunks = Chunks { reader, number: 0, line: 0, passed };
-    let work = Work { load, place: &place, digest: &digest, faultless: std::cell::Cell::new(true) };
+/// One cannot be read, or the destination is gone.
+pub(super) fn load(load: &Load<'_>, sources: &[&Source]) -> Result<(), LoadError> {
+    let mut chunks = Chunks { load, sources, open: None, number: 0 };
+    let work = Work { load };
     match load.destination {
-        Destination::Store(here) => work.pipeline(here, &mut chunks).map_err(|error| match error {
-            Stop::Read(error) => fault(error),
-            Stop::Load(error) => error,
-        })?,
+        Destination::Store(here) => work.pipeline(here, &mut chunks),
         Destination::Server(_) => {
-            while let Some(chunk) = chunks.next().map_err(fault)? {
-                work.send(&chunk.lines)?;
-                work.passed(chunk.lines_read);
+            while let Some(chunk) = chunks.next()? {
+                work.send(&chunk.file, &chunk.lines)?;
+                work.passed(&chunk);
             }
+            Ok(())
         }
     }
-    if failed == load.tally.failed.load(Relaxed) {
-        load.remember(&digest, Done::All);
-    }
-    Ok(())
 }
 
 /// Loads one resource.
@@ -83,28 +73,87 @@ pub(super) fn load(load: &Load<'_>, source: &Source) -> Result<(), LoadError> {
 /// # Errors
 /// The destination is gone.
 pub(super) fn single(load: &Load<'_>, place: &str, body: Vec<u8>) -> Result<(), LoadError> {
-    let work = Work { load, place, digest: "", faultless: std::cell::Cell::new(true) };
-    let lines = vec![(0, body)];
+    let file =
+        LoadedFile { place: place.to_owned(), digest: String::new(), faultless: AtomicBool::new(true) };
+    let (work, lines) = (Work { load }, vec![(0, body)]);
     match load.destination {
-        Destination::Store(here) => work.in_order(here, lines),
-        Destination::Server(_) => work.send(&lines),
+        Destination::Store(here) => work.in_order(here, &file, lines),
+        Destination::Server(_) => work.send(&file, &lines),
     }
 }
 
-struct Chunks<R> {
-    reader: R,
+/// The chunks of all files that are not loaded yet.
+struct Chunks<'a> {
+    load: &'a Load<'a>,
+    sources: &'a [&'a Source],
+    open: Option<OpenFile>,
     number: usize,
-    line: u64,
-    passed: u64,
 }
 
-impl<R: BufRead> Chunks<R> {
-    fn next(&mut self) -> std::io::Result<Option<Chunk>> {
-        let (first_line, mut lines, mut bytes) =
-            (self.line.max(self.passed) + 1, Vec::with_capacity(CHUNK_LINES), 0);
+struct OpenFile {
+    file: Arc<LoadedFile>,
+    lines: Lines<BufReader<Box<dyn Read + Send>>>,
+}
+
+impl Chunks<'_> {
+    fn next(&mut self) -> Result<Option<Chunk>, LoadError> {
+        if self.open.is_none() {
+            self.open = self.open_next()?;
+        }
+        let Some(OpenFile { file, lines }) = &mut self.open else { return Ok(None) };
+        let read = lines.next();
+        let read = read.map_err(|error| LoadError::Path { path: file.place.clone().into(), error })?;
+        let is_last = read.len() < CHUNK_LINES && lines.is_at_end;
+        let (number, file, lines_read) = (self.number, Arc::clone(file), lines.line);
+        self.number += 1;
+        if is_last {
+            self.open = None;
+        }
+        Ok(Some(Chunk { number, file, lines_read, is_last, lines: read }))
+    }
+
+    fn open_next(&mut self) -> Result<Option<OpenFile>, LoadError> {
+        let load = self.load;
+        while let Some((source, rest)) = self.sources.split_first() {
+            self.sources = rest;
+            let fault = |error| LoadError::Path { path: source.path.clone(), error };
+            let digest = source.digest().map_err(fault)?;
+            let passed = match load.record.of(&digest) {
+                Done::All => {
+                    load.tally.passed_over.fetch_add(1, Relaxed);
+                    load.read.fetch_add(source.bytes, Relaxed);
+                    continue;
+                }
+                Done::Lines(count) => count,
+            };
+            if load.again {
+                load.remember(&digest, Done::Lines(0));
+            }
+            let reader = BufReader::with_capacity(1 << 18, source.open(&load.read).map_err(fault)?);
+            let place = source.path.display().to_string();
+            let file = Arc::new(LoadedFile { place, digest, faultless: AtomicBool::new(true) });
+            return Ok(Some(OpenFile { file, lines: Lines { reader, line: 0, passed, is_at_end: false } }));
+        }
+        Ok(None)
+    }
+}
+
+/// The lines of a file, those after the first `passed`.
+struct Lines<R> {
+    reader: R,
+    line: u64,
+    passed: u64,
+    is_at_end: bool,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// A chunk of them; shorter than a whole one only by its bytes or at the end.
+    fn next(&mut self) -> std::io::Result<Vec<(u64, Vec<u8>)>> {
+        let (mut lines, mut bytes) = (Vec::with_capacity(CHUNK_LINES), 0);
         while lines.len() < CHUNK_LINES && bytes < CHUNK_BYTES {
             let mut text = Vec::new();
             if self.reader.read_until(b'\n', &mut text)? == 0 {
+                self.is_at_end = true;
                 break;
             }
             self.line += 1;
@@ -113,37 +162,25 @@ impl<R: BufRead> Chunks<R> {
                 lines.push((self.line, text));
             }
         }
-        if lines.is_empty() {
-            return Ok(None);
-        }
-        self.number += 1;
-        Ok(Some(Chunk { number: self.number - 1, first_line, lines_read: self.line, lines }))
+        Ok(lines)
     }
-}
-
-enum Stop {
-    Read(std::io::Error),
-    Load(LoadError),
 }
 
 struct Work<'a> {
     load: &'a Load<'a>,
-    place: &'a str,
-    digest: &'a str,
-    /// Whether every line so far is stored; what follows a fault is not remembered, so that the line is tried again.
-    faultless: std::cell::Cell<bool>,
 }
 
 impl Work<'_> {
     /// One thread reads, some prepare, this one commits.
-    fn pipeline<R: BufRead + Send>(&self, here: &InProcess, chunks: &mut Chunks<R>) -> Result<(), Stop> {
+    fn pipeline(&self, here: &InProcess, chunks: &mut Chunks<'_>) -> Result<(), LoadError> {
         let jobs = self.load.jobs;
         let (to_prepare, waiting) = mpsc::sync_channel::<Chunk>(jobs);
-        let (to_commit, ready) = mpsc::sync_channel::<Ready>(jobs + 1);
-        let waiting = Mutex::new(waiting);
+        let (to_commit, ready) = mpsc::sync_channel::<Ready>(CHUNKS_READY);
+        let waiting = Arc::new(Mutex::new(waiting));
         std::thread::scope(|scope| {
             let reader = scope.spawn(move || {
                 while let Some(chunk) = chunks.next()? {
+                    // Nobody prepares any more when committing failed.
                     if to_prepare.send(chunk).is_err() {
                         break;
                     }
@@ -151,86 +188,101 @@ impl Work<'_> {
                 Ok(())
             });
             for _ in 0..jobs {
-                let (to_commit, waiting) = (to_commit.clone(), &waiting);
-                scope.spawn(move || prepare(here, waiting, &to_commit));
+                let (to_commit, waiting) = (to_commit.clone(), Arc::clone(&waiting));
+                scope.spawn(move || prepare(here, &waiting, &to_commit));
             }
-            drop(to_commit);
+            drop((to_commit, waiting));
             let committed = self.commit_in_order(here, ready);
-            // Unblocks the reader when committing ended early.
-            while waiting.lock().unwrap_or_else(PoisonError::into_inner).try_recv().is_ok() {}
-            match reader.join() {
-                Ok(read) => read.map_err(Stop::Read)?,
-                Err(_) => return Err(Stop::Load(LoadError::Destination("reading failed".to_owned()))),
-            }
-            committed.map_err(Stop::Load)
+            let read = reader.join();
+            committed?;
+            read.unwrap_or_else(|_| Err(LoadError::Destination("reading the files failed".to_owned())))
         })
     }
 
     fn commit_in_order(&self, here: &InProcess, ready: mpsc::Receiver<Ready>) -> Result<(), LoadError> {
         let mut early: BTreeMap<usize, Ready> = BTreeMap::new();
         let mut number = 0;
-        for next in ready {
+        while let Ok(next) = ready.recv() {
             early.insert(next.chunk.number, next);
-            while let Some(next) = early.remove(&number) {
-                number += 1;
-                let lines_read = next.chunk.lines_read;
-                self.commit(here, next)?;
-                self.passed(lines_read);
+            early.extend(ready.try_iter().map(|next| (next.chunk.number, next)));
+            let mut group = Vec::new();
+            while group.len() < CHUNKS_READY
+                && let Some(next) = early.remove(&(number + group.len()))
+            {
+                group.push(next);
             }
+            number += group.len();
+            self.commit(here, group)?;
         }
-        Ok(())
+        // What is left when the channel is empty is in order by now.
+        self.commit(here, early.into_values().collect())
     }
 
-    fn commit(&self, here: &InProcess, ready: Ready) -> Result<(), LoadError> {
-        let Ready { chunk, prepared } = ready;
-        let mut good = Vec::with_capacity(prepared.len());
-        let mut faults = Vec::new();
-        for (prepared, (line, _)) in prepared.into_iter().zip(&chunk.lines) {
-            match prepared {
-                Ok(prepared) => good.push(prepared),
-                Err(failure) => faults.push((*line, failure)),
+    fn commit(&self, here: &InProcess, group: Vec<Ready>) -> Result<(), LoadError> {
+        let Some(first) = group.first().map(|ready| Arc::clone(&ready.chunk.file)) else { return Ok(()) };
+        let (mut good, mut faults, mut chunks) = (Vec::new(), Vec::new(), Vec::with_capacity(group.len()));
+        for Ready { chunk, prepared } in group {
+            for (prepared, (line, _)) in prepared.into_iter().zip(&chunk.lines) {
+                match prepared {
+                    Ok(prepared) => good.push(prepared),
+                    Err(failure) => faults.push((Arc::clone(&chunk.file), *line, failure)),
+                }
             }
+            chunks.push(chunk);
         }
         let work = interaction::import(&here.service, &here.caller, good);
         match here.runtime.handle().block_on(work) {
             Ok(Some(imported)) => {
                 self.count(&imported);
-                for (line, failure) in faults {
-                    self.fault(line, &failure.issues);
+                for (file, line, failure) in &faults {
+                    self.fault(file, *line, &failure.issues);
                 }
-                Ok(())
+                for chunk in &chunks {
+                    self.passed(chunk);
+                }
             }
-            // An id that is there twice, or is being written by an earlier chunk.
-            Ok(None) => self.in_order(here, chunk.lines),
-            Err(failure) => Err(store_failed(&failure, chunk.first_line)),
+            // An id that is there twice, or was being written by an earlier commit.
+            Ok(None) => {
+                for mut chunk in chunks {
+                    self.in_order(here, &chunk.file, std::mem::take(&mut chunk.lines))?;
+                    self.passed(&chunk);
+                }
+            }
+            Err(failure) => return Err(store_failed(&failure, &first)),
         }
+        Ok(())
     }
 
     /// One after the other, in commits that end before an id that is there twice.
-    fn in_order(&self, here: &InProcess, lines: Vec<(u64, Vec<u8>)>) -> Result<(), LoadError> {
+    fn in_order(
+        &self,
+        here: &InProcess,
+        file: &LoadedFile,
+        lines: Vec<(u64, Vec<u8>)>,
+    ) -> Result<(), LoadError> {
         let mut group: Vec<Prepared> = Vec::new();
         for (line, body) in lines {
             let again = body.clone();
             match self.prepare(here, body) {
-                Err(failure) => self.fault(line, &failure.issues),
+                Err(failure) => self.fault(file, line, &failure.issues),
                 Ok(prepared) if group.iter().any(|other| other.key() == prepared.key()) => {
-                    self.flush(here, std::mem::take(&mut group), line)?;
+                    self.flush(here, file, std::mem::take(&mut group))?;
                     match self.prepare(here, again) {
-                        Err(failure) => self.fault(line, &failure.issues),
+                        Err(failure) => self.fault(file, line, &failure.issues),
                         Ok(prepared) => group.push(prepared),
                     }
                 }
                 Ok(prepared) => group.push(prepared),
             }
         }
-        self.flush(here, group, 0)
+        self.flush(here, file, group)
     }
 
     fn prepare(&self, here: &InProcess, body: Vec<u8>) -> Result<Prepared, Failure> {
         here.runtime.handle().block_on(interaction::prepare(&here.service, &here.caller, body))
     }
 
-    fn flush(&self, here: &InProcess, group: Vec<Prepared>, line: u64) -> Result<(), LoadError> {
+    fn flush(&self, here: &InProcess, file: &LoadedFile, group: Vec<Prepared>) -> Result<(), LoadError> {
         let work = interaction::import(&here.service, &here.caller, group);
         match here.runtime.handle().block_on(work) {
             Ok(Some(imported)) => {
@@ -240,19 +292,19 @@ impl Work<'_> {
             Ok(None) => Err(LoadError::Destination(
                 "the store changed while it was written to; no other process should have it open".to_owned(),
             )),
-            Err(failure) => Err(store_failed(&failure, line)),
+            Err(failure) => Err(store_failed(&failure, file)),
         }
     }
 
     /// Over HTTP: a transaction of updates; if that is refused, a batch, which tells the good lines from the others.
-    fn send(&self, lines: &[(u64, Vec<u8>)]) -> Result<(), LoadError> {
+    fn send(&self, file: &LoadedFile, lines: &[(u64, Vec<u8>)]) -> Result<(), LoadError> {
         let mut named = Vec::with_capacity(lines.len());
         for (line, body) in lines {
             match serde_json::from_slice::<Identity>(body) {
                 Ok(identity) => named.push((*line, identity, body.as_slice())),
                 Err(error) => {
                     let details = format!("Not a resource with a type and an id: {error}.");
-                    self.fault(*line, &[Issue::error(IssueType::Invalid, details)]);
+                    self.fault(file, *line, &[Issue::error(IssueType::Invalid, details)]);
                 }
             }
         }
@@ -265,7 +317,7 @@ impl Work<'_> {
                     for ((line, ..), entry) in named.iter().zip(&entries) {
                         match entry.imported() {
                             Ok(imported) => self.load.count(imported),
-                            Err(issues) => self.fault(*line, &issues),
+                            Err(issues) => self.fault(file, *line, &issues),
                         }
                     }
                     return Ok(());
@@ -273,7 +325,7 @@ impl Work<'_> {
                 Err(Refused::Gone(error)) => return Err(error),
                 Err(Refused::Issues(issues)) if form == "batch" => {
                     let first = named.first().map_or(0, |(line, ..)| *line);
-                    self.fault(first, &issues);
+                    self.fault(file, first, &issues);
                 }
                 Err(Refused::Issues(_)) => {}
             }
@@ -287,23 +339,24 @@ impl Work<'_> {
         }
     }
 
-    fn fault(&self, line: u64, issues: &[Issue]) {
-        self.faultless.set(false);
-        let place = if line == 0 { self.place.to_owned() } else { format!("{}:{line}", self.place) };
+    fn fault(&self, file: &LoadedFile, line: u64, issues: &[Issue]) {
+        file.faultless.store(false, Relaxed);
+        let place = if line == 0 { file.place.clone() } else { format!("{}:{line}", file.place) };
         self.load.fault(&place, issues);
     }
 
-    fn passed(&self, lines: u64) {
-        if self.faultless.get() {
-            self.load.remember(self.digest, Done::Lines(lines));
+    fn passed(&self, chunk: &Chunk) {
+        if chunk.file.faultless.load(Relaxed) {
+            let done = if chunk.is_last { Done::All } else { Done::Lines(chunk.lines_read) };
+            self.load.remember(&chunk.file.digest, done);
         }
         self.load.show();
     }
 }
 
-fn store_failed(failure: &Failure, line: u64) -> LoadError {
+fn store_failed(failure: &Failure, file: &LoadedFile) -> LoadError {
     let details: Vec<&str> = failure.issues.iter().map(|issue| issue.details.as_str()).collect();
-    LoadError::Destination(format!("near line {line}, the store failed: {}", details.join(" ")))
+    LoadError::Destination(format!("at {}, the store failed: {}", file.place, details.join(" ")))
 }
 
 fn prepare(here: &InProcess, waiting: &Mutex<mpsc::Receiver<Chunk>>, to_commit: &mpsc::SyncSender<Ready>) {
@@ -357,13 +410,12 @@ mod tests {
     #[test]
     fn chunks_know_their_lines() {
         let text = "a\n\n  \nb\n".to_owned() + &"c\n".repeat(CHUNK_LINES) + "last";
-        let mut chunks = Chunks { reader: text.as_bytes(), number: 0, line: 0, passed: 1 };
-        let first = chunks.next().unwrap().unwrap();
-        assert_eq!((first.first_line, first.lines.len(), first.lines_read), (2, CHUNK_LINES, 1003));
-        assert_eq!(first.lines.first(), Some(&(4, b"b\n".to_vec())));
-        let second = chunks.next().unwrap().unwrap();
-        assert_eq!(second.lines, [(1004, b"c\n".to_vec()), (1005, b"last".to_vec())]);
-        assert!(chunks.next().unwrap().is_none());
+        let mut lines = Lines { reader: text.as_bytes(), line: 0, passed: 1, is_at_end: false };
+        let first = lines.next().unwrap();
+        assert_eq!((first.len(), lines.line, lines.is_at_end), (CHUNK_LINES, 1003, false));
+        assert_eq!(first.first(), Some(&(4, b"b\n".to_vec())));
+        assert_eq!(lines.next().unwrap(), [(1004, b"c\n".to_vec()), (1005, b"last".to_vec())]);
+        assert!(lines.is_at_end);
     }
 
     #[test]

@@ -131,9 +131,8 @@ pub fn load(options: &Options, destination: &Destination) -> Result<(), LoadErro
         let bundles: Vec<&Source> = sources.iter().filter(|source| source.rank == rank).collect();
         bundles::load(&load, &bundles)?;
     }
-    for source in sources.iter().filter(|source| source.form == Form::Ndjson) {
-        lines::load(&load, source)?;
-    }
+    let ndjson: Vec<&Source> = sources.iter().filter(|source| source.form == Form::Ndjson).collect();
+    lines::load(&load, &ndjson)?;
     load.end(sources.len())
 }
 
