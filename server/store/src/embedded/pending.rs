@@ -136,8 +136,8 @@ impl Pending {
     /// A resource got these entries.
     pub(crate) fn add(&mut self, ordinal: u32, key: &Key, last_updated: Timestamp, entries: &Entries) {
         let start = self.records.len();
-        ForwardWriter::begin(&mut self.records, last_updated);
         self.change(ordinal, key, last_updated, entries, true);
+        self.writer.end(&mut self.records, last_updated);
         self.forward.push((ordinal, Some(start..self.records.len())));
     }
 
@@ -165,7 +165,7 @@ impl Pending {
                 }
             }
             if added {
-                self.writer.end_parameter(&mut self.records, parameter);
+                self.writer.end_parameter(parameter);
             }
         }
     }

@@ -5,7 +5,7 @@
 //! ([`encoding::sort_text`]), each of its bytes inverted if the key is descending; then the ordinal (u32 BE).
 //! Positions compare as bytes and are unique, so a page that starts after one is right whatever has changed since.
 
-use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use heed::types::Bytes as Raw;
 use rustc_hash::FxHashSet;
@@ -76,42 +76,80 @@ pub(super) fn ordinal_of(position: &[u8]) -> Option<u32> {
     position.last_chunk().map(|ordinal| u32::from_be_bytes(*ordinal))
 }
 
-/// The least positions of many, above one.
+/// The least positions of many, above one. Takes up to twice as many as it will keep, and some, before it drops the
+/// larger half: cheap in whatever order they come.
 pub(super) struct Least<'q> {
-    heap: BinaryHeap<Vec<u8>>,
+    /// The first 16 bytes of each, most comparisons end here, and where in `bytes` it is.
+    taken: Vec<(u128, Range<usize>)>,
+    bytes: Vec<u8>,
     count: usize,
+    /// As many as it will keep are not above this.
+    bound: Option<Vec<u8>>,
     after: &'q [u8],
 }
+
+/// How many more than twice its count [`Least`] takes.
+const SPARE: usize = 64;
 
 impl<'q> Least<'q> {
     /// Will keep `count` of those after a position; after an empty one: of all.
     pub(super) fn new(count: usize, after: &'q [u8]) -> Self {
-        Least { heap: BinaryHeap::new(), count, after }
+        Least { taken: Vec::new(), bytes: Vec::new(), count, bound: None, after }
     }
 
     /// Whether it has as many as it will keep.
     pub(super) fn is_full(&self) -> bool {
-        self.heap.len() >= self.count
+        self.taken.len() >= self.count
     }
 
-    /// Takes a position if it is one of the least.
+    /// Takes a position if it may be one of the least.
     pub(super) fn offer(&mut self, position: &[u8]) {
-        if position <= self.after {
+        if position <= self.after || self.bound.as_deref().is_some_and(|bound| position > bound) {
             return;
         }
-        if self.heap.len() < self.count {
-            self.heap.push(position.to_vec());
-        } else if let Some(mut top) = self.heap.peek_mut()
-            && position < top.as_slice()
-        {
-            top.clear();
-            top.extend_from_slice(position);
+        let mut prefix = [0; 16];
+        prefix.iter_mut().zip(position).for_each(|(to, from)| *to = *from);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(position);
+        self.taken.push((u128::from_be_bytes(prefix), start..self.bytes.len()));
+        if self.taken.len() > self.count.saturating_mul(2).saturating_add(SPARE) {
+            self.halve();
+        }
+    }
+
+    fn at(bytes: &[u8], range: &Range<usize>) -> Vec<u8> {
+        bytes.get(range.clone()).unwrap_or_default().to_vec()
+    }
+
+    /// Drops all but the least `count`.
+    fn halve(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        let Some(last) = self.count.checked_sub(1).filter(|last| *last < self.taken.len()) else {
+            self.taken.clear();
+            return;
+        };
+        let order = |a: &(u128, Range<usize>), b: &(u128, Range<usize>)| {
+            a.0.cmp(&b.0).then_with(|| bytes.get(a.1.clone()).cmp(&bytes.get(b.1.clone())))
+        };
+        let (_, bound, _) = self.taken.select_nth_unstable_by(last, order);
+        self.bound = Some(Self::at(&bytes, &bound.1));
+        self.taken.truncate(self.count);
+        for (_, range) in &mut self.taken {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(bytes.get(range.clone()).unwrap_or_default());
+            *range = start..self.bytes.len();
         }
     }
 
     /// Them, in order.
-    pub(super) fn into_sorted(self) -> Vec<Vec<u8>> {
-        self.heap.into_sorted_vec()
+    pub(super) fn into_sorted(mut self) -> Vec<Vec<u8>> {
+        if self.taken.len() > self.count {
+            self.halve();
+        }
+        let mut positions: Vec<_> =
+            self.taken.iter().map(|(_, range)| Self::at(&self.bytes, range)).collect();
+        positions.sort_unstable();
+        positions
     }
 }
 
