@@ -12,6 +12,7 @@ Exit status 0 when every search returns exactly the right resources, each once, 
 import bz2
 import gzip
 import json
+import re
 import sys
 import tarfile
 import unicodedata
@@ -30,7 +31,7 @@ def read_archive(path):
     """The files of the archive: (name, text)."""
     with tarfile.open(path) as archive:
         for member in archive:
-            if not member.isfile():
+            if not member.isfile() or not re.search(r"\.(nd)?json(\.|$)", member.name):
                 continue
             data = archive.extractfile(member).read()
             if member.name.endswith(".gz"):
