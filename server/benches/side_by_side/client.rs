@@ -12,7 +12,10 @@ pub struct Request(Vec<u8>);
 
 impl Request {
     pub fn get(path: &str) -> Request {
-        Request(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: application/fhir+json\r\n\r\n").into_bytes())
+        Request(
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: application/fhir+json\r\n\r\n")
+                .into_bytes(),
+        )
     }
 
     pub fn post(path: &str, body: Vec<u8>) -> Request {
@@ -32,7 +35,12 @@ pub struct Load {
 }
 
 /// `connections` connections for a time.
-pub fn load(address: &str, connections: usize, time: Duration, requests: &(dyn Fn(usize) -> Request + Sync)) -> Load {
+pub fn load(
+    address: &str,
+    connections: usize,
+    time: Duration,
+    requests: &(dyn Fn(usize) -> Request + Sync),
+) -> Load {
     let started = Instant::now();
     let done = run(address, connections, &|_| started.elapsed() < time, requests);
     Load { per_second: done as f64 / started.elapsed().as_secs_f64() }

@@ -40,14 +40,24 @@ fn main() {
     let resources = archives.ndjson(&files, 1);
     let store = work.path().join("store");
     let took = load(&store, &files);
-    table.row("`vesta load`, NDJSON set", rate(resources, took), "25,000 resources/s", per_second(resources, took) >= 25_000.0);
+    table.row(
+        "`vesta load`, NDJSON set",
+        rate(resources, took),
+        "25,000 resources/s",
+        per_second(resources, took) >= 25_000.0,
+    );
 
     table.processing(&archives);
     let patient = archives.typical_patient();
     table.search("search, server time p50", &store, &patient, 100.0);
 
     let server = Server::vesta(&store);
-    table.row("start to ready on that store", format!("{} ms", server.ready.as_millis()), "under 300 ms", server.ready < Duration::from_millis(300));
+    table.row(
+        "start to ready on that store",
+        format!("{} ms", server.ready.as_millis()),
+        "under 300 ms",
+        server.ready < Duration::from_millis(300),
+    );
     table.reads(&server, &patient, work.path());
     table.creates(&server, work.path());
     server.mixed(&patient, 10_000);
@@ -153,7 +163,8 @@ impl Server {
 
     /// Anonymous private memory of the process, MB.
     fn private_memory(&self) -> f64 {
-        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).unwrap_or_default();
+        let rollup =
+            std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).unwrap_or_default();
         let line = rollup.lines().find(|line| line.starts_with("Anonymous:")).unwrap_or_default();
         line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
     }
@@ -199,7 +210,12 @@ impl Table {
             .collect();
         rounds.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (ratio, ours, bare) = rounds[ROUNDS / 2];
-        self.row(what, format!("{ratio:.2} ({ours:.0}/s of {bare:.0}/s)"), &format!("at least {goal} of bare"), ratio >= goal);
+        self.row(
+            what,
+            format!("{ratio:.2} ({ours:.0}/s of {bare:.0}/s)"),
+            &format!("at least {goal} of bare"),
+            ratio >= goal,
+        );
     }
 
     fn reads(&mut self, vesta: &Server, patient: &str, work: &Path) {
@@ -229,11 +245,17 @@ impl Table {
             client::once(&vesta.address, &Request::post("/fhir", body));
         }
         let resources: usize = bundles.iter().map(|(_, _, entries)| entries).sum();
-        let requests: Vec<Request> = bundles.into_iter().map(|(_, body, _)| Request::post("/fhir", body)).collect();
+        let requests: Vec<Request> =
+            bundles.into_iter().map(|(_, body, _)| Request::post("/fhir", body)).collect();
         let started = Instant::now();
         client::count(&vesta.address, 4, requests.len(), &|n| requests[n].clone());
         let took = started.elapsed();
-        self.row("US Core transaction Bundles, 4 connections", rate(resources, took), "10,000 resources/s", per_second(resources, took) >= 10_000.0);
+        self.row(
+            "US Core transaction Bundles, 4 connections",
+            rate(resources, took),
+            "10,000 resources/s",
+            per_second(resources, took) >= 10_000.0,
+        );
     }
 
     fn processing(&mut self, archives: &data::Archives) {
@@ -247,7 +269,8 @@ impl Table {
                 let started = Instant::now();
                 for text in copies {
                     let limits = fhirpath::tree::Limits::default();
-                    let tree = fhirpath::Tree::parse_json(&definitions.schema, text, &limits).expect("a resource");
+                    let tree =
+                        fhirpath::Tree::parse_json(&definitions.schema, text, &limits).expect("a resource");
                     entries.clear();
                     index.tree_entries(&tree, &mut entries);
                 }
@@ -256,7 +279,12 @@ impl Table {
             .collect();
         rates.sort_by(f64::total_cmp);
         let rate = rates[ROUNDS / 2];
-        self.row("parse + index entries, one core", format!("{rate:.0} resources/s"), "50,000 resources/s", rate >= 50_000.0);
+        self.row(
+            "parse + index entries, one core",
+            format!("{rate:.0} resources/s"),
+            "50,000 resources/s",
+            rate >= 50_000.0,
+        );
     }
 
     fn search(&mut self, what: &str, store: &Path, patient: &str, goal_us: f64) {
@@ -270,13 +298,12 @@ mod in_process {
     //! The interaction itself, without HTTP.
 
     use super::*;
-    use interaction::{Caller, Handling, Service};
-    use store::{Access, Store, Tenant};
+    use interaction::{Handling, Service};
 
     /// p50 of `Observation?patient=X&category=laboratory&_sort=-date&_count=20`, microseconds.
     pub fn search_p50(store: &Path, patient: &str) -> f64 {
         let service = service(store);
-        let caller = Caller { tenant: Tenant::default_tenant(), access: Access::unrestricted() };
+        let caller = vesta::open::everything();
         let parameters: Vec<(String, String)> =
             [("patient", patient), ("category", "laboratory"), ("_sort", "-date"), ("_count", "20")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -285,7 +312,14 @@ mod in_process {
         let mut times: Vec<f64> = (0..5_000)
             .map(|_| {
                 let started = Instant::now();
-                let search = interaction::search(&service, &caller, Some("Observation"), None, &parameters, Handling::Strict);
+                let search = interaction::search(
+                    &service,
+                    &caller,
+                    Some("Observation"),
+                    None,
+                    &parameters,
+                    Handling::Strict,
+                );
                 let outcome = runtime.block_on(search).expect("the search runs");
                 std::hint::black_box(outcome);
                 started.elapsed().as_secs_f64() * 1e6
@@ -296,12 +330,9 @@ mod in_process {
     }
 
     fn service(store: &Path) -> Service {
-        let definitions = Arc::new(conformance::Definitions::embedded().expect("definitions"));
-        let base = "http://127.0.0.1:8080/fhir";
-        let index = Arc::new(search::SearchIndex::new(Arc::clone(&definitions), vec![base.to_owned()]));
-        let options = store::EmbeddedOptions { directory: store.to_owned() };
-        let store = Store::open_embedded(&options, index.clone(), &|_, _| {}).expect("the store opens");
-        Service::new(store, definitions, index, base)
+        let flags = [("data", vec![store.display().to_string()])];
+        let config = vesta::config::load(None, &[], &flags).expect("a configuration");
+        vesta::open::open(&config, "http://127.0.0.1:8080/fhir".to_owned()).expect("the store opens")
     }
 }
 
@@ -319,7 +350,8 @@ mod bare {
     /// Any GET answers the same bytes.
     pub fn serve_bytes(file: &Path) {
         let body = Bytes::from(std::fs::read(file).expect("the body"));
-        let answer = |State(body): State<Bytes>| async { ([(header::CONTENT_TYPE, "application/fhir+json")], body) };
+        let answer =
+            |State(body): State<Bytes>| async { ([(header::CONTENT_TYPE, "application/fhir+json")], body) };
         serve(Router::new().route("/fhir/{kind}/{id}", get(answer)).with_state(body));
     }
 
@@ -358,7 +390,9 @@ mod bare {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
             println!("http://{}/", listener.local_addr().expect("an address"));
-            axum::serve(axum::serve::ListenerExt::tap_io(listener, |io| drop(io.set_nodelay(true))), router).await.expect("it serves");
+            axum::serve(axum::serve::ListenerExt::tap_io(listener, |io| drop(io.set_nodelay(true))), router)
+                .await
+                .expect("it serves");
         });
     }
 }
