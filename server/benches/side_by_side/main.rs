@@ -390,9 +390,14 @@ mod bare {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
             println!("http://{}/", listener.local_addr().expect("an address"));
-            axum::serve(axum::serve::ListenerExt::tap_io(listener, |io| drop(io.set_nodelay(true))), router)
-                .await
-                .expect("it serves");
+            axum::serve(
+                axum::serve::ListenerExt::tap_io(listener, |io| {
+                    io.set_nodelay(true).expect("a socket option")
+                }),
+                router,
+            )
+            .await
+            .expect("it serves");
         });
     }
 }
