@@ -2,7 +2,7 @@
 //! Decides nothing about resources.
 //!
 //! A read passes through: [`App::answer`] (number, metrics, panics), `dispatch` (which part of the site), `fhir` (which
-//! interaction), [`respond`] (headers and the stored bytes).
+//! interaction), `respond` (headers and the stored bytes).
 
 pub(crate) mod admin;
 mod browser;

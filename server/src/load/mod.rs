@@ -3,7 +3,7 @@
 //!
 //! A Bundle is one batch or transaction; several are under way at a time. A line of NDJSON is an update (as create) by its id;
 //! about a thousand are one commit, prepared on several threads and committed in the order of the file. A source that is loaded
-//! is remembered by [`resume`], so that the same command goes on where it stopped.
+//! is remembered by `resume`, so that the same command goes on where it stopped.
 
 mod bundles;
 mod destination;
