@@ -3,15 +3,17 @@
 
 use std::path::PathBuf;
 
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderValue};
+use axum::response::Response;
 use fhirpath::IssueType;
-use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
-use hyper::{Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::refusal::Refusal;
-use super::respond::{self, Body};
+use super::respond;
+use super::router::Part;
 
 /// Path of the backup.
 pub const BACKUP: &str = "/admin/backup";
@@ -81,23 +83,19 @@ impl Secret {
 ///
 /// # Errors
 /// 401 without the secret, 422 for a file that cannot be written, 500 when the store fails.
-pub(super) async fn answer(
-    app: &App,
-    template: &str,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Refusal> {
+pub(super) async fn answer(app: &App, part: Part, request: Request) -> Result<Response, Refusal> {
     if !app.admin.is_known(request.headers().get(header::AUTHORIZATION)) {
         let details = "This is for the vesta commands that run on the server's data directory.";
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, IssueType::Login, details));
     }
     let body = super::fhir::collect(request.into_body(), 64 << 10).await?;
-    match template {
-        BACKUP => backup(app, &body).await,
+    match part {
+        Part::Backup => backup(app, &body).await,
         _ => check(app).await,
     }
 }
 
-async fn backup(app: &App, body: &[u8]) -> Result<Response<Body>, Refusal> {
+async fn backup(app: &App, body: &[u8]) -> Result<Response, Refusal> {
     let request: BackupRequest = serde_json::from_slice(body).map_err(|error| {
         Refusal::new(StatusCode::BAD_REQUEST, IssueType::Invalid, format!("Not a backup request: {error}."))
     })?;
@@ -112,7 +110,7 @@ async fn backup(app: &App, body: &[u8]) -> Result<Response<Body>, Refusal> {
     }
 }
 
-async fn check(app: &App) -> Result<Response<Body>, Refusal> {
+async fn check(app: &App) -> Result<Response, Refusal> {
     let (store, tenant) = (app.service.store.clone(), app.caller.tenant.clone());
     match tokio::task::spawn_blocking(move || store.check(&tenant, &|_, _| ())).await {
         Ok(Ok(report)) => json(&CheckReport::from(report)),
@@ -123,7 +121,7 @@ async fn check(app: &App) -> Result<Response<Body>, Refusal> {
     }
 }
 
-fn json(value: &impl Serialize) -> Result<Response<Body>, Refusal> {
+fn json(value: &impl Serialize) -> Result<Response, Refusal> {
     let bytes = serde_json::to_vec(value).map_err(|_| Refusal::internal())?;
     Ok(respond::body(StatusCode::OK, HeaderValue::from_static("application/json"), bytes.into()))
 }

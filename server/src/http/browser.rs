@@ -3,12 +3,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use axum::extract::Request;
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
 use fhirpath::IssueType;
-use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
 
 use super::refusal::Refusal;
-use super::respond::{self, Body};
+use super::respond;
 use crate::config::Config;
 
 /// The rules of one server.
@@ -102,7 +104,7 @@ pub fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
 }
 
 /// Answers OPTIONS: the methods of a path, and for a page of an allowed origin what it may send.
-pub fn options(methods: &str) -> Response<Body> {
+pub fn options(methods: &str) -> Response {
     let mut response = respond::empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(methods) {

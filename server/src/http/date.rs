@@ -1,6 +1,6 @@
 //! Dates of HTTP headers (RFC 9110 5.6.7): written often, so without allocation; read seldom.
 
-use hyper::header::HeaderValue;
+use axum::http::header::HeaderValue;
 use store::Timestamp;
 
 const DAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];

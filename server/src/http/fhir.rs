@@ -1,11 +1,13 @@
 //! Requests below the base: the interaction of the route, with its arguments.
 
+use axum::body::{Body, HttpBody as _};
+use axum::extract::Request;
+use axum::http::header::{self, HeaderMap};
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use fhirpath::IssueType;
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{self, HeaderMap};
-use hyper::{Method, Request, Response, StatusCode};
 use interaction::{Outcome, Projection, ReadConditions};
 use operations::Invocation;
 use store::{HistoryScope, Key};
@@ -14,7 +16,7 @@ use super::headers::{self, Prefer};
 use super::negotiate::{self, Format};
 use super::parameters::Parameters;
 use super::refusal::Refusal;
-use super::respond::{self, Body};
+use super::respond;
 use super::route::{self, Interaction, Shape, Target};
 use super::{App, Exchange, browser};
 
@@ -35,9 +37,9 @@ struct Call<'r> {
 /// Whatever is not served.
 pub(super) async fn answer(
     app: &App,
-    request: Request<Incoming>,
+    request: Request,
     exchange: &mut Exchange,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response, Refusal> {
     let (head, incoming) = request.into_parts();
     let format = Format::of_accept(head.headers.get(header::ACCEPT));
     exchange.format = *format.as_ref().unwrap_or(&Format::Json);
@@ -98,9 +100,9 @@ impl Call<'_> {
         &mut self,
         interaction: Interaction,
         method: &Method,
-        incoming: Incoming,
+        incoming: Body,
         exchange: &mut Exchange,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response, Refusal> {
         match interaction {
             Interaction::Read => self.read(exchange).await,
             Interaction::Vread => self.vread(exchange).await,
@@ -119,7 +121,7 @@ impl Call<'_> {
         }
     }
 
-    async fn read(&self, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+    async fn read(&self, exchange: &Exchange) -> Result<Response, Refusal> {
         let projection = self.projection("a read")?;
         let conditions = self.read_conditions(exchange)?;
         let Target { resource_type, id, .. } = self.target;
@@ -128,7 +130,7 @@ impl Call<'_> {
         self.finish(exchange, outcome, projection.as_ref(), false)
     }
 
-    async fn vread(&self, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+    async fn vread(&self, exchange: &Exchange) -> Result<Response, Refusal> {
         let projection = self.projection("a vread")?;
         let conditions = self.read_conditions(exchange)?;
         let Target { resource_type, id, last, .. } = self.target;
@@ -138,7 +140,7 @@ impl Call<'_> {
         self.finish(exchange, outcome, projection.as_ref(), false)
     }
 
-    async fn create(&self, incoming: Incoming, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+    async fn create(&self, incoming: Body, exchange: &Exchange) -> Result<Response, Refusal> {
         let projection = self.projection("a create")?;
         let if_none_exist = headers::if_none_exist(self.headers)?;
         let body = self.resource(incoming).await?;
@@ -150,7 +152,7 @@ impl Call<'_> {
         self.finish(exchange, outcome, projection.as_ref(), true)
     }
 
-    async fn update(&mut self, incoming: Incoming, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+    async fn update(&mut self, incoming: Body, exchange: &Exchange) -> Result<Response, Refusal> {
         let conditions = headers::write_conditions(self.headers)?;
         let prefer = Prefer::read(self.headers).returns.unwrap_or_default();
         let (service, caller) = (&self.app.service, &self.app.caller);
@@ -175,7 +177,7 @@ impl Call<'_> {
         self.finish(exchange, outcome, projection.as_ref(), true)
     }
 
-    async fn delete(&mut self, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+    async fn delete(&mut self, exchange: &Exchange) -> Result<Response, Refusal> {
         let conditions = headers::write_conditions(self.headers)?;
         let prefer = Prefer::read(self.headers).returns.unwrap_or_default();
         let (service, caller) = (&self.app.service, &self.app.caller);
@@ -191,7 +193,7 @@ impl Call<'_> {
         self.finish(exchange, outcome, projection.as_ref(), false)
     }
 
-    async fn history(&self, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+    async fn history(&self, exchange: &Exchange) -> Result<Response, Refusal> {
         let Target { shape, resource_type, id, .. } = self.target;
         let scope = match shape {
             Shape::InstanceHistory => HistoryScope::Instance(
@@ -208,9 +210,9 @@ impl Call<'_> {
     async fn search(
         &mut self,
         method: &Method,
-        incoming: Incoming,
+        incoming: Body,
         exchange: &mut Exchange,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response, Refusal> {
         if *method == Method::POST {
             // A search without parameters may come without a body, and then without a type for it.
             if !incoming.is_end_stream() {
@@ -237,7 +239,7 @@ impl Call<'_> {
         self.finish(exchange, outcome, None, false)
     }
 
-    async fn bundle(&self, incoming: Incoming, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+    async fn bundle(&self, incoming: Body, exchange: &Exchange) -> Result<Response, Refusal> {
         self.parameters.only(&[], "a batch or transaction")?;
         let body = self.resource(incoming).await?;
         let prefer = Prefer::read(self.headers).returns;
@@ -245,7 +247,7 @@ impl Call<'_> {
         self.finish(exchange, outcome, None, false)
     }
 
-    fn capabilities(&self, exchange: &Exchange) -> Result<Response<Body>, Refusal> {
+    fn capabilities(&self, exchange: &Exchange) -> Result<Response, Refusal> {
         self.parameters.only(&["_summary", "_elements", "mode"], "the CapabilityStatement")?;
         if let Some((_, mode)) =
             self.parameters.others.iter().find(|(name, value)| name == "mode" && value != "full")
@@ -269,9 +271,9 @@ impl Call<'_> {
     async fn operation(
         &mut self,
         method: &Method,
-        incoming: Incoming,
+        incoming: Body,
         exchange: &Exchange,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response, Refusal> {
         let body = if *method == Method::POST { Some(self.operation_input(incoming).await?) } else { None };
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let invocation = Invocation {
@@ -286,7 +288,7 @@ impl Call<'_> {
     }
 
     /// An operation's body; none at all is a Parameters resource without parameters.
-    async fn operation_input(&self, incoming: Incoming) -> Result<Vec<u8>, Refusal> {
+    async fn operation_input(&self, incoming: Body) -> Result<Vec<u8>, Refusal> {
         if incoming.is_end_stream() {
             return Ok(br#"{"resourceType":"Parameters"}"#.to_vec());
         }
@@ -299,7 +301,7 @@ impl Call<'_> {
         outcome: Outcome,
         projection: Option<&Projection>,
         writes: bool,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response, Refusal> {
         let outcome = match projection {
             Some(projection) if !projection.is_whole() => projection.apply(&self.app.service, outcome)?,
             _ => outcome,
@@ -330,13 +332,13 @@ impl Call<'_> {
         headers::read_conditions(self.headers)
     }
 
-    async fn resource(&self, incoming: Incoming) -> Result<Vec<u8>, Refusal> {
+    async fn resource(&self, incoming: Body) -> Result<Vec<u8>, Refusal> {
         negotiate::check_json(self.headers.get(header::CONTENT_TYPE))?;
         self.body(incoming).await
     }
 
     /// The body, up to the bound.
-    async fn body(&self, incoming: Incoming) -> Result<Vec<u8>, Refusal> {
+    async fn body(&self, incoming: Body) -> Result<Vec<u8>, Refusal> {
         if let Some(encoding) = self.headers.get(header::CONTENT_ENCODING)
             && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
         {
@@ -352,7 +354,7 @@ impl Call<'_> {
 ///
 /// # Errors
 /// 413 when it is longer, 400 when the connection breaks.
-pub(super) async fn collect(mut incoming: Incoming, limit: usize) -> Result<Vec<u8>, Refusal> {
+pub(super) async fn collect(mut incoming: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
     let announced = incoming.size_hint().exact().unwrap_or(0);
     if announced > limit as u64 {
         return Err(too_large(limit));

@@ -1,8 +1,8 @@
 //! The request headers that FHIR gives a meaning (<https://hl7.org/fhir/R4/http.html>).
 
+use axum::http::HeaderMap;
+use axum::http::header::{self, HeaderName, HeaderValue};
 use fhirpath::{Issue, IssueType};
-use hyper::HeaderMap;
-use hyper::header::{self, HeaderName, HeaderValue};
 use interaction::{Handling, ReadConditions, Return, VersionMatch, WriteConditions};
 
 use super::date;

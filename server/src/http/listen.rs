@@ -1,15 +1,16 @@
 //! Connections: accepted up to a bound, served with HTTP/1.1 (a proxy in front speaks the others), and drained when the
-//! server stops.
+//! server stops. The connections are run here and not by `axum::serve`, which bounds neither their number nor the time that a
+//! request's head may take, waits for ever for the last one when it stops, and sends pipelined answers one by one.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use axum::Router;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -25,6 +26,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, config: &Config, stop: im
     let slots = Arc::new(Semaphore::new(bound as usize));
     let (stopping, stopped) = watch::channel(false);
     let mut stop = pin!(stop);
+    let router = super::router::router(&app);
     loop {
         let slot = tokio::select! {
             slot = Arc::clone(&slots).acquire_owned() => slot,
@@ -36,7 +38,7 @@ pub async fn run(listener: TcpListener, app: Arc<App>, config: &Config, stop: im
         };
         match accepted {
             Ok((stream, _)) => {
-                let connection = connection(stream, Arc::clone(&app), stopped.clone());
+                let connection = connection(stream, router.clone(), Arc::clone(&app), stopped.clone());
                 tokio::spawn(async move {
                     connection.await;
                     drop(slot);
@@ -61,16 +63,13 @@ pub async fn run(listener: TcpListener, app: Arc<App>, config: &Config, stop: im
     }
 }
 
-async fn connection(stream: TcpStream, app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, router: Router, app: Arc<App>, mut stopped: watch::Receiver<bool>) {
     // Small answers are written whole; waiting for more to send would only delay them.
     if stream.set_nodelay(true).is_err() {
         return;
     }
     app.metrics.connections.fetch_add(1, Relaxed);
-    let service = service_fn(|request| {
-        let app = &app;
-        async move { Ok::<_, Infallible>(app.answer(request).await) }
-    });
+    let service = TowerToHyperService::new(router);
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).pipeline_flush(true);
     {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use hyper::StatusCode;
+use axum::http::StatusCode;
 
 use super::route::Interaction;
 

@@ -1,7 +1,7 @@
 //! HTTP (<https://hl7.org/fhir/R4/http.html>): a request is taken apart, given to an interaction, and its outcome sent.
 //! Decides nothing about resources.
 //!
-//! A read passes through: [`App::answer`] (number, metrics, panics), `dispatch` (which part of the site), `fhir` (which
+//! A read passes through: `router` (which part of the site), `App::answer` (number, metrics, panics, guard), `fhir` (which
 //! interaction), `respond` (headers and the stored bytes).
 
 pub(crate) mod admin;
@@ -18,6 +18,7 @@ pub mod parameters;
 mod refusal;
 mod respond;
 pub mod route;
+mod router;
 mod site;
 
 use std::future::poll_fn;
@@ -29,19 +30,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::{HeaderMap, HeaderValue};
+use axum::response::Response;
 use bytes::Bytes;
 use fhirpath::IssueType;
-use hyper::body::Incoming;
-use hyper::header::{HeaderMap, HeaderValue};
-use hyper::{Request, Response, StatusCode};
 use interaction::{Caller, Service};
 
 use crate::config::Config;
 use metrics::Metrics;
 use negotiate::Format;
 use refusal::Refusal;
-use respond::Body;
 use route::Interaction;
+use router::Place;
 
 /// The server as requests see it.
 pub struct App {
@@ -110,7 +112,7 @@ impl App {
     }
 
     /// Answers a request, whatever happens.
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, place: Place, request: Request) -> Response {
         let started = Instant::now();
         let id = self.request_id(request.headers());
         let cors = self.guard.cors(request.headers());
@@ -121,7 +123,7 @@ impl App {
             pretty: false,
             address: String::new(),
         };
-        let answered = catch(self.dispatch(request, &mut exchange)).await;
+        let answered = catch(self.dispatch(place, request, &mut exchange)).await;
         let mut response = match answered {
             Some(Ok(response)) => response,
             Some(Err(refusal)) => respond::refusal(self, &exchange, refusal),
@@ -163,9 +165,10 @@ impl App {
 
     async fn dispatch(
         &self,
-        request: Request<Incoming>,
+        place: Place,
+        request: Request,
         exchange: &mut Exchange,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Response, Refusal> {
         let uri = request.uri();
         let length = uri.path().len() + uri.query().map_or(0, str::len);
         if length > self.max_url_bytes {
@@ -176,11 +179,10 @@ impl App {
             return Err(Refusal::new(StatusCode::URI_TOO_LONG, IssueType::TooLong, details));
         }
         self.guard.check(&request)?;
-        let below = uri.path().strip_prefix(crate::open::BASE_PATH);
-        if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
-            fhir::answer(self, request, exchange).await
-        } else {
-            site::answer(self, request, exchange).await
+        match place {
+            Place::Fhir => fhir::answer(self, request, exchange).await,
+            Place::Site(part) => site::answer(self, part, request, exchange).await,
+            Place::WrongMethod(_) | Place::Nowhere => Err(site::refuse(place, &request, exchange)),
         }
     }
 }
@@ -198,7 +200,7 @@ async fn catch<T>(future: impl Future<Output = T>) -> Option<T> {
 }
 
 /// A line of the log: the route's form, never the URL itself.
-fn record(exchange: &Exchange, response: &Response<Body>, took: Duration) {
+fn record(exchange: &Exchange, response: &Response, took: Duration) {
     let status = response.status();
     let level_is_error = status.is_server_error();
     if !level_is_error && !tracing::enabled!(tracing::Level::DEBUG) {

@@ -1,8 +1,8 @@
 //! Which format a request sends and wants (<https://hl7.org/fhir/R4/http.html#mime-type>).
 
+use axum::http::StatusCode;
+use axum::http::header::HeaderValue;
 use fhirpath::IssueType;
-use hyper::StatusCode;
-use hyper::header::HeaderValue;
 
 use super::refusal::Refusal;
 

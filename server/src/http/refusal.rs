@@ -1,7 +1,7 @@
 //! A request that is not served: a status and the issues of its OperationOutcome.
 
+use axum::http::StatusCode;
 use fhirpath::{Issue, IssueType};
-use hyper::StatusCode;
 use interaction::Failure;
 
 /// Why a request is not served.

@@ -1,18 +1,16 @@
 //! Responses.
 
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Response, StatusCode};
 use interaction::{Outcome, OutcomeBody};
 
 use super::negotiate::Format;
 use super::refusal::Refusal;
 use super::{App, Exchange, date, headers, json};
 use crate::page;
-
-/// What is sent.
-pub type Body = Full<Bytes>;
 
 const NO_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -23,8 +21,8 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
 );
 
 /// A response of a body and its type.
-pub fn body(status: StatusCode, content_type: HeaderValue, bytes: Bytes) -> Response<Body> {
-    let mut response = Response::new(Full::new(bytes));
+pub fn body(status: StatusCode, content_type: HeaderValue, bytes: Bytes) -> Response {
+    let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
     let map = response.headers_mut();
     map.insert(header::CONTENT_TYPE, content_type);
@@ -33,8 +31,8 @@ pub fn body(status: StatusCode, content_type: HeaderValue, bytes: Bytes) -> Resp
 }
 
 /// A response without a body.
-pub fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Full::default());
+pub fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     common(response.headers_mut());
     response
@@ -47,19 +45,19 @@ fn common(map: &mut HeaderMap) {
 }
 
 /// Plain text.
-pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Response {
     body(status, HeaderValue::from_static("text/plain; charset=utf-8"), text.into())
 }
 
 /// A page.
-pub fn page(status: StatusCode, markup: maud::Markup) -> Response<Body> {
+pub fn page(status: StatusCode, markup: maud::Markup) -> Response {
     let mut response = body(status, Format::Html.content_type(), markup.into_string().into());
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
     response
 }
 
 /// Sends a resource in the form the exchange asks for.
-pub fn resource(app: &App, exchange: &Exchange, status: StatusCode, bytes: Bytes) -> Response<Body> {
+pub fn resource(app: &App, exchange: &Exchange, status: StatusCode, bytes: Bytes) -> Response {
     if exchange.format == Format::Html {
         return page(status, page::resource(app.base(), &exchange.address, status.as_u16(), &bytes));
     }
@@ -71,7 +69,7 @@ pub fn resource(app: &App, exchange: &Exchange, status: StatusCode, bytes: Bytes
 }
 
 /// The response to an interaction's outcome. `writes` says whether it is one that names the version it made.
-pub fn outcome(app: &App, exchange: &Exchange, outcome: Outcome, writes: bool) -> Response<Body> {
+pub fn outcome(app: &App, exchange: &Exchange, outcome: Outcome, writes: bool) -> Response {
     let status = StatusCode::from_u16(outcome.status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = match outcome.body {
         OutcomeBody::Resource(bytes) => resource(app, exchange, status, bytes),
@@ -97,7 +95,7 @@ pub fn outcome(app: &App, exchange: &Exchange, outcome: Outcome, writes: bool) -
 }
 
 /// The response to a request that is refused.
-pub fn refusal(app: &App, exchange: &Exchange, refusal: Refusal) -> Response<Body> {
+pub fn refusal(app: &App, exchange: &Exchange, refusal: Refusal) -> Response {
     let bytes = interaction::outcome_body(&refusal.issues);
     let mut response = resource(app, exchange, refusal.status, bytes);
     let allow = match (refusal.status, refusal.allow) {

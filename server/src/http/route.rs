@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use hyper::Method;
+use axum::http::Method;
 
 /// A form of path below the base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,16 @@
 //! What is not FHIR: the root page and its search box, health and metrics, and the program's own commands.
 
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderValue};
+use axum::response::Response;
 use fhirpath::IssueType;
-use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
 
 use super::negotiate::Format;
 use super::parameters::{self, Parameters};
 use super::refusal::Refusal;
-use super::respond::{self, Body};
+use super::respond;
+use super::router::{Part, Place};
 use super::{App, Exchange, admin};
 use crate::open::BASE_PATH;
 use crate::page;
@@ -19,42 +21,42 @@ use crate::page;
 /// Whatever is not served.
 pub(super) async fn answer(
     app: &App,
-    request: Request<Incoming>,
+    part: Part,
+    request: Request,
     exchange: &mut Exchange,
-) -> Result<Response<Body>, Refusal> {
-    exchange.format = match Format::of_accept(request.headers().get(header::ACCEPT)) {
+) -> Result<Response, Refusal> {
+    exchange.format = format(&request);
+    exchange.template = part.path();
+    exchange.address = part.path().to_owned();
+    match part {
+        Part::Root => root(app).await,
+        Part::Find => find(app, request.uri().query()),
+        Part::Healthz => Ok(respond::text(StatusCode::OK, "ok\n")),
+        Part::Readyz => Ok(ready(app)),
+        Part::Metrics => metrics(app).await,
+        Part::Backup | Part::Check => admin::answer(app, part, request).await,
+    }
+}
+
+/// A method that a path does not take, or a path that is not served.
+pub(super) fn refuse(place: Place, request: &Request, exchange: &mut Exchange) -> Refusal {
+    exchange.format = format(request);
+    request.uri().path().clone_into(&mut exchange.address);
+    if let Place::WrongMethod(part) = place {
+        exchange.template = part.path();
+        let details = format!("{} takes {}.", part.path(), part.methods());
+        return Refusal::new(StatusCode::METHOD_NOT_ALLOWED, IssueType::NotSupported, details)
+            .allow(part.methods().to_owned());
+    }
+    let details = format!("Nothing is served here; the FHIR API is below {BASE_PATH}.");
+    Refusal::new(StatusCode::NOT_FOUND, IssueType::NotFound, details)
+}
+
+/// A page for browsers, JSON for the others, also when something else was asked for.
+fn format(request: &Request) -> Format {
+    match Format::of_accept(request.headers().get(header::ACCEPT)) {
         Ok(Format::Html) => Format::Html,
         _ => Format::Json,
-    };
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let path = request.uri().path().to_owned();
-    exchange.address.clone_from(&path);
-    let (template, methods) = match path.as_str() {
-        "/" => ("/", "GET, HEAD"),
-        "/find" => ("/find", "GET, HEAD"),
-        "/healthz" => ("/healthz", "GET, HEAD"),
-        "/readyz" => ("/readyz", "GET, HEAD"),
-        "/metrics" => ("/metrics", "GET, HEAD"),
-        admin::BACKUP => (admin::BACKUP, "POST"),
-        admin::CHECK => (admin::CHECK, "POST"),
-        _ => {
-            let details = format!("Nothing is served here; the FHIR API is below {BASE_PATH}.");
-            return Err(Refusal::new(StatusCode::NOT_FOUND, IssueType::NotFound, details));
-        }
-    };
-    exchange.template = template;
-    if reads != methods.starts_with("GET") {
-        let details = format!("{template} takes {methods}.");
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, IssueType::NotSupported, details)
-            .allow(methods.to_owned()));
-    }
-    match template {
-        "/" => root(app).await,
-        "/find" => find(app, request.uri().query()),
-        "/healthz" => Ok(respond::text(StatusCode::OK, "ok\n")),
-        "/readyz" => Ok(ready(app)),
-        "/metrics" => metrics(app).await,
-        _ => admin::answer(app, template, request).await,
     }
 }
 
@@ -65,12 +67,12 @@ async fn counts(app: &App) -> Result<Vec<(Box<str>, u64)>, Refusal> {
     })
 }
 
-async fn root(app: &App) -> Result<Response<Body>, Refusal> {
+async fn root(app: &App) -> Result<Response, Refusal> {
     let counts = counts(app).await?;
     Ok(respond::page(StatusCode::OK, page::root(app.base(), &counts, app.started.elapsed())))
 }
 
-fn ready(app: &App) -> Response<Body> {
+fn ready(app: &App) -> Response {
     if app.stopping.load(std::sync::atomic::Ordering::Relaxed) {
         respond::text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
     } else {
@@ -78,14 +80,14 @@ fn ready(app: &App) -> Response<Body> {
     }
 }
 
-async fn metrics(app: &App) -> Result<Response<Body>, Refusal> {
+async fn metrics(app: &App) -> Result<Response, Refusal> {
     let text = app.metrics.render(&counts(app).await?);
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(respond::body(StatusCode::OK, content_type, text.into()))
 }
 
 /// The search box: sends the browser to the resource or the search that was typed.
-fn find(app: &App, query: Option<&str>) -> Result<Response<Body>, Refusal> {
+fn find(app: &App, query: Option<&str>) -> Result<Response, Refusal> {
     let typed = Parameters::read(query)?;
     let value = |name: &str| {
         typed.others.iter().find(|(n, _)| n == name).map(|(_, value)| value.trim()).unwrap_or_default()

@@ -1,0 +1,111 @@
+//! The router: which path of the site goes where. The FHIR base is one route with a wildcard; what is below it is taken apart
+//! by the table of interactions ([`super::route`]), which also knows what a path cannot be.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::handler::Handler;
+use axum::response::Response;
+use axum::routing::{MethodFilter, MethodRouter, any, on};
+
+use super::{App, admin};
+use crate::open::BASE_PATH;
+
+/// Where a request belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The FHIR base and all below it.
+    Fhir,
+    /// A path of the site.
+    Site(Part),
+    /// A path of the site with a method that it does not take.
+    WrongMethod(Part),
+    /// No path of ours.
+    Nowhere,
+}
+
+/// What is served outside the base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The first page.
+    Root,
+    /// Its search box.
+    Find,
+    /// Whether the process lives.
+    Healthz,
+    /// Whether it takes requests.
+    Readyz,
+    /// The counters.
+    Metrics,
+    /// Backup, for `vesta backup`.
+    Backup,
+    /// Check, for `vesta check`.
+    Check,
+}
+
+impl Part {
+    const ALL: [Part; 7] =
+        [Part::Root, Part::Find, Part::Healthz, Part::Readyz, Part::Metrics, Part::Backup, Part::Check];
+
+    /// Its path, which is also its name in the log.
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Part::Root => "/",
+            Part::Find => "/find",
+            Part::Healthz => "/healthz",
+            Part::Readyz => "/readyz",
+            Part::Metrics => "/metrics",
+            Part::Backup => admin::BACKUP,
+            Part::Check => admin::CHECK,
+        }
+    }
+
+    /// The methods it takes, for `Allow`.
+    pub(super) fn methods(self) -> &'static str {
+        match self {
+            Part::Backup | Part::Check => "POST",
+            _ => "GET, HEAD",
+        }
+    }
+
+    fn routes(self, app: &Arc<App>) -> MethodRouter {
+        let filter = match self {
+            Part::Backup | Part::Check => MethodFilter::POST,
+            // HEAD goes where GET goes.
+            _ => MethodFilter::GET,
+        };
+        let at = |place| Endpoint { app: Arc::clone(app), place };
+        on(filter, at(Place::Site(self))).fallback(at(Place::WrongMethod(self)))
+    }
+}
+
+/// The routes of a server.
+pub(super) fn router(app: &Arc<App>) -> Router {
+    let site =
+        Part::ALL.into_iter().fold(Router::new(), |router, part| router.route(part.path(), part.routes(app)));
+    let at = |place| Endpoint { app: Arc::clone(app), place };
+    let fhir = || any(at(Place::Fhir));
+    site.route(BASE_PATH, fhir())
+        .route(&format!("{BASE_PATH}/"), fhir())
+        .route(&format!("{BASE_PATH}/{{*below}}"), fhir())
+        .fallback(at(Place::Nowhere))
+        // Handlers become services here, once, instead of with each request.
+        .with_state(())
+}
+
+/// A route. Each is answered by [`App::answer`], refusals too, so that all are counted, logged and guarded alike.
+#[derive(Clone)]
+struct Endpoint {
+    app: Arc<App>,
+    place: Place,
+}
+
+impl Handler<(), ()> for Endpoint {
+    type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+    fn call(self, request: Request, (): ()) -> Self::Future {
+        Box::pin(async move { self.app.answer(self.place, request).await })
+    }
+}
