@@ -119,6 +119,16 @@ fn refusals() {
             405,
             &["error not-supported []: /{type}/{id} takes DELETE, GET, HEAD, OPTIONS, PUT."],
         ),
+        case!("DELETE /admin/backup", &[], "", 405, &["error not-supported []: /admin/backup takes POST."]),
+        case!(
+            "GET /fhir/Patient/%ff",
+            &[],
+            "",
+            404,
+            &[
+                "error not-found []: The path's encoding is broken. GET /fhir/metadata lists what this server does.",
+            ],
+        ),
         case!("POST /metrics", &[], "", 405, &["error not-supported []: /metrics takes GET, HEAD."]),
         case!(
             "GET /fhir/Patient/p1",
@@ -315,4 +325,28 @@ fn garbage_does_no_harm() {
         ["error too-long [Resource]: Objects and arrays are nested deeper than 100 levels."]
     );
     server.get("/healthz").expect(200);
+}
+
+/// Large bodies share a budget: one that gets no share in time is told when to come again, and small ones go on.
+#[test]
+fn large_bodies_wait_for_each_other() {
+    use std::io::Write;
+    let data = directory();
+    let server = Server::start_with(data.path(), &["--max-bodies-bytes", "3000000"]);
+    let head = "POST /fhir/Patient HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/fhir+json\r\ncontent-length: 2000000\r\n\r\n{";
+    let mut slow = std::net::TcpStream::connect(server.address).unwrap();
+    slow.write_all(head.as_bytes()).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let large = format!(r#"{{"resourceType":"Patient","active":true}}{}"#, " ".repeat(1_500_000));
+    let answer = server.post("/fhir/Patient", &large).expect(503);
+    assert_eq!(answer.header("retry-after"), "5");
+    assert_eq!(
+        answer.issues(),
+        [
+            "error throttled []: Too many large bodies are being worked on (max_bodies_bytes); send this one again later."
+        ]
+    );
+    server.post("/fhir/Patient", r#"{"resourceType":"Patient"}"#).expect(201);
+    drop(slow);
+    server.post("/fhir/Patient", &large).expect(201);
 }

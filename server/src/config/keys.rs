@@ -68,6 +68,8 @@ keys! {
     max_connections: usize = "4096";
     /// Largest request body, bytes.
     max_body_bytes: usize = "67_108_864";
+    /// Bytes that request bodies of more than 1 MiB may hold together; more wait, and are refused (503) after 5 seconds.
+    max_bodies_bytes: usize = "268_435_456";
     /// Longest URL path and query, bytes.
     max_url_bytes: usize = "8192";
     /// Deepest nesting of a resource.

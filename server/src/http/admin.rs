@@ -88,7 +88,7 @@ pub(super) async fn answer(app: &App, part: Part, request: Request) -> Result<Re
         let details = "This is for the vesta commands that run on the server's data directory.";
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, IssueType::Login, details));
     }
-    let body = super::fhir::collect(request.into_body(), 64 << 10).await?;
+    let (body, _share) = app.bodies.collect(request.into_body(), 64 << 10).await?;
     match part {
         Part::Backup => backup(app, &body).await,
         _ => check(app).await,

@@ -5,20 +5,20 @@ use axum::extract::Request;
 use axum::http::header::{self, HeaderMap};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use fhirpath::IssueType;
-use http_body_util::BodyExt;
 use interaction::{Outcome, Projection, ReadConditions};
 use operations::Invocation;
 use store::{HistoryScope, Key};
 
+use super::body::Share;
 use super::headers::{self, Prefer};
 use super::negotiate::{self, Format};
 use super::parameters::Parameters;
 use super::refusal::Refusal;
 use super::respond;
 use super::route::{self, Interaction, Shape, Target};
-use super::{App, Exchange, browser};
+use super::{App, Exchange, browser, long};
 
 /// Parameters that every interaction takes besides `_format` and `_pretty`.
 const PROJECTION: &[&str] = &["_summary", "_elements"];
@@ -68,9 +68,9 @@ pub(super) async fn answer(
         // The most frequent by far; it waits for nothing, so it needs no timer.
         return call.read(exchange).await;
     }
-    match tokio::time::timeout(app.request_timeout, call.run(interaction, &head.method, incoming, exchange))
-        .await
-    {
+    // Apart, so that the future of a read stays small.
+    let others = Box::pin(call.run(interaction, &head.method, incoming, exchange));
+    match tokio::time::timeout(app.request_timeout, others).await {
         Ok(response) => response,
         Err(_) => Err(timed_out(app)),
     }
@@ -95,7 +95,7 @@ fn timed_out(app: &App) -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, IssueType::Transient, details)
 }
 
-impl Call<'_> {
+impl<'r> Call<'r> {
     async fn run(
         &mut self,
         interaction: Interaction,
@@ -143,12 +143,13 @@ impl Call<'_> {
     async fn create(&self, incoming: Body, exchange: &Exchange) -> Result<Response, Refusal> {
         let projection = self.projection("a create")?;
         let if_none_exist = headers::if_none_exist(self.headers)?;
-        let body = self.resource(incoming).await?;
+        let (body, _share) = self.resource(incoming).await?;
+        let length = body.len();
         let prefer = Prefer::read(self.headers).returns.unwrap_or_default();
         let (service, caller) = (&self.app.service, &self.app.caller);
-        let outcome =
-            interaction::create(service, caller, self.target.resource_type, body, if_none_exist, prefer)
-                .await?;
+        let kind = self.target.resource_type;
+        let create = interaction::create(service, caller, kind, body, if_none_exist, prefer);
+        let outcome = long::run(length > long::BODY, create).await?;
         self.finish(exchange, outcome, projection.as_ref(), true)
     }
 
@@ -158,22 +159,19 @@ impl Call<'_> {
         let (service, caller) = (&self.app.service, &self.app.caller);
         let Target { resource_type, id, .. } = self.target;
         let projection = if id.is_empty() { self.criteria()? } else { self.projection("an update")? };
-        let body = self.resource(incoming).await?;
-        let outcome = if id.is_empty() {
-            let criteria = &self.parameters.others;
-            interaction::conditional_update(
-                service,
-                caller,
-                resource_type,
-                criteria,
-                body,
-                &conditions,
-                prefer,
-            )
-            .await?
-        } else {
-            interaction::update(service, caller, resource_type, id, body, &conditions, prefer).await?
+        let (body, _share) = self.resource(incoming).await?;
+        let length = body.len();
+        let criteria = &self.parameters.others;
+        let update = async {
+            if id.is_empty() {
+                let kind = resource_type;
+                interaction::conditional_update(service, caller, kind, criteria, body, &conditions, prefer)
+                    .await
+            } else {
+                interaction::update(service, caller, resource_type, id, body, &conditions, prefer).await
+            }
         };
+        let outcome = long::run(length > long::BODY, update).await?;
         self.finish(exchange, outcome, projection.as_ref(), true)
     }
 
@@ -218,7 +216,7 @@ impl Call<'_> {
             if !incoming.is_end_stream() {
                 negotiate::check_form(self.headers.get(header::CONTENT_TYPE))?;
             }
-            let form = self.body(incoming).await?;
+            let (form, _share) = self.body(incoming).await?;
             self.parameters.add(&form)?;
             exchange.pretty = self.parameters.pretty;
             exchange.format = self.parameters.format.unwrap_or(exchange.format);
@@ -241,9 +239,11 @@ impl Call<'_> {
 
     async fn bundle(&self, incoming: Body, exchange: &Exchange) -> Result<Response, Refusal> {
         self.parameters.only(&[], "a batch or transaction")?;
-        let body = self.resource(incoming).await?;
+        let (body, _share) = self.resource(incoming).await?;
+        let length = body.len();
         let prefer = Prefer::read(self.headers).returns;
-        let outcome = interaction::bundle(&self.app.service, &self.app.caller, body, prefer).await?;
+        let bundle = interaction::bundle(&self.app.service, &self.app.caller, body, prefer);
+        let outcome = long::run(length > long::BODY, bundle).await?;
         self.finish(exchange, outcome, None, false)
     }
 
@@ -274,7 +274,12 @@ impl Call<'_> {
         incoming: Body,
         exchange: &Exchange,
     ) -> Result<Response, Refusal> {
-        let body = if *method == Method::POST { Some(self.operation_input(incoming).await?) } else { None };
+        let (body, _share) = match *method {
+            Method::POST => self.operation_input(incoming).await.map(|(body, share)| (Some(body), share))?,
+            _ => (None, Share::none()),
+        };
+        // On a type or the whole server an operation may look at everything there is.
+        let is_long = self.target.id.is_empty() || body.as_ref().is_some_and(|body| body.len() > long::BODY);
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let invocation = Invocation {
             resource_type: some(self.target.resource_type),
@@ -283,14 +288,15 @@ impl Call<'_> {
             body,
         };
         let (service, caller) = (&self.app.service, &self.app.caller);
-        let outcome = operations::invoke(service, caller, self.target.last, invocation).await?;
+        let operation = operations::invoke(service, caller, self.target.last, invocation);
+        let outcome = long::run(is_long, operation).await?;
         self.finish(exchange, outcome, None, false)
     }
 
     /// An operation's body; none at all is a Parameters resource without parameters.
-    async fn operation_input(&self, incoming: Body) -> Result<Vec<u8>, Refusal> {
+    async fn operation_input(&self, incoming: Body) -> Result<(Vec<u8>, Share<'r>), Refusal> {
         if incoming.is_end_stream() {
-            return Ok(br#"{"resourceType":"Parameters"}"#.to_vec());
+            return Ok((br#"{"resourceType":"Parameters"}"#.to_vec(), Share::none()));
         }
         self.resource(incoming).await
     }
@@ -332,13 +338,13 @@ impl Call<'_> {
         headers::read_conditions(self.headers)
     }
 
-    async fn resource(&self, incoming: Body) -> Result<Vec<u8>, Refusal> {
+    async fn resource(&self, incoming: Body) -> Result<(Vec<u8>, Share<'r>), Refusal> {
         negotiate::check_json(self.headers.get(header::CONTENT_TYPE))?;
         self.body(incoming).await
     }
 
     /// The body, up to the bound.
-    async fn body(&self, incoming: Body) -> Result<Vec<u8>, Refusal> {
+    async fn body(&self, incoming: Body) -> Result<(Vec<u8>, Share<'r>), Refusal> {
         if let Some(encoding) = self.headers.get(header::CONTENT_ENCODING)
             && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
         {
@@ -346,49 +352,9 @@ impl Call<'_> {
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, IssueType::NotSupported, details)
                 .at("http.Content-Encoding"));
         }
-        collect(incoming, self.app.max_body_bytes).await
+        let app = self.app;
+        app.bodies.collect(incoming, app.max_body_bytes).await
     }
-}
-
-/// Reads a body, up to `limit` bytes. A length that was announced is refused before anything is read.
-///
-/// # Errors
-/// 413 when it is longer, 400 when the connection breaks.
-pub(super) async fn collect(mut incoming: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
-    let announced = incoming.size_hint().exact().unwrap_or(0);
-    if announced > limit as u64 {
-        return Err(too_large(limit));
-    }
-    let mut first: Option<Bytes> = None;
-    let mut all = BytesMut::new();
-    while let Some(frame) = incoming.frame().await {
-        let Ok(frame) = frame else {
-            let details = "The body ended before its announced length.";
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, IssueType::Invalid, details));
-        };
-        let Ok(data) = frame.into_data() else { continue };
-        if all.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > limit {
-            return Err(too_large(limit));
-        }
-        match (first.take(), all.is_empty()) {
-            // Most bodies arrive in one piece, which need not be copied together.
-            (None, true) => first = Some(data),
-            (Some(held), _) => {
-                all.reserve(usize::try_from(announced).unwrap_or(0).max(held.len() + data.len()));
-                all.extend_from_slice(&held);
-                all.extend_from_slice(&data);
-            }
-            (None, false) => all.extend_from_slice(&data),
-        }
-    }
-    Ok(first.map_or_else(|| Vec::from(all), Vec::from))
-}
-
-fn too_large(limit: usize) -> Refusal {
-    let details = format!(
-        "The body has more than the {limit} bytes that are read (max_body_bytes); send less at a time."
-    );
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong, details)
 }
 
 fn not_an_id(resource_type: &str) -> Refusal {

@@ -5,6 +5,7 @@
 //! interaction), `respond` (headers and the stored bytes).
 
 pub(crate) mod admin;
+mod body;
 mod browser;
 mod date;
 mod fhir;
@@ -12,6 +13,7 @@ mod headers;
 pub mod json;
 pub mod listen;
 pub mod log;
+mod long;
 pub mod metrics;
 mod negotiate;
 pub mod parameters;
@@ -55,6 +57,7 @@ pub struct App {
     admin: admin::Secret,
     capabilities: OnceLock<Bytes>,
     max_body_bytes: usize,
+    bodies: body::Budget,
     max_url_bytes: usize,
     request_timeout: Duration,
     stopping: AtomicBool,
@@ -87,6 +90,7 @@ impl App {
             admin: admin::Secret::new(),
             capabilities: OnceLock::new(),
             max_body_bytes: config.max_body_bytes,
+            bodies: body::Budget::new(config.max_bodies_bytes),
             max_url_bytes: config.max_url_bytes,
             request_timeout: Duration::from_secs(config.request_timeout_s),
             stopping: AtomicBool::new(false),

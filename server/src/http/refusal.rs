@@ -13,17 +13,19 @@ pub struct Refusal {
     pub issues: Vec<Issue>,
     /// `Allow`, with 405.
     pub allow: Option<String>,
+    /// `Retry-After`, seconds.
+    pub retry_after_s: Option<u32>,
 }
 
 impl Refusal {
     /// For one reason.
     pub fn new(status: StatusCode, code: IssueType, details: impl Into<String>) -> Refusal {
-        Refusal { status, issues: vec![Issue::error(code, details)], allow: None }
+        Refusal { status, issues: vec![Issue::error(code, details)], allow: None, retry_after_s: None }
     }
 
     /// 400 for several reasons.
     pub fn bad_request(issues: Vec<Issue>) -> Refusal {
-        Refusal { status: StatusCode::BAD_REQUEST, issues, allow: None }
+        Refusal { status: StatusCode::BAD_REQUEST, issues, allow: None, retry_after_s: None }
     }
 
     /// 500: what happened is in the log only.
@@ -48,11 +50,18 @@ impl Refusal {
         self.allow = Some(methods);
         self
     }
+
+    /// The same refusal with a `Retry-After` header.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Refusal {
+        self.retry_after_s = Some(seconds);
+        self
+    }
 }
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Refusal {
         let status = StatusCode::from_u16(failure.status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Refusal { status, issues: failure.issues, allow: None }
+        Refusal { status, issues: failure.issues, allow: None, retry_after_s: None }
     }
 }

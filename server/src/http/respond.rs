@@ -105,6 +105,9 @@ pub fn refusal(app: &App, exchange: &Exchange, refusal: Refusal) -> Response {
     if let Some(value) = allow.and_then(|methods| HeaderValue::try_from(methods).ok()) {
         response.headers_mut().insert(header::ALLOW, value);
     }
+    if let Some(seconds) = refusal.retry_after_s {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
     response
 }
 
