@@ -183,9 +183,10 @@ impl App {
             return Err(Refusal::new(StatusCode::URI_TOO_LONG, IssueType::TooLong, details));
         }
         self.guard.check(&request)?;
+        // Futures but a read's are boxed, so that what is made for each request stays small.
         match place {
             Place::Fhir => fhir::answer(self, request, exchange).await,
-            Place::Site(part) => site::answer(self, part, request, exchange).await,
+            Place::Site(part) => Box::pin(site::answer(self, part, request, exchange)).await,
             Place::WrongMethod(_) | Place::Nowhere => Err(site::refuse(place, &request, exchange)),
         }
     }
