@@ -61,12 +61,13 @@ fn main() {
     table.reads(&server, &patient, work.path());
     table.creates(&server, work.path());
     server.mixed(&patient, 10_000);
-    let memory = server.private_memory();
-    table.row("private memory after it all", format!("{:.0} MB", memory), "under 100 MB", memory < 100.0);
+    table.memory("private memory after that and 10,000 mixed requests", &server);
     drop(server);
 
     let server = Server::vesta(&work.path().join("bundles"));
     table.bundles(&server, &archives);
+    server.mixed(&server.some_patient(), 10_000);
+    table.memory("private memory after these Bundles and 10,000 mixed requests", &server);
     drop(server);
 
     let size = std::fs::metadata(env!("CARGO_BIN_EXE_vesta")).map_or(0, |file| file.len()) / 1_000_000;
@@ -159,6 +160,14 @@ impl Server {
             "/fhir/metadata".to_owned(),
         ];
         client::count(&self.address, CONNECTIONS, count, &|n| Request::get(&requests[n % requests.len()]));
+    }
+
+    /// The id of a patient of the store.
+    fn some_patient(&self) -> String {
+        let page = client::once(&self.address, &Request::get("/fhir/Patient?_count=1"));
+        let text = String::from_utf8_lossy(&page);
+        let id = text.split("/Patient/").nth(1).and_then(|rest| rest.split('"').next());
+        id.expect("a patient").to_owned()
     }
 
     /// Anonymous private memory of the process, MB.
@@ -256,6 +265,11 @@ impl Table {
             "10,000 resources/s",
             per_second(resources, took) >= 10_000.0,
         );
+    }
+
+    fn memory(&mut self, what: &str, server: &Server) {
+        let memory = server.private_memory();
+        self.row(what, format!("{memory:.0} MB"), "under 100 MB", memory < 100.0);
     }
 
     fn processing(&mut self, archives: &data::Archives) {
