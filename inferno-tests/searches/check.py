@@ -245,6 +245,11 @@ def check_ndjson(base, archive):
     checks.same("Patient?_id&_revinclude=Condition, Immunization", included, [f"{k}/{i}" for k in ("Condition", "Immunization") for i, r in data[k].items() if of_mine(r)])
     found = (r["id"] for r in entries(base, f"{mine}/Procedure?_count=7"))
     checks.same("Patient/x/Procedure", found, (i for i, r in data["Procedure"].items() if of_mine(r)))
+    found = [f"{r['resourceType']}/{r['id']}" for r in entries(base, f"{mine}/*?_count=100")]
+    members = {"subject", "patient"}
+    expected = [f"{k}/{i}" for k, resources in data.items() for i, r in resources.items() if any(reference(r.get(m)) == mine for m in members)]
+    checks.same("Patient/x/*", found, [mine, *expected])
+    checks.equal("?_type=Patient,Goal", get(base, "?_type=Patient,Goal&_summary=count")["total"], len(patients) + len(data["Goal"]))
     checks.done()
 
 

@@ -69,7 +69,7 @@ pub struct ParseContext<'a> {
 /// Reads the parameters (decoded name and value, in order) of a search on a type, or on all types. `compartment` adds
 /// its membership (`("Patient", "123")`).
 ///
-/// A search on all types knows the parameters that all resources share, unless `_type` names one type.
+/// A search on all types, or on the several that `_type` names, knows the parameters that all resources share.
 ///
 /// # Errors
 /// Every fault, each with the expression `http.<parameter>`: unknown parameter or modifier, bad value or
@@ -87,7 +87,7 @@ pub fn parse(
     }
     let resource_type = searched_type(context, resource_type, parameters).map_err(|issue| vec![issue])?;
     let reader = Reader { context, resource_type, lookups: Cell::new(0) };
-    let mut filters = Vec::new();
+    let mut filters = several_types(context, resource_type, parameters).map_err(|issue| vec![issue])?;
     let mut result = ResultParameters::default();
     let (mut honoured, mut ignored, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     if let Some(compartment) = compartment {
@@ -129,27 +129,44 @@ pub fn parse(
     })
 }
 
-/// The type of the URL, or else the one that `_type` names.
+/// The type of the URL, or else the one that `_type` names. `None` for all types, and for several.
 fn searched_type<'a>(
     context: &ParseContext<'_>,
     resource_type: Option<&'a str>,
     parameters: &'a [(String, String)],
 ) -> Result<Option<&'a str>, Issue> {
-    let (named, place) = match resource_type {
-        Some(name) => (name, "http"),
-        None => match parameters.iter().find(|(name, _)| name == "_type") {
-            None => return Ok(None),
-            Some((_, types)) if types.contains(',') => {
-                let text = "_type with several types is not supported; search each type by itself.";
-                return Err(Issue::error(IssueType::NotSupported, text).at("http._type"));
-            }
-            Some((_, name)) => (name.as_str(), "http._type"),
-        },
-    };
-    if context.index.definitions().schema.is_resource(named) {
-        return Ok(Some(named));
+    match (resource_type, types_parameter(parameters)) {
+        (Some(name), _) => known_type(context, name, "http").map(Some),
+        (None, Some(name)) if !name.contains(',') => known_type(context, name, "http._type").map(Some),
+        (None, _) => Ok(None),
     }
-    let text = format!("{} is no resource type.", shown(named));
+}
+
+/// The condition that `_type` makes where it names several types.
+fn several_types(
+    context: &ParseContext<'_>,
+    searched: Option<&str>,
+    parameters: &[(String, String)],
+) -> Result<Vec<Filter>, Issue> {
+    let Some(names) = types_parameter(parameters).filter(|_| searched.is_none()) else {
+        return Ok(Vec::new());
+    };
+    let each = names.split(',').map(|name| {
+        let known = known_type(context, name, "http._type")?;
+        Ok(Filter::Type(known.into()))
+    });
+    Ok(vec![any_of(each.collect::<Result<_, Issue>>()?)])
+}
+
+fn types_parameter(parameters: &[(String, String)]) -> Option<&str> {
+    parameters.iter().find(|(name, _)| name == "_type").map(|(_, types)| types.as_str())
+}
+
+fn known_type<'a>(context: &ParseContext<'_>, name: &'a str, place: &str) -> Result<&'a str, Issue> {
+    if context.index.definitions().schema.is_resource(name) {
+        return Ok(name);
+    }
+    let text = format!("{} is no resource type.", shown(name));
     Err(Issue::error(IssueType::Invalid, text).at(place))
 }
 

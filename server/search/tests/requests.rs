@@ -55,6 +55,8 @@ const READ: &[&str] = &[
     "Encounter/1/Encounter?",
     "?_tag=http://x|y&_lastUpdated=2020",
     "?_type=Patient&name=x",
+    "?_type=Patient,Observation&_lastUpdated=gt2020",
+    "RelatedPerson/1/?_id=2",
 ];
 
 const REFUSED: &[&str] = &[
@@ -137,13 +139,12 @@ const REFUSED: &[&str] = &[
     "Observation?_format=",
     "Nobody?name=x",
     "?name=x",
-    "?_type=Patient,Observation",
+    "?_type=Patient,Nobody",
     "?_type=Nobody",
     "?_include=*",
     "Nobody/1/Observation?",
     "Patient/a b/Observation?",
     "Patient/1/Medication?",
-    "Patient/1/?",
     "Patient?nmae=x&birthdate=never&gender=male",
     "Patient?xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx=x",
 ];

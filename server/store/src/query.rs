@@ -43,6 +43,8 @@ pub enum Filter {
     Present(ParameterId),
     /// The id is one of these.
     Ids(Vec<Box<str>>),
+    /// The resource is of this type; where one type is searched this says nothing new.
+    Type(Box<str>),
     /// The time of the last commit, as a point, compared with a span.
     LastUpdated(Comparison, i64, i64),
     /// The reference parameter points to a current resource that is of the type and fulfils the filter.

@@ -18,15 +18,23 @@ impl Reader<'_> {
             return Err(issue(format!("{} is not an id.", shown(id))));
         }
         let Some(resource_type) = self.resource_type else {
-            let text =
-                "A search through all types of a compartment is not supported; name a type.".to_owned();
-            return Err(issue(text));
+            return Ok(self.whole_compartment(compartment, id));
         };
         let filters = self.memberships(compartment, id, resource_type);
         if filters.is_empty() {
             return Err(issue(format!("{resource_type} is never in a {compartment} compartment.")));
         }
         Ok(any_of(filters))
+    }
+
+    /// Everything in the compartment, of whatever type.
+    fn whole_compartment(&self, compartment: &str, id: &str) -> Filter {
+        let types = self.definitions().compartments.resource_types(compartment);
+        let each = types.into_iter().map(|resource_type| {
+            let member = any_of(self.memberships(compartment, id, resource_type));
+            Filter::And(vec![Filter::Type(resource_type.into()), member])
+        });
+        any_of(each.collect())
     }
 
     /// Each way a resource of a type can be in the compartment.

@@ -98,7 +98,7 @@ impl ResultParameters {
                 let text = "Only _contained=false is supported: contained resources are never matches.";
                 return Err(Fault::unknown(IssueType::NotSupported, text));
             }
-            "_type" if reader.resource_type != Some(value) => {
+            "_type" if reader.resource_type.is_some_and(|searched| searched != value) => {
                 return Err(Fault::value(format!("{} is not the type that is searched.", shown(value))));
             }
             // Understood elsewhere: `_type` chose what is searched, the others choose how the answer is written.

@@ -92,6 +92,7 @@ impl Naive {
             Filter::Not(not) => !self.holds(not, resource),
             Filter::Match(id, predicate) => resource.values(*id).any(|value| predicate.matches(&value)),
             Filter::Present(id) => resource.values(*id).next().is_some(),
+            Filter::Type(name) => **name == *resource.resource_type,
             Filter::Ids(ids) => ids.iter().any(|id| **id == *resource.id),
             Filter::LastUpdated(comparison, lo, hi) => {
                 comparison.holds((*lo, *hi), (resource.last_updated, resource.last_updated))

@@ -209,7 +209,8 @@ impl Pool {
                 _ => Filter::And(several(random)),
             };
         }
-        match random.below(20) {
+        match random.below(21) {
+            20 => Filter::Type((*random.one::<&str>(&TYPES)).into()),
             0 => Filter::All,
             1 => Filter::None,
             2 => Filter::Present(ParameterId(random.below(usize::from(PARAMETERS) + 1) as u16)),
@@ -405,6 +406,7 @@ impl World {
                 .iter()
                 .any(|(number, value)| number == *parameter && predicate.matches(&value)),
             Filter::Present(parameter) => resource.entries.iter().any(|(number, _)| number == *parameter),
+            Filter::Type(name) => **name == *resource.key.resource_type(),
             Filter::Ids(ids) => ids.iter().any(|id| **id == *resource.key.id()),
             &Filter::LastUpdated(comparison, lo, hi) => {
                 let point = resource.last_updated.0 * 1_000;

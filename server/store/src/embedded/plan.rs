@@ -300,6 +300,7 @@ fn compile(context: &Context<'_>, resource_type: Option<&str>, filter: &Filter) 
         Filter::Not(filter) => Node::Not(Box::new(compile(context, resource_type, filter)?)),
         Filter::Match(parameter, predicate) => condition(context, *parameter, predicate)?,
         Filter::Present(parameter) => Node::Presence(*parameter, "".into()),
+        Filter::Type(name) => Node::Presence(TYPE, name.clone()),
         Filter::Ids(ids) => Node::Known(of_ids(context, resource_type, ids)?),
         &Filter::LastUpdated(comparison, lo, hi) => {
             condition(context, LAST_UPDATED, &Predicate::Date(comparison, lo, hi))?
