@@ -5,6 +5,7 @@
 //! - [`config`]: the table of keys.
 //! - [`open`]: the parts of a server put together over a data directory.
 //! - [`http`]: requests in, responses out.
+//! - [`memory`]: what the allocator may keep.
 
 pub mod cli;
 pub mod config;
@@ -12,6 +13,7 @@ mod demo;
 pub mod http;
 pub mod load;
 mod maintain;
+pub mod memory;
 mod nearest;
 pub mod open;
 mod page;
