@@ -205,7 +205,12 @@ impl Table {
     fn print(&self) {
         println!("\n| what | measured | goal | |\n|---|---|---|---|");
         for (what, measured, goal, met) in &self.rows {
-            println!("| {what} | {measured} | {goal} | {} |", if *met { "met" } else { "**not met**" });
+            let verdict = match (goal.is_empty(), met) {
+                (true, _) => "",
+                (false, true) => "met",
+                (false, false) => "**not met**",
+            };
+            println!("| {what} | {measured} | {goal} | {verdict} |");
         }
     }
 
