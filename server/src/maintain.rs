@@ -54,9 +54,13 @@ pub fn check(config: &Config) -> Result<(), MaintainError> {
     let report = match opened(config)? {
         Opened::Here(store) => {
             let progress = Progress::new("Checking");
-            let report = store.check(&everything().tenant, &|done, total| {
-                progress.at(done, total, &format!("{done} of {total} resources"));
-            });
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| MaintainError::Store(error.into()))?;
+            let tenant = everything().tenant;
+            let tell = |done, total| progress.at(done, total, &format!("{done} of {total} resources"));
+            let report = runtime.block_on(store.check(&tenant, &tell));
             progress.clear();
             CheckReport::from(report?)
         }

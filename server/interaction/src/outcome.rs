@@ -185,6 +185,25 @@ impl From<StoreError> for Failure {
                         .at("http._cursor"),
                 ],
             },
+            StoreError::Throttled { .. } => Failure::new(
+                Status::TooManyRequests,
+                IssueType::Throttled,
+                "The store is at its limit; nothing was done. Try again after the time in Retry-After.",
+            ),
+            StoreError::Unavailable(_) | StoreError::Moving(_) => {
+                tracing::warn!(%error, "the store is not available");
+                let details = "The store is not available at the moment; nothing was done. Try again later.";
+                Failure::new(Status::Unavailable, IssueType::Transient, details)
+            }
+            StoreError::Unsettled(_) => {
+                tracing::warn!(%error, "a write is unsettled");
+                let details = "The store did not confirm the change, and it may have been made; look before repeating it.";
+                Failure::new(Status::Unavailable, IssueType::Transient, details)
+            }
+            StoreError::TooLarge { .. } => {
+                Failure::new(Status::PayloadTooLarge, IssueType::TooLong, error.to_string())
+            }
+            StoreError::NoTenant(_) => Failure::new(Status::NotFound, IssueType::NotFound, error.to_string()),
             StoreError::Storage(_)
             | StoreError::Damaged(_)
             | StoreError::InUse(_)

@@ -112,12 +112,11 @@ async fn backup(app: &App, body: &[u8]) -> Result<Response, Refusal> {
 
 async fn check(app: &App) -> Result<Response, Refusal> {
     let (store, tenant) = (app.service.store.clone(), app.caller.tenant.clone());
-    match tokio::task::spawn_blocking(move || store.check(&tenant, &|_, _| ())).await {
-        Ok(Ok(report)) => json(&CheckReport::from(report)),
-        Ok(Err(error)) => {
+    match super::long::run(true, store.check(&tenant, &|_, _| ())).await {
+        Ok(report) => json(&CheckReport::from(report)),
+        Err(error) => {
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, IssueType::Exception, error.to_string()))
         }
-        Err(_) => Err(Refusal::internal()),
     }
 }
 

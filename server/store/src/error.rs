@@ -23,6 +23,34 @@ pub enum StoreError {
     /// A query would touch more than the engine allows.
     #[error("{0}")]
     TooCostly(String),
+    /// The store asks for fewer requests; nothing was done.
+    #[error("the store is throttled; try again after {} ms", after.as_millis())]
+    Throttled {
+        /// When to try again.
+        after: std::time::Duration,
+    },
+    /// The store cannot be reached, or refuses this server; nothing was done.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// The store did not say whether a write happened; it may have.
+    #[error("the store did not say whether the write happened: {0}")]
+    Unsettled(String),
+    /// A resource is larger than the store takes.
+    #[error("{key} has {bytes} bytes; the store takes {most}")]
+    TooLarge {
+        /// Which resource, `Type/id`.
+        key: Box<str>,
+        /// Its size, stored.
+        bytes: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// A tenant that is not in the table of tenants.
+    #[error("there is no tenant {0}")]
+    NoTenant(Box<str>),
+    /// The tenant is being moved; it can be written again when the move is done.
+    #[error("tenant {0} is being moved")]
+    Moving(Box<str>),
     /// A cursor is not one of this engine's for this query.
     #[error("the cursor does not belong to this query")]
     Cursor,

@@ -1,7 +1,7 @@
 //! Versions, transactions and index.
 //!
 //! Offers versions and index, not queries in text: a commit is one [`Batch`], a search is one [`Query`] whose
-//! filter is a tree of typed predicates. Engines: embedded (LMDB). Every call takes the [`Tenant`] it is for
+//! filter is a tree of typed predicates. Engines: embedded (LMDB), cosmos (Azure Cosmos DB). Every call takes the [`Tenant`] it is for
 //! and the [`Access`] decision it runs under.
 
 // The tests inside the crate share what those outside write.
@@ -10,11 +10,13 @@ extern crate self as store;
 
 mod access;
 mod batch;
+pub mod cosmos;
 mod embedded;
 mod entries;
 mod error;
 mod query;
 mod stamp;
+pub mod units;
 mod version;
 
 use std::path::PathBuf;
@@ -25,12 +27,18 @@ pub use batch::{Batch, Precondition, Write};
 pub use entries::{Entries, IndexError, Indexer, Parameter, ParameterId, Value};
 pub use error::{CommitError, StoreError};
 pub use query::{Comparison, Cursor, Filter, Page, Predicate, Query, SortBy, SortKey, StringMatch, fold};
-pub use version::{Change, HistoryPage, HistoryQuery, HistoryScope, Key, Method, Timestamp, Version};
+pub use version::{Change, Commit, HistoryPage, HistoryQuery, HistoryScope, Key, Method, Timestamp, Version};
 
 /// A store with one of the engines behind it. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    engine: Arc<embedded::Embedded>,
+    engine: Engine,
+}
+
+#[derive(Clone)]
+enum Engine {
+    Embedded(Arc<embedded::Embedded>),
+    Cosmos(Arc<cosmos::Cosmos>),
 }
 
 /// How to open the embedded engine.
@@ -64,7 +72,21 @@ impl Store {
         indexer: Arc<dyn Indexer>,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Store, StoreError> {
-        Ok(Store { engine: Arc::new(embedded::Embedded::open(options, indexer, progress)?) })
+        let engine = embedded::Embedded::open(options, indexer, progress)?;
+        Ok(Store { engine: Engine::Embedded(Arc::new(engine)) })
+    }
+
+    /// Opens a store on Azure Cosmos DB. Its databases and containers exist ([`cosmos`]).
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] with what is wrong: an account that cannot be reached or refuses the credential, a
+    /// container that does not exist or has another partition key.
+    pub async fn open_cosmos(
+        options: cosmos::CosmosOptions,
+        indexer: Arc<dyn Indexer>,
+    ) -> Result<Store, StoreError> {
+        let engine = cosmos::Cosmos::open(options, indexer).await?;
+        Ok(Store { engine: Engine::Cosmos(Arc::new(engine)) })
     }
 
     /// The current version of a resource, or its deletion. `None` if it never existed (or is not visible).
@@ -77,7 +99,10 @@ impl Store {
         access: &Access,
         key: &Key,
     ) -> Result<Option<Version>, StoreError> {
-        self.engine.read(tenant, access, key)
+        match &self.engine {
+            Engine::Embedded(engine) => engine.read(tenant, access, key),
+            Engine::Cosmos(engine) => engine.read(tenant, access, key).await,
+        }
     }
 
     /// One version of a resource.
@@ -91,7 +116,10 @@ impl Store {
         key: &Key,
         version: u64,
     ) -> Result<Option<Version>, StoreError> {
-        self.engine.vread(tenant, access, key, version)
+        match &self.engine {
+            Engine::Embedded(engine) => engine.vread(tenant, access, key, version),
+            Engine::Cosmos(engine) => engine.vread(tenant, access, key, version).await,
+        }
     }
 
     /// Commits a batch: all of it or nothing, durable when it returns. The versions written, in the order of
@@ -106,7 +134,10 @@ impl Store {
         access: &Access,
         batch: Batch,
     ) -> Result<Vec<Version>, CommitError> {
-        self.engine.commit(tenant, access, batch).await
+        match &self.engine {
+            Engine::Embedded(engine) => engine.commit(tenant, access, batch).await,
+            Engine::Cosmos(engine) => engine.commit(tenant, access, batch).await,
+        }
     }
 
     /// Runs a query.
@@ -114,7 +145,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::TooCostly`], or the store failed.
     pub async fn search(&self, tenant: &Tenant, access: &Access, query: &Query) -> Result<Page, StoreError> {
-        self.engine.search(tenant, access, query)
+        match &self.engine {
+            Engine::Embedded(engine) => engine.search(tenant, access, query),
+            Engine::Cosmos(engine) => engine.search(tenant, access, query).await,
+        }
     }
 
     /// The values of a reference parameter on the current versions of some resources, each once, in the
@@ -129,7 +163,10 @@ impl Store {
         from: &[Key],
         parameters: &[ParameterId],
     ) -> Result<Vec<Box<str>>, StoreError> {
-        self.engine.references(tenant, access, from, parameters)
+        match &self.engine {
+            Engine::Embedded(engine) => engine.references(tenant, access, from, parameters),
+            Engine::Cosmos(engine) => engine.references(tenant, access, from, parameters).await,
+        }
     }
 
     /// Versions in reverse order of their commits.
@@ -142,7 +179,10 @@ impl Store {
         access: &Access,
         query: &HistoryQuery,
     ) -> Result<HistoryPage, StoreError> {
-        self.engine.history(tenant, access, query)
+        match &self.engine {
+            Engine::Embedded(engine) => engine.history(tenant, access, query),
+            Engine::Cosmos(engine) => engine.history(tenant, access, query).await,
+        }
     }
 
     /// The changes after a sequence number, in order, about `limit` of them and never part of a commit. From 0: all.
@@ -156,7 +196,22 @@ impl Store {
         after: u64,
         limit: usize,
     ) -> Result<Vec<Change>, StoreError> {
-        self.engine.changes(tenant, access, after, limit)
+        match &self.engine {
+            Engine::Embedded(engine) => engine.changes(tenant, access, after, limit),
+            Engine::Cosmos(engine) => engine.changes(tenant, access, after, limit).await,
+        }
+    }
+
+    /// Writes commits of another store's journal, each with its own sequence number, time and version numbers. The
+    /// tenant must be just before the first of them.
+    ///
+    /// # Errors
+    /// The tenant has other commits, or the store failed.
+    pub async fn replay(&self, tenant: &Tenant, commits: Vec<Commit>) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Embedded(_) => Err(StoreError::Unavailable("not built".into())),
+            Engine::Cosmos(engine) => engine.replay(tenant, commits).await,
+        }
     }
 
     /// How many current resources there are of each type, by name of the type.
@@ -164,12 +219,18 @@ impl Store {
     /// # Errors
     /// The store failed.
     pub async fn counts(&self, tenant: &Tenant, access: &Access) -> Result<Vec<(Box<str>, u64)>, StoreError> {
-        self.engine.counts(tenant, access)
+        match &self.engine {
+            Engine::Embedded(engine) => engine.counts(tenant, access),
+            Engine::Cosmos(engine) => engine.counts(tenant, access).await,
+        }
     }
 
     /// A 32-byte secret of this store, made when it was made; signs paging cursors.
     pub fn secret(&self) -> [u8; 32] {
-        self.engine.secret()
+        match &self.engine {
+            Engine::Embedded(engine) => engine.secret(),
+            Engine::Cosmos(engine) => engine.secret(),
+        }
     }
 
     /// Reads everything and compares: versions without gaps, index entries computed again against the index,
@@ -177,12 +238,15 @@ impl Store {
     ///
     /// # Errors
     /// The store failed.
-    pub fn check(
+    pub async fn check(
         &self,
         tenant: &Tenant,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<CheckReport, StoreError> {
-        self.engine.check(tenant, progress)
+        match &self.engine {
+            Engine::Embedded(engine) => engine.check(tenant, progress),
+            Engine::Cosmos(engine) => engine.check(tenant, progress).await,
+        }
     }
 
     /// Copies a consistent snapshot into a new file, while reads and writes go on.
@@ -190,7 +254,10 @@ impl Store {
     /// # Errors
     /// The file exists or cannot be written, or the store failed.
     pub fn backup(&self, tenant: &Tenant, file: &std::path::Path) -> Result<u64, StoreError> {
-        self.engine.backup(tenant, file)
+        match &self.engine {
+            Engine::Embedded(engine) => engine.backup(tenant, file),
+            Engine::Cosmos(_) => Err(StoreError::Unavailable("not built".into())),
+        }
     }
 
     /// Makes a tenant's store, in a data directory that no process has open, of a file that [`Store::backup`]

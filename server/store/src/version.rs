@@ -83,6 +83,17 @@ impl Version {
     }
 }
 
+/// A commit as the journal has it: what [`crate::Store::commits`] gives, and [`crate::Store::replay`] takes.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// Its sequence number; commits count from 1 without gaps.
+    pub sequence: u64,
+    /// Its time.
+    pub last_updated: Timestamp,
+    /// The versions it wrote, in its order.
+    pub versions: Vec<Version>,
+}
+
 /// What to list the history of.
 #[derive(Debug, Clone)]
 pub enum HistoryScope {

@@ -136,7 +136,7 @@ async fn versions_count_on_through_deletion(place: Place) {
     let history = store.history(&scope(HistoryScope::Instance(patient.clone()))).await;
     let numbers: Vec<u64> = history.versions.iter().map(|v| v.version).collect();
     assert_eq!((numbers, history.total), (vec![4, 3, 2, 1], Some(4)));
-    let report = assert_whole(&store.store, &store.tenant);
+    let report = assert_whole(&store.store, &store.tenant).await;
     assert_eq!((report.resources, report.versions), (1, 4));
 }
 
@@ -161,7 +161,7 @@ async fn a_write_that_follows_another_version_conflicts(place: Place) {
     check(0, false, 2).await;
     check(1, true, 2).await;
     assert_eq!(store.changes(0, 100).await.len(), 2);
-    assert_whole(&store.store, &store.tenant);
+    assert_whole(&store.store, &store.tenant).await;
 }
 
 async fn a_batch_is_written_as_a_whole_or_not_at_all(place: Place) {
@@ -184,7 +184,7 @@ async fn a_batch_is_written_as_a_whole_or_not_at_all(place: Place) {
     assert_eq!(changes.len(), 50);
     assert!(changes.iter().all(|change| change.sequence == 1));
     assert_eq!(store.counts().await, vec![("Patient".into(), 50)]);
-    assert_whole(&store.store, &store.tenant);
+    assert_whole(&store.store, &store.tenant).await;
 }
 
 async fn a_batch_cannot_write_a_resource_twice(place: Place) {
@@ -246,7 +246,7 @@ async fn one_of_many_conditional_creates_wins(place: Place) {
         assert_eq!(won, 1);
     }
     assert_eq!(store.counts().await, vec![("Patient".into(), 10)]);
-    assert_whole(&store.store, &store.tenant);
+    assert_whole(&store.store, &store.tenant).await;
 }
 
 async fn no_match_sees_the_current_versions(place: Place) {
@@ -265,7 +265,7 @@ async fn no_match_sees_the_current_versions(place: Place) {
     // Nor does a deleted resource.
     store.commit(vec![delete(&second, 1)]).await.unwrap();
     store.commit_if(vec![no_match("x")], vec![create(&key("Patient/c"), "x")]).await.unwrap();
-    assert_whole(&store.store, &store.tenant);
+    assert_whole(&store.store, &store.tenant).await;
 }
 
 async fn exists_means_now_and_not_deleted(place: Place) {
@@ -296,7 +296,7 @@ async fn ten_thousand_writes_are_one_commit(place: Place) {
     let writes = (0..10_000).map(|n| if n % 2 == 0 { delete(&name(n), 1) } else { put(&name(n), 1, "") });
     store.commit(writes.collect()).await.unwrap();
     assert_eq!(store.counts().await, vec![("Observation".into(), 5_000)]);
-    assert_whole(&store.store, &store.tenant);
+    assert_whole(&store.store, &store.tenant).await;
 }
 
 /// Pages through a history to its end.
@@ -346,7 +346,7 @@ async fn history_pages_stay_right_while_writes_go_on(place: Place) {
             assert_eq!(names(&paged), names(&whole.versions));
         }
     }
-    assert_whole(&store.store, &store.tenant);
+    assert_whole(&store.store, &store.tenant).await;
 }
 
 async fn history_knows_since_and_at(place: Place) {
@@ -478,7 +478,7 @@ async fn a_store_is_the_same_when_opened_again(place: Place) {
     let sequences: Vec<u64> = store.changes(0, 10).await.iter().map(|change| change.sequence).collect();
     assert_eq!(sequences, [1, 2, 3]);
     assert_eq!(store.counts().await, vec![("Patient".into(), 2)]);
-    assert_whole(&store.store, &store.tenant);
+    assert_whole(&store.store, &store.tenant).await;
 }
 
 async fn concurrent_writers_lose_nothing(place: Place) {
@@ -508,7 +508,7 @@ async fn concurrent_writers_lose_nothing(place: Place) {
     }
     assert_eq!(sum, WRITERS * EACH);
     assert_eq!(store.counts().await, vec![("Basic".into(), (WRITERS * EACH + 4) as u64)]);
-    assert_whole(&store.store, &store.tenant);
+    assert_whole(&store.store, &store.tenant).await;
 }
 
 /// Adds one to a counter, and a resource of its own with it, however often others come first.
@@ -563,8 +563,8 @@ async fn tenants_do_not_meet(place: Place) {
     other.commit(vec![put(&patient, 1, r#""name":"other""#)]).await.unwrap();
     assert_eq!(store.read(&patient).await.unwrap().version, 1);
     assert_eq!(other.read(&patient).await.unwrap().version, 2);
-    assert_whole(&store.store, &store.tenant);
-    assert_whole(&other.store, &other.tenant);
+    assert_whole(&store.store, &store.tenant).await;
+    assert_whole(&other.store, &other.tenant).await;
 }
 
 async fn counts_follow_every_kind_of_write(place: Place) {
@@ -581,7 +581,7 @@ async fn counts_follow_every_kind_of_write(place: Place) {
     check(vec![delete(&group, 1), delete(&b, 1)], &[("Patient", 1)]).await;
     check(vec![delete(&b, 2)], &[("Patient", 1)]).await;
     check(vec![put(&b, 3, "")], &[("Patient", 2)]).await;
-    assert_whole(&store.store, &store.tenant);
+    assert_whole(&store.store, &store.tenant).await;
 }
 
 async fn a_caller_that_goes_away_holds_nothing_up(place: Place) {
@@ -596,7 +596,7 @@ async fn a_caller_that_goes_away_holds_nothing_up(place: Place) {
     }
     store.commit(vec![put(&key("Patient/last"), 0, "")]).await.unwrap();
     assert!(store.read(&key("Patient/last")).await.is_some());
-    assert_whole(&store.store, &store.tenant);
+    assert_whole(&store.store, &store.tenant).await;
 }
 
 /// Makes a module with a test for each case, for an engine.

@@ -82,7 +82,7 @@ fn a_killed_process_loses_no_acknowledged_write_and_tears_none() {
             seen.assert_batches_are_whole(&store).await;
         });
         acknowledged.extend(new);
-        assert_whole(&store, &Tenant::default_tenant());
+        wait(assert_whole(&store, &Tenant::default_tenant()));
     }
     let store = open(directory.path());
     runtime.block_on(async {
@@ -90,7 +90,7 @@ fn a_killed_process_loses_no_acknowledged_write_and_tears_none() {
             assert_there(&store, write).await;
         }
     });
-    let report = assert_whole(&store, &Tenant::default_tenant());
+    let report = wait(assert_whole(&store, &Tenant::default_tenant()));
     println!("{} acknowledged writes, {report:?}", acknowledged.len());
     assert!(acknowledged.len() as u64 > rounds * 10, "too few writes to say anything");
     assert!(report.versions >= acknowledged.len() as u64);
@@ -251,4 +251,8 @@ fn acknowledge(batch: &str, versions: &[Version]) {
     }
     line.push_str(" .\n");
     std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
+}
+
+fn wait<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }

@@ -112,7 +112,7 @@ async fn a_backup_made_under_writes_is_a_whole_store() {
     let restored = directory.path().join("restored");
     Store::restore(&file, &restored, &tenant()).unwrap();
     let copy = open(&restored);
-    let report = assert_whole(&copy, &tenant());
+    let report = assert_whole(&copy, &tenant()).await;
     assert!(report.resources >= 400);
     assert_eq!(copy.secret(), store.secret());
     // Whole commits, and those of the beginning.
@@ -120,7 +120,7 @@ async fn a_backup_made_under_writes_is_a_whole_store() {
     assert!(changes.len().is_multiple_of(2));
     assert_eq!(read(&copy, "Patient/1").await.unwrap().body, read(&store, "Patient/1").await.unwrap().body);
     commit(&copy, vec![put(&key("Group/new"), 0, "")]).await;
-    assert_whole(&copy, &tenant());
+    assert_whole(&copy, &tenant()).await;
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn other_definitions_build_the_index_anew() {
     assert_eq!(told.lock().unwrap().last(), Some(&(300, 300)));
     assert!(length_3 > 10);
     assert_eq!(with_amount(&store, 3.0).await, length_3);
-    assert_whole(&store, &tenant());
+    assert_whole(&store, &tenant()).await;
     drop(store);
 
     told.lock().unwrap().clear();
@@ -235,5 +235,5 @@ async fn a_rebuild_that_was_interrupted_goes_on() {
     let store = Store::open_embedded(&options, FourElements::with_fingerprint(2), &tell).unwrap();
     assert!(first.lock().unwrap().is_some_and(|done: u64| done > 0), "it began again from the first");
     assert!(with_amount(&store, 3.0).await > 0);
-    assert_whole(&store, &tenant());
+    assert_whole(&store, &tenant()).await;
 }
