@@ -40,6 +40,7 @@ pub enum IssueType {
     Conflict,
     Transient,
     Exception,
+    NoStore,
     Throttled,
     Informational,
 }
@@ -98,6 +99,7 @@ impl IssueType {
             IssueType::Conflict => "conflict",
             IssueType::Transient => "transient",
             IssueType::Exception => "exception",
+            IssueType::NoStore => "no-store",
             IssueType::Throttled => "throttled",
             IssueType::Informational => "informational",
         }

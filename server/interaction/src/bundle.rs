@@ -47,7 +47,7 @@ pub async fn bundle(
                 None => "The Bundle has no type; send a batch or a transaction.".to_owned(),
             };
             let issue = Issue::error(IssueType::Value, details).at("Bundle.type");
-            Err(Failure { status: Status::BadRequest, issues: vec![issue] })
+            Err(Failure::of(Status::BadRequest, vec![issue]))
         }
     }
 }
@@ -60,5 +60,5 @@ fn check_size(service: &Service, tree: &Tree) -> Result<(), Failure> {
     }
     let details = format!("The Bundle has {entries} entries; at most {most} are processed at once.");
     let issue = Issue::error(IssueType::TooCostly, details).at("Bundle.entry");
-    Err(Failure { status: Status::PayloadTooLarge, issues: vec![issue] })
+    Err(Failure::of(Status::PayloadTooLarge, vec![issue]))
 }

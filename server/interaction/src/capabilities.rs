@@ -93,8 +93,12 @@ fn list(object: &mut Object<'_>, name: &str, texts: Vec<&str>) {
     }
 }
 
+/// What no registry has a place for.
+const DOCUMENTATION: &str = "Besides FHIR's own parameters, every search takes `_explain=true`: an OperationOutcome entry at \
+    the end of the Bundle then lists each step that ran, with its request units and items.";
+
 fn write_rest(service: &Service, operations: &[OperationDescriptor], rest: &mut Object<'_>) {
-    rest.text("mode", "server");
+    rest.text("mode", "server").text("documentation", DOCUMENTATION);
     let revincludes = revincludes(service);
     let types = service.definitions.resource_types();
     rest.objects("resource", types, |name, out| resource(service, operations, name, &revincludes, out));

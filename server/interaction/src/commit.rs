@@ -23,7 +23,7 @@ pub(crate) fn parse(service: &Service, resource_type: &str, body: Vec<u8>) -> Re
     if found != resource_type {
         let details = format!("The body is a resource of type {found}, but the URL is for {resource_type}.");
         let issue = Issue::error(IssueType::Invalid, details).at("resourceType");
-        return Err(Failure { status: Status::BadRequest, issues: vec![issue] });
+        return Err(Failure::of(Status::BadRequest, vec![issue]));
     }
     Ok(tree)
 }
@@ -40,7 +40,7 @@ pub(crate) fn parse_any(service: &Service, body: Vec<u8>) -> Result<Tree, Failur
             () if of(IssueType::Invalid) => Status::BadRequest,
             () => Status::Unprocessable,
         };
-        Failure { status, issues }
+        Failure::of(status, issues)
     })
 }
 

@@ -33,7 +33,7 @@ impl VersionMatch {
                     "{header} is neither * nor the ETag of a version of this server, which reads W/\"3\"."
                 ),
             );
-            Failure { status: Status::BadRequest, issues: vec![issue.at(format!("http.{header}"))] }
+            Failure::of(Status::BadRequest, vec![issue.at(format!("http.{header}"))])
         })
     }
 

@@ -43,7 +43,7 @@ impl Criteria {
             max_count: service.limits.max_count,
         };
         let request = ::search::parse(&context, Some(resource_type), None, parameters)
-            .map_err(|issues| Failure { status: Status::BadRequest, issues })?;
+            .map_err(|issues| Failure::of(Status::BadRequest, issues))?;
         Ok(Criteria { resource_type: resource_type.into(), filter: request.query.filter })
     }
 
@@ -76,7 +76,7 @@ impl Criteria {
 }
 
 fn refuse_page_parameters(parameters: &[(String, String)]) -> Result<(), Failure> {
-    const PAGE: [&str; 10] = [
+    const PAGE: [&str; 11] = [
         "_sort",
         "_count",
         "_include",
@@ -87,6 +87,7 @@ fn refuse_page_parameters(parameters: &[(String, String)]) -> Result<(), Failure
         "_contained",
         "_containedType",
         "_cursor",
+        "_explain",
     ];
     let base = |name: &str| name.split(':').next().unwrap_or_default().to_owned();
     let issues: Vec<Issue> = parameters
@@ -99,5 +100,5 @@ fn refuse_page_parameters(parameters: &[(String, String)]) -> Result<(), Failure
             Issue::error(IssueType::NotSupported, details).at(format!("http.{name}"))
         })
         .collect();
-    if issues.is_empty() { Ok(()) } else { Err(Failure { status: Status::BadRequest, issues }) }
+    if issues.is_empty() { Ok(()) } else { Err(Failure::of(Status::BadRequest, issues)) }
 }

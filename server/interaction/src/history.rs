@@ -87,7 +87,7 @@ impl Asked {
                 issues.push(Issue::error(code, format!("{shown} {details}.")).at(format!("http.{shown}")));
             }
         }
-        if issues.is_empty() { Ok(asked) } else { Err(Failure { status: Status::BadRequest, issues }) }
+        if issues.is_empty() { Ok(asked) } else { Err(Failure::of(Status::BadRequest, issues)) }
     }
 
     fn take(&mut self, service: &Service, name: &str, value: &str) -> Result<(), (IssueType, &'static str)> {

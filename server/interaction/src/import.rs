@@ -44,7 +44,7 @@ pub async fn prepare(service: &Service, caller: &Caller, body: Vec<u8>) -> Resul
     let Some(key) = key else {
         let details = "A resource that is loaded needs an id, of 1 to 64 of A-Z, a-z, 0-9, '-' and '.'.";
         let issue = Issue::error(IssueType::Required, details).at(format!("{}.id", tree.resource_type()));
-        return Err(Failure { status: Status::BadRequest, issues: vec![issue] });
+        return Err(Failure::of(Status::BadRequest, vec![issue]));
     };
     let current = service.store.read(&caller.tenant, &caller.access, &key).await?;
     let existed = current.as_ref().is_some_and(|version| !version.is_deleted());

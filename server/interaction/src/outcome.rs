@@ -63,6 +63,8 @@ pub struct Failure {
     pub status: Status,
     /// Why, at least one.
     pub issues: Vec<Issue>,
+    /// When the same request may be tried again, seconds.
+    pub retry_after_s: Option<u32>,
 }
 
 impl Status {
@@ -95,7 +97,20 @@ impl Status {
 impl Failure {
     /// A refusal for one reason.
     pub fn new(status: Status, code: IssueType, details: impl Into<String>) -> Failure {
-        Failure { status, issues: vec![Issue::error(code, details)] }
+        Failure::of(status, vec![Issue::error(code, details)])
+    }
+
+    /// A refusal for these reasons.
+    pub fn of(status: Status, issues: Vec<Issue>) -> Failure {
+        Failure { status, issues, retry_after_s: None }
+    }
+
+    /// The same refusal, of a request that may be tried again after a time.
+    #[must_use]
+    pub fn retry_after(mut self, after: std::time::Duration) -> Failure {
+        let whole = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        self.retry_after_s = Some(u32::try_from(whole).unwrap_or(u32::MAX).max(1));
+        self
     }
 
     /// The OperationOutcome to send.
@@ -103,6 +118,11 @@ impl Failure {
         outcome_body(&self.issues)
     }
 }
+
+/// When to ask again for a store that cannot be reached.
+const UNAVAILABLE: std::time::Duration = std::time::Duration::from_secs(5);
+/// When to ask again for data that is on its way to another home.
+const MOVING: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// The bytes of an OperationOutcome (<https://hl7.org/fhir/R4/operationoutcome.html>) with these issues, canonical JSON.
 pub fn outcome_body(issues: &[Issue]) -> Bytes {
@@ -178,22 +198,32 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         match error {
             StoreError::TooCostly(what) => Failure::new(Status::BadRequest, IssueType::TooCostly, what),
-            StoreError::Cursor => Failure {
-                status: Status::BadRequest,
-                issues: vec![
+            StoreError::Cursor => Failure::of(
+                Status::BadRequest,
+                vec![
                     Issue::error(IssueType::Value, "This page link belongs to another query.")
                         .at("http._cursor"),
                 ],
-            },
-            StoreError::Throttled { .. } => Failure::new(
+            ),
+            StoreError::Throttled { after } => Failure::new(
                 Status::TooManyRequests,
                 IssueType::Throttled,
                 "The store is at its limit; nothing was done. Try again after the time in Retry-After.",
-            ),
-            StoreError::Unavailable(_) | StoreError::Moving(_) => {
+            )
+            .retry_after(after),
+            StoreError::Unavailable(_) => {
                 tracing::warn!(%error, "the store is not available");
                 let details = "The store is not available at the moment; nothing was done. Try again later.";
-                Failure::new(Status::Unavailable, IssueType::Transient, details)
+                Failure::new(Status::Unavailable, IssueType::Transient, details).retry_after(UNAVAILABLE)
+            }
+            StoreError::Moving(_) => {
+                let details = "The data is being moved; it can be read and written again in a moment. Nothing was done.";
+                Failure::new(Status::Unavailable, IssueType::Transient, details).retry_after(MOVING)
+            }
+            StoreError::Full(_) => {
+                tracing::error!(%error, "no room to write");
+                let details = "The server has no room for more, so nothing was stored; what was stored before can be read.";
+                Failure::new(Status::Unavailable, IssueType::NoStore, details)
             }
             StoreError::Unsettled(_) => {
                 tracing::warn!(%error, "a write is unsettled");
@@ -269,6 +299,17 @@ mod tests {
         let failure = Failure::from(StoreError::Damaged("/secret/path".into()));
         assert_eq!(failure.status, Status::Internal);
         assert!(failure.issues.iter().all(|issue| !issue.details.contains("secret")));
+    }
+
+    #[test]
+    fn the_time_to_try_again_is_whole_seconds() {
+        let after = std::time::Duration::from_millis(1500);
+        let failure = Failure::from(StoreError::Throttled { after });
+        assert_eq!((failure.status, failure.retry_after_s), (Status::TooManyRequests, Some(2)));
+        let moving = Failure::from(StoreError::Moving("a".into()));
+        assert_eq!((moving.status, moving.retry_after_s), (Status::Unavailable, Some(2)));
+        assert_eq!(Failure::from(StoreError::Unavailable("secret".into())).retry_after_s, Some(5));
+        assert_eq!(Failure::from(StoreError::Full("disk".into())).retry_after_s, None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{Caller, Failure, Service, Status};
 const SIGNATURE: usize = 16;
 
 /// Parameters that may differ between the pages of one result.
-const PRESENTATION: [&str; 4] = ["_count", "_summary", "_elements", "_total"];
+const PRESENTATION: [&str; 5] = ["_explain", "_count", "_summary", "_elements", "_total"];
 
 /// A result whose pages link to each other.
 pub(crate) struct Pages<'a> {
@@ -70,15 +70,12 @@ impl<'a> Pages<'a> {
         let checked = bytes
             .split_at_checked(SIGNATURE)
             .filter(|(signature, position)| self.mac(position).verify_truncated_left(signature).is_ok());
-        let (_, position) = checked.ok_or_else(|| Failure {
-            status: Status::BadRequest,
-            issues: vec![
-                Issue::error(
-                    IssueType::Value,
-                    "This is not a page link of this search; take links as they stand from the Bundle before.",
-                )
-                .at("http._cursor"),
-            ],
+        let (_, position) = checked.ok_or_else(|| {
+            let issue = Issue::error(
+                IssueType::Value,
+                "This is not a page link of this search; take links as they stand from the Bundle before.",
+            );
+            Failure::of(Status::BadRequest, vec![issue.at("http._cursor")])
         })?;
         Ok(Cursor(position.into()))
     }

@@ -108,7 +108,7 @@ fn summary(value: &str) -> Option<Summary> {
 
 fn refuse(name: &str, why: &str) -> Failure {
     let issue = Issue::error(IssueType::Value, format!("{name} {why}.")).at(format!("http.{name}"));
-    Failure { status: Status::BadRequest, issues: vec![issue] }
+    Failure::of(Status::BadRequest, vec![issue])
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use ::search::{Handling, Include, ParseContext, SearchRequest, Summary};
 use fhirpath::tree::Subset;
 use fhirpath::{Issue, IssueType, Severity};
 use rustc_hash::FxHashSet;
+use store::units::{Ledger, Step};
 use store::{Filter, Key, Predicate, Query, Version};
 
 use crate::page::{Mode, PageWriter};
@@ -33,7 +34,7 @@ pub async fn search(
         max_count: service.limits.max_count,
     };
     let mut request = ::search::parse(&context, resource_type, compartment, parameters)
-        .map_err(|issues| Failure { status: Status::BadRequest, issues })?;
+        .map_err(|issues| Failure::of(Status::BadRequest, issues))?;
     let count = request.query.limit;
     if request.summary == Some(Summary::Count) || count == 0 {
         request.query.limit = 0;
@@ -41,6 +42,22 @@ pub async fn search(
     }
     let pages = Pages::new(service, caller, &path, &request.honoured);
     request.query.after = request.cursor.as_deref().map(|text| pages.position(text)).transpose()?;
+    if !request.explain {
+        return write(service, caller, &request, &pages, count, None).await;
+    }
+    let ledger = Ledger::explaining();
+    ledger.scope(write(service, caller, &request, &pages, count, Some(&ledger))).await
+}
+
+/// Runs the search and writes its page; `ledger` is open, if what runs is to be explained.
+async fn write(
+    service: &Service,
+    caller: &Caller,
+    request: &SearchRequest,
+    pages: &Pages<'_>,
+    count: usize,
+    ledger: Option<&Ledger>,
+) -> Result<Outcome, Failure> {
     let page = service.store.search(&caller.tenant, &caller.access, &request.query).await?;
 
     let mut links = vec![("self", pages.url(count, request.cursor.as_deref()))];
@@ -50,8 +67,8 @@ pub async fn search(
     if let Some(next) = page.next.as_ref().filter(|_| request.query.limit > 0) {
         links.push(("next", pages.url(count, Some(&pages.sign(next)))));
     }
-    let included = included(service, caller, &request, &page.matches).await?;
-    let subset = subset(&request);
+    let included = included(service, caller, request, &page.matches).await?;
+    let subset = subset(request);
     let resources = page.matches.iter().chain(&included.versions);
     let bytes = resources.map(|version| version.body.len() + 192).sum();
     let mut out = PageWriter::open(service, subset.as_ref(), "searchset", page.total, &links, bytes);
@@ -61,11 +78,30 @@ pub async fn search(
     for version in &included.versions {
         out.found(version, Mode::Include)?;
     }
-    let said: Vec<Issue> = request.ignored.iter().cloned().chain(included.left_out).collect();
+    let said: Vec<Issue> = request
+        .ignored
+        .iter()
+        .cloned()
+        .chain(included.left_out)
+        .chain(ledger.into_iter().flat_map(explained))
+        .collect();
     if !said.is_empty() {
         out.outcome(&said);
     }
     Ok(Outcome::resource(out.close()))
+}
+
+/// What ran, each step an issue, and at last the sum.
+fn explained(ledger: &Ledger) -> Vec<Issue> {
+    let information =
+        |details: String| Issue::error(IssueType::Informational, details).severity(Severity::Information);
+    let steps = ledger.steps();
+    let mut issues: Vec<Issue> = steps
+        .iter()
+        .map(|Step { what, units, items }| information(format!("{units:.2} RU, {items} items: {what}")))
+        .collect();
+    issues.push(information(format!("{:.2} RU in {} steps", ledger.units(), steps.len())));
+    issues
 }
 
 fn path(

@@ -136,7 +136,7 @@ impl Target {
         };
         let details = format!("{header} does not hold for {}: {state}.", self.key.as_str());
         let issue = Issue::error(IssueType::Conflict, details).at(format!("http.{header}"));
-        Failure { status: Status::PreconditionFailed, issues: vec![issue] }
+        Failure::of(Status::PreconditionFailed, vec![issue])
     }
 }
 
@@ -200,7 +200,7 @@ pub(crate) fn same_id(id: Option<&str>, key: &Key) -> Result<(), Failure> {
         Some(id) if id != key.id() => {
             let details = format!("The body's id is not that of {}, which it is to update.", key.as_str());
             let issue = Issue::error(IssueType::Value, details).at(format!("{}.id", key.resource_type()));
-            Err(Failure { status: Status::BadRequest, issues: vec![issue] })
+            Err(Failure::of(Status::BadRequest, vec![issue]))
         }
         _ => Ok(()),
     }

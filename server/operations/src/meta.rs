@@ -56,7 +56,7 @@ fn without_parameters(service: &Service, invocation: &Invocation) -> Result<(), 
     let refuse = |name: &str, place: String| {
         let details = format!("The operation $meta has no parameter {name}.");
         let issue = Issue::error(IssueType::NotSupported, details).at(place);
-        Err(Failure { status: Status::BadRequest, issues: vec![issue] })
+        Err(Failure::of(Status::BadRequest, vec![issue]))
     };
     if let Some((name, _)) = invocation.parameters.first() {
         let name: String = name.chars().take(64).collect();
@@ -64,7 +64,7 @@ fn without_parameters(service: &Service, invocation: &Invocation) -> Result<(), 
     }
     let Some(body) = invocation.body.as_ref().filter(|body| !body.is_empty()) else { return Ok(()) };
     let tree = Tree::parse_json(&service.definitions.schema, body.clone(), &service.limits.body)
-        .map_err(|issues| Failure { status: Status::BadRequest, issues })?;
+        .map_err(|issues| Failure::of(Status::BadRequest, issues))?;
     if tree.resource_type() != "Parameters" {
         let details = format!("An operation takes a Parameters resource, not a {}.", tree.resource_type());
         return Err(Failure::new(Status::BadRequest, IssueType::Invalid, details));

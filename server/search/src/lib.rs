@@ -30,6 +30,8 @@ pub struct SearchRequest {
     pub summary: Option<Summary>,
     /// `_elements`, top-level names as written.
     pub elements: Vec<String>,
+    /// `_explain`, Vesta's own: say what ran, and what it cost.
+    pub explain: bool,
     /// The parameters that were honoured, as received and in order, for the `self` link; `_cursor` is not among them.
     pub honoured: Vec<(String, String)>,
     /// With lenient handling: what was left out, a warning each.

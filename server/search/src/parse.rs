@@ -124,6 +124,7 @@ pub fn parse(
         revincludes: result.revincludes,
         summary: result.summary,
         elements: result.elements,
+        explain: result.explain,
         honoured,
         ignored,
     })

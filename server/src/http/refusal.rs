@@ -62,6 +62,6 @@ impl Refusal {
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Refusal {
         let status = StatusCode::from_u16(failure.status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Refusal { status, issues: failure.issues, allow: None, retry_after_s: None }
+        Refusal { status, issues: failure.issues, allow: None, retry_after_s: failure.retry_after_s }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 /// A tenant. Comes from the token or the host, never from a body.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tenant(Arc<str>);
 
 const DEFAULT: &str = "default";

@@ -21,6 +21,7 @@ pub mod layout;
 
 pub use account::{AccountOptions, CosmosOptions, Credential, TenantHome};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
@@ -40,6 +41,22 @@ impl Cosmos {
     ) -> Result<Cosmos, StoreError> {
         let _ = options;
         Ok(Cosmos { indexer })
+    }
+
+    /// See [`crate::Store::set_tenants`].
+    pub(crate) async fn set_tenants(
+        &self,
+        tenants: BTreeMap<Tenant, TenantHome>,
+        accounts: BTreeMap<String, AccountOptions>,
+    ) -> Result<(), StoreError> {
+        let _ = (tenants, accounts);
+        Err(StoreError::Unavailable("not built".into()))
+    }
+
+    /// See [`crate::Store::ready`].
+    pub(crate) async fn ready(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        let _ = tenant;
+        Err(StoreError::Unavailable("not built".into()))
     }
 
     pub(crate) async fn read(

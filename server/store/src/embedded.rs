@@ -50,6 +50,7 @@ mod damage;
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;
 
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -68,9 +69,17 @@ pub(crate) struct Embedded {
     directory: PathBuf,
     indexer: Arc<dyn Indexer>,
     default: Arc<Environment>,
-    others: RwLock<FxHashMap<Tenant, Arc<Environment>>>,
+    others: RwLock<Others>,
     /// Dropped last: the directory is free when all environments are closed.
     _lock: File,
+}
+
+/// The environments of all tenants but the default one.
+#[derive(Default)]
+struct Others {
+    open: FxHashMap<Tenant, Arc<Environment>>,
+    /// Those that may be opened; any until it is said.
+    known: Option<BTreeSet<Tenant>>,
 }
 
 impl Embedded {
@@ -98,18 +107,34 @@ impl Embedded {
         if tenant.is_default() {
             return Ok(self.default.clone());
         }
-        let known = self.others.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned();
+        let known = self.others.read().unwrap_or_else(PoisonError::into_inner).open.get(tenant).cloned();
         if let Some(environment) = known {
             return Ok(environment);
         }
         let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(environment) = others.get(tenant) {
+        if let Some(environment) = others.open.get(tenant) {
             return Ok(environment.clone());
+        }
+        if others.known.as_ref().is_some_and(|known| !known.contains(tenant)) {
+            return Err(StoreError::NoTenant(tenant.as_str().into()));
         }
         let directory = self.directory.join(tenant.as_str());
         let environment = Arc::new(Environment::open(&directory, self.indexer.clone(), &|_, _| {})?);
-        others.insert(tenant.clone(), environment.clone());
+        others.open.insert(tenant.clone(), environment.clone());
         Ok(environment)
+    }
+
+    /// See [`crate::Store::set_tenants`]. Those that are no more are closed when the calls under way end.
+    pub(crate) fn set_tenants(&self, tenants: BTreeSet<Tenant>) -> Result<(), StoreError> {
+        let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
+        others.open.retain(|tenant, _| tenants.contains(tenant));
+        others.known = Some(tenants);
+        Ok(())
+    }
+
+    /// See [`crate::Store::ready`].
+    pub(crate) fn ready(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        self.environment(tenant)?.writable()
     }
 
     pub(crate) fn read(

@@ -6,6 +6,9 @@ pub enum StoreError {
     /// The disk or the environment failed.
     #[error("storage failed: {0}")]
     Storage(String),
+    /// There is no room for a write; what was acknowledged is there, and reads go on.
+    #[error("there is no room to write: {0}")]
+    Full(String),
     /// What is stored is not what was written.
     #[error("stored data is damaged: {0}")]
     Damaged(String),
@@ -82,6 +85,10 @@ impl From<heed::Error> for StoreError {
     fn from(error: heed::Error) -> Self {
         match error {
             heed::Error::Decoding(_) => StoreError::Damaged(error.to_string()),
+            heed::Error::Mdb(heed::MdbError::MapFull) => {
+                StoreError::Full("the store's file has its greatest size".into())
+            }
+            heed::Error::Io(error) => error.into(),
             _ => StoreError::Storage(error.to_string()),
         }
     }
@@ -89,6 +96,11 @@ impl From<heed::Error> for StoreError {
 
 impl From<std::io::Error> for StoreError {
     fn from(error: std::io::Error) -> Self {
-        StoreError::Storage(error.to_string())
+        match error.kind() {
+            std::io::ErrorKind::StorageFull
+            | std::io::ErrorKind::QuotaExceeded
+            | std::io::ErrorKind::FileTooLarge => StoreError::Full(error.to_string()),
+            _ => StoreError::Storage(error.to_string()),
+        }
     }
 }

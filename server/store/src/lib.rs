@@ -19,6 +19,7 @@ mod stamp;
 pub mod units;
 mod version;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -87,6 +88,44 @@ impl Store {
     ) -> Result<Store, StoreError> {
         let engine = cosmos::Cosmos::open(options, indexer).await?;
         Ok(Store { engine: Engine::Cosmos(Arc::new(engine)) })
+    }
+
+    /// Whether calls cost request units, charged to the open [`units::Ledger`].
+    pub fn is_metered(&self) -> bool {
+        matches!(self.engine, Engine::Cosmos(_))
+    }
+
+    /// From now on these are the tenants, each with its home (Cosmos engine only; the embedded engine keeps each in an
+    /// environment of its own). Calls for another answer [`StoreError::NoTenant`]. Before the first call the embedded engine
+    /// opens any tenant, and the Cosmos engine those it was opened with. `accounts` are those the homes name; one that is
+    /// known already stays connected.
+    ///
+    /// # Errors
+    /// An account that cannot be reached or a home that does not exist; then the tenants are those of before.
+    pub async fn set_tenants(
+        &self,
+        tenants: BTreeMap<Tenant, Option<cosmos::TenantHome>>,
+        accounts: BTreeMap<String, cosmos::AccountOptions>,
+    ) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Embedded(engine) => engine.set_tenants(tenants.into_keys().collect()),
+            Engine::Cosmos(engine) => {
+                let homes = tenants.into_iter().filter_map(|(tenant, home)| Some((tenant, home?))).collect();
+                engine.set_tenants(homes, accounts).await
+            }
+        }
+    }
+
+    /// Whether a tenant can be read and written at the moment.
+    ///
+    /// # Errors
+    /// Why not, in a sentence: the store cannot be reached or refuses the credential, is throttled, clocks differ, an
+    /// earlier commit failed, the disk is full, the tenant is being moved.
+    pub async fn ready(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Embedded(engine) => engine.ready(tenant),
+            Engine::Cosmos(engine) => engine.ready(tenant).await,
+        }
     }
 
     /// The current version of a resource, or its deletion. `None` if it never existed (or is not visible).

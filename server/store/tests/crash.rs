@@ -72,8 +72,8 @@ fn a_killed_process_loses_no_acknowledged_write_and_tears_none() {
     for round in 0..rounds {
         // Some are killed while they open the store.
         let while_opening = random.below(8) == 0;
-        let wait = Duration::from_millis(random.below(if while_opening { 30 } else { LONGEST_MS }));
-        let new = run_child(directory.path(), seed, round, wait, while_opening);
+        let pause = Duration::from_millis(random.below(if while_opening { 30 } else { LONGEST_MS }));
+        let new = run_child(directory.path(), seed, round, pause, while_opening);
         let store = open(directory.path());
         runtime.block_on(async {
             for write in &new {

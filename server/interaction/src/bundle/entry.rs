@@ -268,5 +268,5 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 pub(super) fn refuse(code: IssueType, details: &str) -> Failure {
-    Failure { status: Status::BadRequest, issues: vec![Issue::error(code, details).at("http.request")] }
+    Failure::of(Status::BadRequest, vec![Issue::error(code, details).at("http.request")])
 }

@@ -97,7 +97,7 @@ impl<'e> Targets<'e> {
                 let details = format!("The entries {first} and {number} have the same fullUrl.");
                 let issue =
                     Issue::error(IssueType::Duplicate, details).at(format!("Bundle.entry[{number}].fullUrl"));
-                return Err(Failure { status: Status::BadRequest, issues: vec![issue] });
+                return Err(Failure::of(Status::BadRequest, vec![issue]));
             }
         }
         Ok(Targets { by_url })

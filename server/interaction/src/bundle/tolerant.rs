@@ -55,7 +55,7 @@ fn take_out(bundle: &mut Value, refused: &mut Vec<(usize, Failure)>, issue: Issu
     }
     let entry = bundle.get_mut("entry").and_then(|entries| entries.get_mut(number));
     let taken = entry.and_then(Value::as_object_mut).and_then(|entry| entry.shift_remove("resource"));
-    refused.push((number, Failure { status: Status::Unprocessable, issues: vec![issue] }));
+    refused.push((number, Failure::of(Status::Unprocessable, vec![issue])));
     taken.is_some()
 }
 

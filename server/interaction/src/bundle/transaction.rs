@@ -222,7 +222,7 @@ fn distinct(steps: &[Step]) -> Result<(), Failure> {
             "The entries {first} and {number} are both about {key}; an entry may be about a resource once."
         );
         let issue = Issue::error(IssueType::Duplicate, details).at(format!("Bundle.entry[{number}]"));
-        Err(Failure { status: Status::BadRequest, issues: vec![issue] })
+        Err(Failure::of(Status::BadRequest, vec![issue]))
     };
     for (number, step) in steps.iter().enumerate() {
         if let Step::Put(target) | Step::Remove(target) = step

@@ -8,10 +8,11 @@ use super::fault::{Fault, shown};
 use super::{Name, ParseContext, Reader};
 use crate::{Include, Summary};
 
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "_count",
     "_cursor",
     "_elements",
+    "_explain",
     "_format",
     "_include",
     "_pretty",
@@ -43,6 +44,7 @@ pub(super) struct ResultParameters {
     pub elements: Vec<String>,
     pub summary: Option<Summary>,
     pub cursor: Option<String>,
+    pub explain: bool,
     count: Option<usize>,
     total: bool,
     seen: Vec<&'static str>,
@@ -89,6 +91,7 @@ impl ResultParameters {
             "_count" => self.count = Some(count(value)?),
             "_cursor" => self.cursor = Some(value.to_owned()),
             "_elements" => self.elements.extend(elements(value)?),
+            "_explain" => self.explain = explain(value)?,
             "_include" => add(&mut self.includes, reader.include(name, value)?, code)?,
             "_revinclude" => add(&mut self.revincludes, reader.include(name, value)?, code)?,
             "_sort" => self.sort = reader.sort(value)?,
@@ -108,6 +111,14 @@ impl ResultParameters {
             }
         }
         Ok(())
+    }
+}
+
+fn explain(value: &str) -> Result<bool, Fault> {
+    match value {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Fault::value("_explain takes true or false.".to_owned())),
     }
 }
 

@@ -206,7 +206,8 @@ async fn a_poisoned_store_reads_but_does_not_write() {
     first.poison();
     let answer = first.commit(&Access::unrestricted(), batch(vec![put(&key("Group/d"), 0, "")])).await;
     let text = answer.unwrap_err().to_string();
-    assert_eq!(text, "storage failed: an earlier commit failed; open the store again to write");
+    assert_eq!(text, "storage failed: a commit failed (a test says so); start the server again to write");
+    assert_eq!(first.writable().unwrap_err().to_string(), text, "and says so when asked");
     assert_eq!(faults(&first), Vec::<String>::new());
     drop(first);
     let again = environment(directory.path()).unwrap();

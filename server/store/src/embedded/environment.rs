@@ -1,8 +1,7 @@
 //! One tenant's LMDB environment: opens it, with its databases and its writer. Says nothing of what they hold.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use heed::{Env, EnvOpenOptions, RoTxn, RwTxn, WithoutTls};
@@ -13,7 +12,7 @@ use super::meta::{FORMAT, Meta};
 use super::postings::IndexDatabases;
 use super::rebuild;
 use super::records::{Records, Table};
-use super::writer::{Job, Writer, entries_of, poisoned, previous};
+use super::writer::{Failed, Job, Writer, entries_of, previous};
 use crate::{Access, Batch, CommitError, Entries, Indexer, StoreError, Version, Write};
 
 /// Sizes of the address space to map, tried in turn: a sparse reservation, and what a system without so much
@@ -44,7 +43,7 @@ pub(super) struct Environment {
     pub databases: Databases,
     pub indexer: Arc<dyn Indexer>,
     pub secret: [u8; 32],
-    poisoned: Arc<AtomicBool>,
+    failed: Arc<OnceLock<Failed>>,
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -67,12 +66,12 @@ impl Environment {
         let secret = databases.meta.secret(&txn)?;
         let state = databases.meta.state(&txn)?;
         drop(txn);
-        let poisoned = Arc::new(AtomicBool::new(false));
+        let failed = Arc::new(OnceLock::new());
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let writer = Writer::new(env.clone(), databases, indexer.clone(), poisoned.clone(), state);
+        let writer = Writer::new(env.clone(), databases, indexer.clone(), failed.clone(), state);
         let thread =
             std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(queue))?;
-        Ok(Environment { env, databases, indexer, secret, poisoned, jobs: Some(jobs), thread: Some(thread) })
+        Ok(Environment { env, databases, indexer, secret, failed, jobs: Some(jobs), thread: Some(thread) })
     }
 
     /// A snapshot to read from; to be dropped soon, for it keeps replaced pages from being used again.
@@ -88,14 +87,17 @@ impl Environment {
     /// As after a commit that failed.
     #[cfg(test)]
     pub(super) fn poison(&self) {
-        self.poisoned.store(true, Ordering::Release);
+        let _ = self.failed.set(Failed::of(&StoreError::Storage("a test says so".into())));
+    }
+
+    /// Whether it takes writes.
+    pub(super) fn writable(&self) -> Result<(), StoreError> {
+        self.failed.get().map_or(Ok(()), |failed| Err(failed.error()))
     }
 
     /// Hands a batch to the writer and waits for its answer.
     pub(super) async fn commit(&self, access: &Access, batch: Batch) -> Result<Vec<Version>, CommitError> {
-        if self.poisoned.load(Ordering::Acquire) {
-            return Err(poisoned().into());
-        }
+        self.writable()?;
         let replaced = self.replaced(&batch)?;
         let (reply, answer) = oneshot::channel();
         let job = Job { access: access.clone(), batch, replaced, reply };

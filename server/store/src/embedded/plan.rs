@@ -84,6 +84,11 @@ impl<'t> Context<'t> {
         )))
     }
 
+    /// How many entries were counted so far.
+    pub(super) fn entries_read(&self) -> u64 {
+        self.read.get()
+    }
+
     fn posting(&self, term: &[u8], chunk: u32) -> Result<Option<Posting<'t>>, StoreError> {
         let mut key = smallvec::SmallVec::<[u8; 128]>::from_slice(term);
         key.extend_from_slice(&chunk.to_be_bytes());

@@ -11,7 +11,7 @@ use super::postings::IndexDatabases;
 use super::records::Records;
 use super::set::{Sets, chunk_of, ordinal_at};
 use super::sort::{Least, Positions, ordinal_of, walk};
-use crate::{Access, Cursor, Filter, Key, Page, ParameterId, Query, SortBy, StoreError, Value};
+use crate::{Access, Cursor, Filter, Key, Page, ParameterId, Query, SortBy, StoreError, Value, units};
 
 /// Runs a query.
 pub(crate) fn run(
@@ -36,7 +36,24 @@ pub(super) fn run_in(context: &Context<'_>, query: &Query) -> Result<Page, Store
     } else {
         by_keys(context, &mut plan, query, after)?
     };
-    page(context, query, &positions, total)
+    let page = page(context, query, &positions, total)?;
+    units::charge(0.0, page.matches.len() as u64, || explained(context, &plan, query));
+    Ok(page)
+}
+
+/// What a query did, without what it looked for.
+fn explained(context: &Context<'_>, plan: &Plan, query: &Query) -> String {
+    let searched = query.resource_type.as_deref().unwrap_or("all types");
+    let order = match query.sort.len() {
+        0 => "in the order of their creation".to_owned(),
+        1 => "by one sort key".to_owned(),
+        keys => format!("by {keys} sort keys"),
+    };
+    format!(
+        "index of {searched}: of {} resources, {} index entries were read; matches {order}, bodies of the page only",
+        plan.resources,
+        context.entries_read(),
+    )
 }
 
 /// Reads the bodies of a page. There is one position more than the page has room for if there is a next page.

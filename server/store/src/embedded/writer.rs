@@ -5,8 +5,7 @@
 //! so that a refused batch leaves nothing behind and does not hold up the others. Nobody is answered before
 //! the disk has it, not even those that are refused, for what they were refused for could still be lost.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use heed::{Env, RwTxn, WithoutTls};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -45,7 +44,7 @@ pub(super) struct Writer {
     env: Env<WithoutTls>,
     databases: Databases,
     indexer: Arc<dyn Indexer>,
-    poisoned: Arc<AtomicBool>,
+    failed: Arc<OnceLock<Failed>>,
     state: State,
     pending: Pending,
     /// How many changes each type has, as far as known.
@@ -66,14 +65,14 @@ impl Writer {
         env: Env<WithoutTls>,
         databases: Databases,
         indexer: Arc<dyn Indexer>,
-        poisoned: Arc<AtomicBool>,
+        failed: Arc<OnceLock<Failed>>,
         state: State,
     ) -> Writer {
         Writer {
             env,
             databases,
             indexer,
-            poisoned,
+            failed,
             state,
             pending: Pending::new(),
             type_counts: FxHashMap::default(),
@@ -142,8 +141,8 @@ impl Writer {
     }
 
     fn begin<'e>(&self, env: &'e Env<WithoutTls>) -> Result<RwTxn<'e>, StoreError> {
-        if self.poisoned.load(Ordering::Acquire) {
-            return Err(poisoned());
+        if let Some(failed) = self.failed.get() {
+            return Err(failed.error());
         }
         Ok(env.write_txn()?)
     }
@@ -157,9 +156,10 @@ impl Writer {
         self.databases.meta.set_state(&mut txn, state)?;
         if let Err(error) = txn.commit() {
             // Whether the disk has it is not known, nor whether a later sync would say so.
-            self.poisoned.store(true, Ordering::Release);
             tracing::error!(%error, "a commit failed; the store refuses writes until it is opened again");
-            return Err(error.into());
+            let error = StoreError::from(error);
+            let failed = self.failed.get_or_init(|| Failed::of(&error));
+            return Err(failed.error());
         }
         self.state = state;
         Ok(())
@@ -418,7 +418,7 @@ fn body_length(write: &Write) -> usize {
 /// Turns the answers of a transaction that failed into its failure.
 fn fail(answers: &mut [Answer], error: &StoreError) {
     for (_, answer) in answers {
-        *answer = Err(StoreError::Storage(error.to_string()).into());
+        *answer = Err(again(error).into());
     }
 }
 
@@ -430,7 +430,40 @@ fn full() -> StoreError {
     StoreError::Storage("the store holds as many resources as it can number".into())
 }
 
-/// The error of every write after an I/O failure.
-pub(super) fn poisoned() -> StoreError {
-    StoreError::Storage("an earlier commit failed; open the store again to write".into())
+/// Why an environment takes no writes any more: a commit failed, and whether the disk has it is not known.
+#[derive(Debug)]
+pub(super) struct Failed {
+    full: bool,
+    why: String,
+}
+
+impl Failed {
+    /// After this error of a commit.
+    pub(super) fn of(error: &StoreError) -> Failed {
+        match error {
+            StoreError::Full(why) => Failed { full: true, why: why.clone() },
+            StoreError::Storage(why) => Failed { full: false, why: why.clone() },
+            error => Failed { full: false, why: error.to_string() },
+        }
+    }
+
+    /// The error of every write.
+    pub(super) fn error(&self) -> StoreError {
+        match self.full {
+            true => StoreError::Full(format!("{}; make room and start the server again", self.why)),
+            false => StoreError::Storage(format!(
+                "a commit failed ({}); start the server again to write",
+                self.why
+            )),
+        }
+    }
+}
+
+/// The same error for another caller.
+fn again(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Full(why) => StoreError::Full(why.clone()),
+        StoreError::Storage(why) => StoreError::Storage(why.clone()),
+        error => StoreError::Storage(error.to_string()),
+    }
 }
