@@ -5,7 +5,12 @@
 //! | `account` | connects: keys, Entra ID, regions; makes databases and containers |
 //! | `container` | point operations, batches and queries on one container, with their charges and faults |
 //! | `document` | the documents, to and from versions |
-//! | `log` | the journal of a tenant: what is committed, up to where, and what was killed |
+//! | `transaction` | names transactions |
+//! | `record` | the records of the log |
+//! | `tail` | what is known of the log: what is committed, up to where, and what was killed |
+//! | `log` | reads the log into the tail, and appends to it |
+//! | `shard` | a tenant as this process has it open |
+//! | `timings` | how long the engine waits for what |
 //! | `commit` | turns batches into staged documents and one record of the journal |
 //! | `sweep` | discards what dead processes staged, strips superseded versions, moves the watermark |
 //! | `terms` | the index fields of a document |
@@ -18,6 +23,14 @@ mod account;
 mod container;
 mod document;
 pub mod layout;
+mod log;
+mod record;
+mod search;
+mod shard;
+mod tail;
+mod terms;
+mod timings;
+mod transaction;
 
 pub use account::{AccountOptions, CosmosOptions, Credential, TenantHome};
 
