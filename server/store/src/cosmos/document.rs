@@ -139,6 +139,7 @@ impl Document {
             id: superseded(self.v),
             to: Some(transaction.as_str().to_owned()),
             te: Some(at_ms),
+            d: None,
             ..self.clone()
         }
     }

@@ -136,32 +136,24 @@ impl Log {
         let (place, id) = place(&self.tenant, slot);
         let until = Instant::now() + self.timings.settle;
         let mut pause = FIRST_PAUSE;
-        let mut unsettled = None;
+        let mut unsettled = false;
         loop {
             let failure = match self.container.create(&place, &id, &record).await {
                 Ok(Written::Yes(_)) => break,
+                // What stands there may be what an earlier attempt wrote.
                 Ok(Written::No) => match self.record(slot).await {
                     Ok(Some(found)) if found.t == record.t => break,
                     Ok(Some(_)) => return Ok(Appended::Taken),
-                    Ok(None) => StoreError::Damaged(format!("slot {slot} of the log is taken by nothing")),
-                    Err(error) => {
-                        // An earlier attempt of this append may be what stands there.
-                        unsettled = Some(());
-                        error
-                    }
+                    Ok(None) => StoreError::Unsettled(format!("slot {slot} of the log is not there yet")),
+                    Err(error) => StoreError::Unsettled(error.to_string()),
                 },
                 Err(error) => error,
             };
-            if matches!(failure, StoreError::Unsettled(_)) {
-                unsettled = Some(());
-            } else if !matches!(failure, StoreError::Throttled { .. }) && unsettled.is_none() {
-                return Err(failure);
-            }
-            if Instant::now() + pause > until {
-                return Err(match unsettled {
-                    Some(()) => StoreError::Unsettled(failure.to_string()),
-                    None => failure,
-                });
+            unsettled |= matches!(failure, StoreError::Unsettled(_));
+            let again = unsettled || matches!(failure, StoreError::Throttled { .. });
+            if !again || Instant::now() + pause > until {
+                let lost = unsettled && !matches!(failure, StoreError::Unsettled(_));
+                return Err(if lost { StoreError::Unsettled(failure.to_string()) } else { failure });
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(MOST_PAUSE);

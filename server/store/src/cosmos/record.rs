@@ -22,8 +22,10 @@ pub(super) enum Kind {
     Commit,
     /// Transactions will never be committed.
     Kill,
-    /// Nothing will be committed any more: the tenant is elsewhere.
+    /// From here on nothing is committed: the tenant is being moved.
     Sealed,
+    /// From here on there are commits again.
+    Unsealed,
 }
 
 /// One record.
@@ -58,6 +60,9 @@ pub(super) struct Record {
     /// The transactions that are killed.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub kills: Vec<String>,
+    /// How far the partitions of what was written must be seen by a session that reads it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub st: Option<String>,
     /// When the service wrote it, seconds since 1970 by its clock. The service sets it.
     #[serde(rename = "_ts", skip_serializing, default)]
     pub ts: Option<i64>,
@@ -171,6 +176,7 @@ impl Record {
             x: Vec::new(),
             w: Vec::new(),
             kills: Vec::new(),
+            st: None,
             ts: None,
         }
     }

@@ -119,7 +119,7 @@ impl Tail {
         if slot != self.now.slot + 1 {
             return Err(StoreError::Damaged(format!("the log has slot {slot} after {}", self.now.slot)));
         }
-        let transaction = transaction(&record.t)?;
+        let transaction = transaction_id(&record.t)?;
         let killed = record.kills.iter().map(|t| transaction_id(t)).collect::<Result<Vec<_>, _>>()?;
         let sequence = record.e.unwrap_or(self.now.sequence);
         if record.kind == Kind::Commit && record.q != Some(self.now.sequence + 1) {
@@ -131,6 +131,7 @@ impl Tail {
             }
             Kind::Kill => self.killed.extend(killed),
             Kind::Sealed => self.sealed = true,
+            Kind::Unsealed => self.sealed = false,
         }
         let recent = Recent {
             slot,
@@ -189,10 +190,6 @@ impl Tail {
     }
 }
 
-fn transaction(text: &str) -> Result<TransactionId, StoreError> {
-    transaction_id(text)
-}
-
 fn transaction_id(text: &str) -> Result<TransactionId, StoreError> {
     TransactionId::of(text)
         .ok_or_else(|| StoreError::Damaged("the log names a transaction that cannot be read".into()))
@@ -225,31 +222,28 @@ impl Snapshot {
 
     /// Whether a version is current here: committed, and not superseded by one that is.
     pub(super) fn sees(&self, mark: &Mark) -> Seen {
-        let own = self.committed(&mark.o, mark);
-        if own != Seen::Yes {
-            return own;
-        }
-        match &mark.to {
-            None => Seen::Yes,
-            Some(to) => match self.committed(to, mark) {
-                Seen::Yes => Seen::No,
-                Seen::No => Seen::Yes,
-                Seen::Unknown => Seen::Unknown,
-            },
+        match (self.knows(mark), self.superseded(mark)) {
+            (Seen::No, _) | (Seen::Yes, Seen::Yes) => Seen::No,
+            (Seen::Yes, Seen::No) => Seen::Yes,
+            (Seen::Unknown, _) | (Seen::Yes, Seen::Unknown) => Seen::Unknown,
         }
     }
 
     /// Whether a version is committed here, be it superseded or not.
     pub(super) fn knows(&self, mark: &Mark) -> Seen {
-        self.committed(&mark.o, mark)
+        // What was superseded had been committed before; its document was written anew then.
+        let staged = if mark.to.is_none() && mark.d.is_none() { mark.ts } else { None };
+        self.committed(&mark.o, staged)
     }
 
     /// Whether the transaction that superseded a version is committed here.
     pub(super) fn superseded(&self, mark: &Mark) -> Seen {
-        mark.to.as_ref().map_or(Seen::No, |to| self.committed(to, mark))
+        let staged = if mark.d.is_none() { mark.ts } else { None };
+        mark.to.as_ref().map_or(Seen::No, |to| self.committed(to, staged))
     }
 
-    fn committed(&self, text: &str, mark: &Mark) -> Seen {
+    /// Whether a transaction is committed here; `staged` is when a document of it was written, if that matters.
+    fn committed(&self, text: &str, staged: Option<i64>) -> Seen {
         let Some(transaction) = TransactionId::of(text) else { return Seen::No };
         let tail = self.tail.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = tail.committed.get(&transaction) {
@@ -260,7 +254,7 @@ impl Snapshot {
         }
         let began = transaction.ms();
         let late = |ts: i64| ts.saturating_mul(1000) > began.saturating_add(tail.late_ms);
-        if mark.d.is_none() && mark.ts.is_some_and(late) {
+        if staged.is_some_and(late) {
             return Seen::No;
         }
         if began <= self.decided_ms { Seen::Yes } else { Seen::Unknown }
@@ -348,6 +342,9 @@ mod tests {
         let late = |mark: Mark| Mark { ts: Some(306), ..mark };
         assert_eq!(snapshot.sees(&late(mark(4000, None))), Seen::No);
         assert_eq!(snapshot.sees(&Mark { d: Some(1), ..late(mark(4000, None)) }), Seen::Yes);
+        // Superseded late: what it says of its own transaction stays true.
+        assert_eq!(snapshot.sees(&late(mark(1000, Some(4000)))), Seen::Yes);
+        assert_eq!(snapshot.sees(&Mark { d: Some(1), ..late(mark(1000, Some(4000))) }), Seen::No);
     }
 
     #[test]
