@@ -108,6 +108,16 @@ impl Cosmos {
         Err(StoreError::Unavailable("not built".into()))
     }
 
+    pub(crate) async fn seal(&self, tenant: &Tenant) -> Result<u64, StoreError> {
+        let _ = tenant;
+        Err(StoreError::Unavailable("not built".into()))
+    }
+
+    pub(crate) async fn unseal(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        let _ = tenant;
+        Err(StoreError::Unavailable("not built".into()))
+    }
+
     pub(crate) async fn search(
         &self,
         tenant: &Tenant,

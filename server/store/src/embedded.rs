@@ -30,6 +30,7 @@ mod encoding;
 mod environment;
 mod forward;
 mod history;
+mod journal;
 mod meta;
 #[cfg(test)]
 mod model;
@@ -60,8 +61,8 @@ use rustc_hash::FxHashMap;
 use self::environment::Environment;
 use self::visible::visible;
 use crate::{
-    Access, Batch, Change, CheckReport, CommitError, EmbeddedOptions, HistoryPage, HistoryQuery, Indexer,
-    Key, Page, ParameterId, Query, StoreError, Tenant, Version,
+    Access, Batch, Change, CheckReport, Commit, CommitError, EmbeddedOptions, HistoryPage, HistoryQuery,
+    Indexer, Key, Page, ParameterId, Query, StoreError, Tenant, Version,
 };
 
 /// The engine: the tenants' environments, each opened when it is first asked for.
@@ -260,6 +261,28 @@ impl Embedded {
     ) -> Result<CheckReport, StoreError> {
         let environment = self.environment(tenant)?;
         check::run(&*environment.read()?, &environment.databases, &*environment.indexer, progress)
+    }
+
+    pub(crate) fn commits(
+        &self,
+        tenant: &Tenant,
+        after: u64,
+        bytes: usize,
+    ) -> Result<Vec<Commit>, StoreError> {
+        let environment = self.environment(tenant)?;
+        journal::commits(&*environment.read()?, &environment.databases, after, bytes)
+    }
+
+    pub(crate) async fn replay(&self, tenant: &Tenant, commits: Vec<Commit>) -> Result<(), StoreError> {
+        self.environment(tenant)?.replay(commits).await
+    }
+
+    pub(crate) async fn seal(&self, tenant: &Tenant) -> Result<u64, StoreError> {
+        self.environment(tenant)?.seal(Some(tenant.as_str())).await
+    }
+
+    pub(crate) async fn unseal(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        self.environment(tenant)?.seal(None).await.map(drop)
     }
 
     pub(crate) fn backup(&self, tenant: &Tenant, file: &Path) -> Result<u64, StoreError> {

@@ -54,6 +54,14 @@ pub enum StoreError {
     /// The tenant is being moved; it can be written again when the move is done.
     #[error("tenant {0} is being moved")]
     Moving(Box<str>),
+    /// Commits of a journal that do not follow the tenant's last one.
+    #[error("the tenant's last commit is {last}; commit {given} does not follow it")]
+    NotNext {
+        /// The tenant's last commit; 0 if it has none.
+        last: u64,
+        /// The commit given.
+        given: u64,
+    },
     /// A cursor is not one of this engine's for this query.
     #[error("the cursor does not belong to this query")]
     Cursor,

@@ -14,6 +14,7 @@ pub mod cosmos;
 mod embedded;
 mod entries;
 mod error;
+mod journal;
 mod query;
 mod stamp;
 pub mod units;
@@ -241,15 +242,55 @@ impl Store {
         }
     }
 
-    /// Writes commits of another store's journal, each with its own sequence number, time and version numbers. The
-    /// tenant must be just before the first of them.
+    /// The journal: commits after a sequence number with the bodies of their versions, in order, until these have `bytes` or
+    /// more; at least one, if there is any. From 0: all. It is the server's own work, and sees everything.
     ///
     /// # Errors
-    /// The tenant has other commits, or the store failed.
+    /// The store failed.
+    pub async fn commits(
+        &self,
+        tenant: &Tenant,
+        after: u64,
+        bytes: usize,
+    ) -> Result<Vec<Commit>, StoreError> {
+        match &self.engine {
+            Engine::Embedded(engine) => engine.commits(tenant, after, bytes),
+            Engine::Cosmos(_) => journal::commits(self, tenant, after, bytes).await,
+        }
+    }
+
+    /// Writes commits of another store's journal, each with its own sequence number, time and version numbers: all of
+    /// them or none. The tenant must be just before the first of them.
+    ///
+    /// # Errors
+    /// [`StoreError::NotNext`] when the tenant has other commits, or the store failed.
     pub async fn replay(&self, tenant: &Tenant, commits: Vec<Commit>) -> Result<(), StoreError> {
         match &self.engine {
-            Engine::Embedded(_) => Err(StoreError::Unavailable("not built".into())),
+            Engine::Embedded(engine) => engine.replay(tenant, commits).await,
             Engine::Cosmos(engine) => engine.replay(tenant, commits).await,
+        }
+    }
+
+    /// Has a tenant take no more commits: they answer [`StoreError::Moving`], while reads go on. Its last commit's
+    /// sequence number, behind which nothing comes any more.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn seal(&self, tenant: &Tenant) -> Result<u64, StoreError> {
+        match &self.engine {
+            Engine::Embedded(engine) => engine.seal(tenant).await,
+            Engine::Cosmos(engine) => engine.seal(tenant).await,
+        }
+    }
+
+    /// Has a tenant that was sealed take commits again.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn unseal(&self, tenant: &Tenant) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Embedded(engine) => engine.unseal(tenant).await,
+            Engine::Cosmos(engine) => engine.unseal(tenant).await,
         }
     }
 

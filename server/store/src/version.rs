@@ -81,6 +81,11 @@ impl Version {
     pub fn is_deleted(&self) -> bool {
         self.method == Method::Delete
     }
+
+    /// About how many bytes it takes: its body, and something for the rest.
+    pub(crate) fn stored_size(&self) -> usize {
+        self.body.len() + 64
+    }
 }
 
 /// A commit as the journal has it: what [`crate::Store::commits`] gives, and [`crate::Store::replay`] takes.

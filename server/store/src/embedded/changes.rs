@@ -176,6 +176,18 @@ impl Changes {
         Ok(())
     }
 
+    /// The entries after a commit, oldest first.
+    pub(crate) fn later<'t>(
+        &self,
+        txn: &'t RoTxn<'_>,
+        sequence: u64,
+    ) -> Result<impl Iterator<Item = Result<(Position, ChangeRecord), StoreError>> + use<'t>, StoreError>
+    {
+        let key = Position { sequence, write: u32::MAX }.encode();
+        let range = (Bound::Excluded(key.as_slice()), Bound::Unbounded);
+        Ok(self.all.range(txn, &range)?.map(entry))
+    }
+
     /// The changes after a commit, oldest first: whole commits until there are `limit` or more.
     pub(crate) fn after(
         &self,
@@ -185,12 +197,9 @@ impl Changes {
         limit: usize,
     ) -> Result<Vec<Change>, StoreError> {
         let mut changes = Vec::new();
-        let Some(first) = sequence.checked_add(1) else { return Ok(changes) };
-        let key = Position { sequence: first, write: 0 }.encode();
-        let range = (Bound::Included(key.as_slice()), Bound::Unbounded);
         let mut current = 0;
-        for item in self.all.range(txn, &range)? {
-            let (position, record) = entry(item)?;
+        for item in self.later(txn, sequence)? {
+            let (position, record) = item?;
             if changes.len() >= limit && position.sequence != current {
                 break;
             }

@@ -12,8 +12,8 @@ use super::meta::{FORMAT, Meta};
 use super::postings::IndexDatabases;
 use super::rebuild;
 use super::records::{Records, Table};
-use super::writer::{Failed, Job, Writer, entries_of, previous};
-use crate::{Access, Batch, CommitError, Entries, Indexer, StoreError, Version, Write};
+use super::writer::{self, Failed, Job, Replay, Writer, entries_of, previous};
+use crate::{Access, Batch, Commit, CommitError, Entries, Indexer, StoreError, Version, Write};
 
 /// Sizes of the address space to map, tried in turn: a sparse reservation, and what a system without so much
 /// room for it may still give. It bounds the size of the file.
@@ -100,10 +100,31 @@ impl Environment {
         self.writable()?;
         let replaced = self.replaced(&batch)?;
         let (reply, answer) = oneshot::channel();
-        let job = Job { access: access.clone(), batch, replaced, reply };
-        let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        jobs.send(job).await.map_err(|_| stopped())?;
+        self.ask(Job::Commit(writer::Commit { access: access.clone(), batch, replaced, reply })).await?;
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// Hands commits of a journal to the writer and waits until they are durable.
+    pub(super) async fn replay(&self, commits: Vec<Commit>) -> Result<(), StoreError> {
+        let indexer = self.indexer.clone();
+        let indexed = tokio::task::spawn_blocking(move || writer::with_entries(commits, &*indexer));
+        let commits = indexed.await.map_err(|_| stopped())??;
+        let (reply, answer) = oneshot::channel();
+        self.ask(Job::Replay(Replay { commits, reply })).await?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Has the writer take no more batches, as those of a tenant of this name that is being moved; or take them again.
+    /// The last commit's sequence number.
+    pub(super) async fn seal(&self, tenant: Option<&str>) -> Result<u64, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Job::Seal { tenant: tenant.map(Into::into), reply }).await?;
+        answer.await.map_err(|_| stopped())
+    }
+
+    async fn ask(&self, job: Job) -> Result<(), StoreError> {
+        let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
+        jobs.send(job).await.map_err(|_| stopped())
     }
 
     /// The entries of the versions that a batch replaces, computed here to spare the writer. A version never

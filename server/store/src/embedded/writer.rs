@@ -5,12 +5,15 @@
 //! so that a refused batch leaves nothing behind and does not hold up the others. Nobody is answered before
 //! the disk has it, not even those that are refused, for what they were refused for could still be lost.
 
+mod replay;
+
 use std::sync::{Arc, OnceLock};
 
 use heed::{Env, RwTxn, WithoutTls};
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::{mpsc, oneshot};
 
+pub(super) use self::replay::{Replay, with_entries};
 use super::changes::{ChangeRecord, Position};
 use super::environment::Databases;
 use super::meta::State;
@@ -28,8 +31,20 @@ const GROUP_WRITES: usize = 4096;
 /// Most bytes of bodies of one transaction; a larger batch has one for itself.
 const GROUP_BYTES: usize = 16 << 20;
 
+/// What the writer is asked.
+pub(super) enum Job {
+    Commit(Commit),
+    Replay(Replay),
+    /// Takes batches no more, as those of a tenant of this name that is being moved; `None`: takes them again. The
+    /// answer is the last commit's sequence number: every batch handed over before is in it or refused.
+    Seal {
+        tenant: Option<Box<str>>,
+        reply: oneshot::Sender<u64>,
+    },
+}
+
 /// A batch on its way.
-pub(super) struct Job {
+pub(super) struct Commit {
     pub access: Access,
     pub batch: Batch,
     /// For each write, the entries of the version it says it follows, if the caller found it.
@@ -46,6 +61,8 @@ pub(super) struct Writer {
     indexer: Arc<dyn Indexer>,
     failed: Arc<OnceLock<Failed>>,
     state: State,
+    /// The name of the tenant while it is being moved.
+    sealed: Option<Box<str>>,
     pending: Pending,
     /// How many changes each type has, as far as known.
     type_counts: FxHashMap<Box<str>, u64>,
@@ -74,6 +91,7 @@ impl Writer {
             indexer,
             failed,
             state,
+            sealed: None,
             pending: Pending::new(),
             type_counts: FxHashMap::default(),
             record: Vec::new(),
@@ -83,24 +101,48 @@ impl Writer {
 
     /// Commits what comes until the environment closes.
     pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        while let Some(first) = jobs.blocking_recv() {
-            let mut answers = Vec::new();
-            if let Err(error) = self.group(first, &mut jobs, &mut answers) {
-                self.forget();
-                fail(&mut answers, &error);
-            }
-            for (reply, answer) in answers {
-                // A caller that is gone does not wait for its answer; its batch is committed all the same.
-                let _ = reply.send(answer);
+        let mut after = None;
+        while let Some(job) = after.take().or_else(|| jobs.blocking_recv()) {
+            // A caller that is gone does not wait for its answer; what it asked is done all the same.
+            match job {
+                Job::Commit(first) => after = self.commit(first, &mut jobs),
+                Job::Replay(job) => {
+                    let answer = self.replay(job.commits);
+                    let _ = job.reply.send(answer);
+                }
+                Job::Seal { tenant, reply } => {
+                    self.sealed = tenant;
+                    let _ = reply.send(self.state.sequence);
+                }
             }
         }
     }
 
-    /// One transaction: the first job and those that wait. After an error nothing of it is written.
+    /// Commits and answers a batch and those that wait behind it; the job after them, if it came to one that is no batch.
+    fn commit(&mut self, first: Commit, jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
+        let (mut answers, mut after) = (Vec::new(), None);
+        let mut next = || match jobs.try_recv().ok()? {
+            Job::Commit(batch) => Some(batch),
+            other => {
+                after = Some(other);
+                None
+            }
+        };
+        if let Err(error) = self.group(first, &mut next, &mut answers) {
+            self.forget();
+            fail(&mut answers, &error);
+        }
+        for (reply, answer) in answers {
+            let _ = reply.send(answer);
+        }
+        after
+    }
+
+    /// One transaction: the first batch and those that wait. After an error nothing of it is written.
     fn group(
         &mut self,
-        first: Job,
-        jobs: &mut mpsc::Receiver<Job>,
+        first: Commit,
+        waiting: &mut dyn FnMut() -> Option<Commit>,
         answers: &mut Vec<Answer>,
     ) -> Result<(), StoreError> {
         let env = self.env.clone();
@@ -115,7 +157,7 @@ impl Writer {
             }
         };
         while let Some(job) = next {
-            let Job { access, batch, replaced, reply } = job;
+            let Commit { access, batch, replaced, reply } = job;
             writes += batch.writes.len();
             bytes += batch.writes.iter().map(body_length).sum::<usize>();
             let found = self.check(&mut txn, &access, &batch, replaced);
@@ -124,7 +166,7 @@ impl Writer {
                 Ok(found) => self.apply(&mut txn, &mut state, batch.writes, found),
                 Err(refusal) => {
                     answers.push((reply, Err(refusal)));
-                    next = within(writes, bytes).then(|| jobs.try_recv().ok()).flatten();
+                    next = within(writes, bytes).then(&mut *waiting).flatten();
                     continue;
                 }
             };
@@ -135,7 +177,7 @@ impl Writer {
                     return Err(error);
                 }
             }
-            next = within(writes, bytes).then(|| jobs.try_recv().ok()).flatten();
+            next = within(writes, bytes).then(&mut *waiting).flatten();
         }
         self.finish(txn, state)
     }
@@ -183,6 +225,9 @@ impl Writer {
         batch: &Batch,
         replaced: Vec<Option<Entries>>,
     ) -> Result<Vec<Option<Found>>, CommitError> {
+        if let Some(tenant) = &self.sealed {
+            return Err(StoreError::Moving(tenant.clone()).into());
+        }
         for (precondition, condition) in batch.preconditions.iter().enumerate() {
             if !self.holds(txn, access, condition)? {
                 return Err(CommitError::Precondition { precondition });
@@ -255,16 +300,25 @@ impl Writer {
         if head.version != previous || !visible(txn, &self.databases, access, key.as_str())? {
             return Err(CommitError::Conflict { write: index, found: head.version });
         }
-        let replaced = if head.is_deleted() {
-            None
-        } else {
-            let entries = match replaced {
-                Some(entries) => entries,
-                None => entries_of(&*self.indexer, key, head.body)?,
-            };
-            Some((head.last_updated, entries))
+        Ok(Some(self.found(ordinal, key, &head, replaced)?))
+    }
+
+    /// What a write finds that replaces this version. `entries` are those of its body, if they are known.
+    fn found(
+        &self,
+        ordinal: u32,
+        key: &Key,
+        head: &RecordRef<'_>,
+        entries: Option<Entries>,
+    ) -> Result<Found, StoreError> {
+        if head.is_deleted() {
+            return Ok(Found { ordinal, replaced: None });
+        }
+        let entries = match entries {
+            Some(entries) => entries,
+            None => entries_of(&*self.indexer, key, head.body)?,
         };
-        Ok(Some(Found { ordinal, replaced }))
+        Ok(Found { ordinal, replaced: Some((head.last_updated, entries)) })
     }
 
     /// Writes a batch that was found to be writable. After an error the transaction must not be committed.
