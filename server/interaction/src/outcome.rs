@@ -237,6 +237,7 @@ impl From<StoreError> for Failure {
             StoreError::Storage(_)
             | StoreError::Damaged(_)
             | StoreError::InUse(_)
+            | StoreError::NotNext { .. }
             | StoreError::Format { .. } => Failure::internal(&error),
         }
     }
