@@ -2,7 +2,11 @@
 //!
 //! | module | its one job |
 //! |---|---|
-//! | `account` | connects: keys, Entra ID, regions; makes databases and containers |
+//! | `account` | what the engine is opened with: accounts, credentials, tenants |
+//! | `connect` | connects to accounts, opens containers |
+//! | `init` | makes databases and containers |
+//! | `fault` | what a fault of the service means |
+//! | `session` | how far each partition was seen |
 //! | `container` | point operations, batches and queries on one container, with their charges and faults |
 //! | `document` | the documents, to and from versions |
 //! | `transaction` | names transactions |
@@ -20,19 +24,24 @@
 //! | `check` | compares everything with everything else |
 
 mod account;
+mod connect;
 mod container;
 mod document;
+mod fault;
+mod init;
 pub mod layout;
 mod log;
 mod record;
 mod search;
+mod session;
 mod shard;
 mod tail;
 mod terms;
 mod timings;
 mod transaction;
 
-pub use account::{AccountOptions, CosmosOptions, Credential, TenantHome};
+pub use account::{AccountOptions, CosmosOptions, Credential, Patience, TenantHome};
+pub use init::{Made, Throughput, init};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,6 +53,9 @@ use crate::{
 
 /// The engine.
 pub(crate) struct Cosmos {
+    accounts: connect::Accounts,
+    /// Of the default tenant.
+    container: container::Container,
     indexer: Arc<dyn Indexer>,
 }
 
@@ -52,8 +64,9 @@ impl Cosmos {
         options: CosmosOptions,
         indexer: Arc<dyn Indexer>,
     ) -> Result<Cosmos, StoreError> {
-        let _ = options;
-        Ok(Cosmos { indexer })
+        let accounts = connect::Accounts::new(&options).await?;
+        let container = accounts.container(&options.default).await?;
+        Ok(Cosmos { accounts, container, indexer })
     }
 
     /// See [`crate::Store::set_tenants`].

@@ -27,6 +27,7 @@ use azure_core::http::Url;
 use azure_data_cosmos_driver::in_memory_emulator::{
     ConsistencyLevel, InMemoryEmulatorHttpClient, VirtualAccountConfig, VirtualRegion,
 };
+use azure_data_cosmos_driver::models::PartitionKeyDefinition;
 use tokio::sync::oneshot;
 
 pub use self::fault::{Effect, Fault, Injected};
@@ -116,6 +117,21 @@ impl Account {
         self.served.requests()
     }
 
+    /// Makes a container with any partition key, and its database.
+    ///
+    /// # Errors
+    /// The key has no path.
+    pub fn make_container(&self, database: &str, container: &str, key: &[&str]) -> io::Result<()> {
+        let paths: Vec<_> = key.iter().map(|path| path.to_string().into()).collect();
+        if paths.is_empty() {
+            return Err(io::Error::other("a partition key has a path"));
+        }
+        let store = self.served.emulator.store();
+        store.create_database(database);
+        store.create_container(database, container, PartitionKeyDefinition::new(paths));
+        Ok(())
+    }
+
     /// Splits a physical partition; a new container has 0 to 3. The numbers of the two it became.
     ///
     /// # Errors
@@ -124,8 +140,9 @@ impl Account {
         let (served, database, container) =
             (Arc::clone(&self.served), database.to_owned(), container.to_owned());
         // On the account's own threads: what it starts there must outlive the caller's runtime.
-        let done =
-            self.runtime.spawn(async move { control::split(&served, &database, &container, partition).await });
+        let done = self
+            .runtime
+            .spawn(async move { control::split(&served, &database, &container, partition).await });
         done.await.map_err(io::Error::other)?
     }
 }

@@ -44,7 +44,9 @@ impl Operation {
 
     pub(crate) fn of(method: &Method, path: &str, headers: &HeaderMap) -> Operation {
         let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-        let set = |name: &str| headers.get(name).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
+        let set = |name: &str| {
+            headers.get(name).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+        };
         match (method, segments.as_slice()) {
             (&Method::POST, ["dbs", _, "colls", _, "docs"]) => {
                 if set("x-ms-cosmos-is-query-plan-request") {

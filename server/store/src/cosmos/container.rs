@@ -1,18 +1,37 @@
 //! Operations on one container: each charges its request units to the open ledger, retries within bounds, and
 //! turns the service's faults into [`StoreError`]s. Knows JSON documents, not what they mean.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use azure_data_cosmos::clients::ContainerClient;
+use azure_data_cosmos::diagnostics::DiagnosticsContext;
 use azure_data_cosmos::feed::FeedScope;
-use azure_data_cosmos::models::TransactionalBatch;
-use azure_data_cosmos::options::{BatchReplaceOptions, ItemWriteOptions, Precondition, QueryOptions};
+use azure_data_cosmos::models::{
+    ItemResponse, ResponseHeaders, TransactionalBatch, TransactionalBatchResponse,
+};
+use azure_data_cosmos::options::{
+    BatchDeleteOptions, BatchReplaceOptions, FeedOptions, ItemReadOptions, ItemWriteOptions, Precondition,
+    QueryOptions,
+};
 use azure_data_cosmos::{CosmosError, PartitionKey, Query};
 use futures_util::TryStreamExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::account::TenantHome;
+use super::fault::{self, Subject};
+use super::session::Sessions;
 use crate::{StoreError, units};
+
+/// What the service takes for one document, or for all of a batch.
+pub(super) const MOST_BYTES: usize = 2 << 20;
+
+/// To how many physical partitions one query goes at most. A container has one for each 50 GB.
+const FAN_OUT: u32 = 1000;
+
+/// When to try again where the service does not say.
+const AFTER: Duration = Duration::from_secs(1);
 
 /// The full partition key of a document.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -82,15 +101,67 @@ pub(super) struct Sql {
     pub parameters: Vec<(String, serde_json::Value)>,
 }
 
-/// One container.
+/// One container. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Container {
     client: ContainerClient,
+    home: Arc<TenantHome>,
+    /// What other processes wrote: reads must find it.
+    learned: Arc<Sessions>,
+    /// What this process saw.
+    seen: Arc<Sessions>,
+    /// What was written through this clone and its clones.
+    written: Arc<Sessions>,
 }
 
 impl Container {
-    pub(super) fn new(client: ContainerClient) -> Container {
-        Container { client }
+    pub(super) fn new(client: ContainerClient, home: &TenantHome) -> Container {
+        Container {
+            client,
+            home: Arc::new(home.clone()),
+            learned: Arc::default(),
+            seen: Arc::default(),
+            written: Arc::default(),
+        }
+    }
+
+    /// The same container; [`Container::written`] of it tells of what is written through it from now on.
+    pub(super) fn recording(&self) -> Container {
+        Container { written: Arc::default(), ..self.clone() }
+    }
+
+    /// The session token of all writes that were done through this clone; `None` for none.
+    pub(super) fn written(&self) -> Option<String> {
+        self.written.token()
+    }
+
+    /// From now on reads and queries find what was written up to this token of another process.
+    pub(super) fn learn(&self, token: &str) {
+        self.learned.learn(token);
+    }
+
+    /// The token for a read; `None` leaves it to the SDK, which knows this process's own.
+    fn session(&self) -> Option<String> {
+        let learned = self.learned.token()?;
+        self.seen.learn(&learned);
+        self.seen.token()
+    }
+
+    fn saw(&self, headers: &ResponseHeaders) {
+        if let Some(token) = headers.session_token() {
+            self.seen.learn(token.as_str());
+        }
+    }
+
+    fn wrote(&self, headers: &ResponseHeaders) {
+        if let Some(token) = headers.session_token() {
+            self.seen.learn(token.as_str());
+            self.written.learn(token.as_str());
+        }
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject::Container(&self.home)
     }
 
     /// A document by its id; `None` if there is none. 1 RU for each KB begun.
@@ -99,35 +170,41 @@ impl Container {
         place: &Place,
         id: &str,
     ) -> Result<Option<Item<T>>, StoreError> {
-        match self.client.read_item(place.key(), id, None).await {
+        let mut options = ItemReadOptions::default();
+        options.session_token = self.session().map(Into::into);
+        match self.client.read_item(place.key(), id, Some(options)).await {
             Ok(response) => {
-                let headers = response.headers();
-                charge(headers.request_charge().map(|c| c.value()), 1, || format!("read {id}"));
-                let etag = headers.etag().map(|etag| etag.to_string()).unwrap_or_default();
-                let document = response.into_model().map_err(|error| fault(&error))?;
+                charge(&response.diagnostics(), 1, || format!("read {id}"));
+                self.saw(response.headers());
+                let etag = etag(response.headers());
+                let document = response.into_model().map_err(|error| fault::read(&error, &self.subject()))?;
                 Ok(Some(Item { document, etag }))
             }
-            Err(error) if status(&error) == 404 => {
+            Err(error) => {
                 charge_error(&error, || format!("read {id}"));
-                Ok(None)
+                if fault::no_document(&error) { Ok(None) } else { Err(fault::read(&error, &self.subject())) }
             }
-            Err(error) => Err(fault(&error)),
         }
     }
 
-    /// A new document.
+    /// A new document. `No` if one with this id exists.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsettled`] where it may have been written.
     pub(super) async fn create<T: Serialize>(
         &self,
         place: &Place,
         id: &str,
         document: &T,
     ) -> Result<Written, StoreError> {
-        written(self.client.create_item(place.key(), id, document, None).await, 409, || {
-            format!("create {id}")
-        })
+        let answer = self.client.create_item(place.key(), id, document, None).await;
+        self.outcome(place, document, answer, || format!("create {id}"))
     }
 
-    /// A document in place of the one with this etag.
+    /// A document in place of the one with this etag. `No` if it has another, or is gone.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsettled`] where it may have been written.
     pub(super) async fn replace<T: Serialize>(
         &self,
         place: &Place,
@@ -136,56 +213,73 @@ impl Container {
         etag: &str,
     ) -> Result<Written, StoreError> {
         let options = ItemWriteOptions::default().with_precondition(Precondition::if_match(etag.to_owned()));
-        written(self.client.replace_item(place.key(), id, document, Some(options)).await, 412, || {
-            format!("replace {id}")
-        })
+        let answer = self.client.replace_item(place.key(), id, document, Some(options)).await;
+        self.outcome(place, document, answer, || format!("replace {id}"))
     }
 
-    /// Deletes the document with this etag.
+    /// Deletes the document with this etag. `No` if it has another, or is gone.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsettled`] where it may have been deleted.
     pub(super) async fn delete(&self, place: &Place, id: &str, etag: &str) -> Result<Written, StoreError> {
         let options = ItemWriteOptions::default().with_precondition(Precondition::if_match(etag.to_owned()));
-        written(self.client.delete_item(place.key(), id, Some(options)).await, 412, || format!("delete {id}"))
+        let answer = self.client.delete_item(place.key(), id, Some(options)).await;
+        self.outcome(place, &(), answer, || format!("delete {id}"))
+    }
+
+    fn outcome(
+        &self,
+        place: &Place,
+        document: &impl Serialize,
+        answer: Result<ItemResponse, CosmosError>,
+        what: impl FnOnce() -> String,
+    ) -> Result<Written, StoreError> {
+        match answer {
+            Ok(response) => {
+                charge(&response.diagnostics(), 0, what);
+                self.wrote(response.headers());
+                Ok(Written::Yes(etag(response.headers())))
+            }
+            Err(error) => {
+                charge_error(&error, what);
+                match fault::status(&error) {
+                    409 | 412 | 449 => Ok(Written::No),
+                    404 if fault::no_document(&error) => Ok(Written::No),
+                    413 => Err(too_large(place, &[document])),
+                    _ => Err(fault::write(&error, &self.subject())),
+                }
+            }
+        }
     }
 
     /// Several operations in one logical partition, all of them or none. `false` if one's condition did not hold.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsettled`] where they may have been done.
     pub(super) async fn batch<T: Serialize>(
         &self,
         place: &Place,
         operations: &[Operation<'_, T>],
     ) -> Result<bool, StoreError> {
-        let mut batch = TransactionalBatch::new(place.key());
-        for operation in operations {
-            batch = match operation {
-                Operation::Create(document) => batch.create_item(document),
-                Operation::Replace { id, document, etag } => {
-                    let options = BatchReplaceOptions::default()
-                        .with_precondition(Precondition::if_match(etag.clone()));
-                    batch.replace_item(id.clone(), document, Some(options))
-                }
-                Operation::Delete { id } => Ok(batch.delete_item(id.clone(), None)),
+        let what = || format!("batch of {}", operations.len());
+        let batch = transactional(place, operations).map_err(|error| fault::read(&error, &self.subject()))?;
+        let response = match self.client.execute_transactional_batch(batch, None).await {
+            Ok(response) => response,
+            Err(error) => {
+                charge_error(&error, what);
+                return match fault::status(&error) {
+                    409 | 412 | 449 => Ok(false),
+                    413 => Err(too_large(place, &documents(operations))),
+                    _ => Err(fault::write(&error, &self.subject())),
+                };
             }
-            .map_err(|error| fault(&error))?;
-        }
-        let response =
-            self.client.execute_transactional_batch(batch, None).await.map_err(|error| fault(&error))?;
-        charge(response.headers().request_charge().map(|c| c.value()), 0, || {
-            format!("batch of {}", operations.len())
-        });
-        let answer = response.into_model().map_err(|error| fault(&error))?;
-        let mut throttled = None;
-        for result in answer.results() {
-            match result.status_code() {
-                200..=299 | 404 | 409 | 412 | 424 => {}
-                429 => throttled = Some(result.retry_after().unwrap_or(AFTER)),
-                other => {
-                    return Err(StoreError::Unavailable(format!("a batch's operation answered {other}")));
-                }
-            }
-        }
-        if let Some(after) = throttled {
-            return Err(StoreError::Throttled { after });
-        }
-        Ok(answer.results().iter().all(|result| result.is_success()))
+        };
+        charge(&response.diagnostics(), 0, what);
+        self.wrote(response.headers());
+        // The answer was read; that it is not understood says nothing about the write.
+        let answer =
+            response.into_model().map_err(|error| StoreError::Unsettled(error.status().to_string()))?;
+        all_done(&answer, || too_large(place, &documents(operations)))
     }
 
     /// Runs a query and hands each page to `take`, which says whether to go on.
@@ -195,15 +289,26 @@ impl Container {
         sql: &Sql,
         mut take: impl FnMut(Vec<T>) -> bool,
     ) -> Result<(), StoreError> {
+        let failed = |error: CosmosError| {
+            charge_error(&error, || explained(sql));
+            fault::read(&error, &self.subject())
+        };
         let mut query = Query::from(sql.text.clone());
         for (name, value) in &sql.parameters {
-            query = query.with_parameter(name.clone(), value).map_err(|error| fault(&error))?;
+            query = query.with_parameter(name.clone(), value).map_err(failed)?;
         }
-        let pages = self.client.query_items::<T>(query, scope.feed(), Some(QueryOptions::default())).await;
-        let mut pages = pages.map_err(|error| fault(&error))?.into_pages();
-        while let Some(page) = pages.try_next().await.map_err(|error| fault(&error))? {
-            let items = page.items().len() as u64;
-            charge(page.headers().request_charge().map(|c| c.value()), items, || explained(sql));
+        let mut options =
+            QueryOptions::default().with_feed_options(FeedOptions::default().with_max_fan_out(FAN_OUT));
+        options.session_token = self.session().map(Into::into);
+        let mut pages = self
+            .client
+            .query_items::<T>(query, scope.feed(), Some(options))
+            .await
+            .map_err(failed)?
+            .into_pages();
+        while let Some(page) = pages.try_next().await.map_err(failed)? {
+            charge(&page.diagnostics(), page.items().len() as u64, || explained(sql));
+            self.saw(page.headers());
             if !take(page.into_items()) {
                 break;
             }
@@ -212,8 +317,63 @@ impl Container {
     }
 }
 
-/// When to try again where the service does not say.
-const AFTER: Duration = Duration::from_secs(1);
+fn transactional<T: Serialize>(
+    place: &Place,
+    operations: &[Operation<'_, T>],
+) -> Result<TransactionalBatch, CosmosError> {
+    let mut batch = TransactionalBatch::new(place.key());
+    for operation in operations {
+        batch = match operation {
+            Operation::Create(document) => batch.create_item(document)?,
+            Operation::Replace { id, document, etag } => {
+                let options =
+                    BatchReplaceOptions::default().with_precondition(Precondition::if_match(etag.clone()));
+                batch.replace_item(id.clone(), document, Some(options))?
+            }
+            Operation::Delete { id } => batch.delete_item(id.clone(), None::<BatchDeleteOptions>),
+        };
+    }
+    Ok(batch)
+}
+
+fn documents<'d, T>(operations: &[Operation<'d, T>]) -> Vec<&'d T> {
+    operations
+        .iter()
+        .filter_map(|operation| match operation {
+            Operation::Create(document) | Operation::Replace { document, .. } => Some(*document),
+            Operation::Delete { .. } => None,
+        })
+        .collect()
+}
+
+/// Whether all operations of a batch were done. One that was not makes the others 424.
+fn all_done(
+    answer: &TransactionalBatchResponse,
+    too_large: impl FnOnce() -> StoreError,
+) -> Result<bool, StoreError> {
+    for result in answer.results() {
+        match result.status_code() {
+            200..=299 | 404 | 409 | 412 | 424 | 449 => {}
+            413 => return Err(too_large()),
+            429 => return Err(StoreError::Throttled { after: result.retry_after().unwrap_or(AFTER) }),
+            other => return Err(StoreError::Unsettled(format!("a batch's operation answered {other}"))),
+        }
+    }
+    Ok(answer.results().iter().all(|result| result.is_success()))
+}
+
+fn too_large(place: &Place, documents: &[impl Serialize]) -> StoreError {
+    let size = |document| serde_json::to_vec(document).map_or(0, |bytes| bytes.len());
+    StoreError::TooLarge {
+        key: format!("{}/{}", place.ty, place.rid).into(),
+        bytes: documents.iter().map(size).sum(),
+        most: MOST_BYTES,
+    }
+}
+
+fn etag(headers: &ResponseHeaders) -> String {
+    headers.etag().map(ToString::to_string).unwrap_or_default()
+}
 
 fn explained(sql: &Sql) -> String {
     let parameters: Vec<String> =
@@ -221,42 +381,13 @@ fn explained(sql: &Sql) -> String {
     if parameters.is_empty() { sql.text.clone() } else { format!("{} [{}]", sql.text, parameters.join(", ")) }
 }
 
-fn charge(units: Option<f64>, items: u64, what: impl FnOnce() -> String) {
-    units::charge(units.unwrap_or(0.0), items, what);
+/// Charges for all attempts of an operation.
+fn charge(diagnostics: &DiagnosticsContext, items: u64, what: impl FnOnce() -> String) {
+    units::charge(diagnostics.total_request_charge().value(), items, what);
 }
 
 fn charge_error(error: &CosmosError, what: impl FnOnce() -> String) {
-    let charge = error.response().and_then(|response| response.headers().request_charge.map(|c| c.value()));
-    units::charge(charge.unwrap_or(0.0), 0, what);
-}
-
-fn status(error: &CosmosError) -> u16 {
-    u16::from(error.status().status_code())
-}
-
-fn written(
-    answer: Result<azure_data_cosmos::models::ItemResponse, CosmosError>,
-    refused: u16,
-    what: impl FnOnce() -> String,
-) -> Result<Written, StoreError> {
-    match answer {
-        Ok(response) => {
-            let headers = response.headers();
-            charge(headers.request_charge().map(|c| c.value()), 0, what);
-            Ok(Written::Yes(headers.etag().map(|etag| etag.to_string()).unwrap_or_default()))
-        }
-        Err(error) if status(&error) == refused || (refused == 412 && status(&error) == 404) => {
-            charge_error(&error, what);
-            Ok(Written::No)
-        }
-        Err(error) => Err(fault(&error)),
-    }
-}
-
-/// A fault as the store tells it. Nothing of a document is in it.
-fn fault(error: &CosmosError) -> StoreError {
-    match status(error) {
-        429 => StoreError::Throttled { after: AFTER },
-        _ => StoreError::Unavailable(error.status().to_string()),
+    if let Some(diagnostics) = error.diagnostics() {
+        charge(&diagnostics, 0, what);
     }
 }
