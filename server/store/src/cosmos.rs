@@ -8,6 +8,7 @@
 //! | `fault` | what a fault of the service means |
 //! | `session` | how far each partition was seen |
 //! | `container` | point operations, batches and queries on one container, with their charges and faults |
+//! | `codec` | a body as text in its document: plain, compressed, encrypted, or kept in Azure Blob |
 //! | `document` | the documents, to and from versions |
 //! | `transaction` | names transactions |
 //! | `record` | the records of the log |
@@ -24,6 +25,7 @@
 //! | `check` | compares everything with everything else |
 
 mod account;
+mod codec;
 mod connect;
 mod container;
 mod document;
