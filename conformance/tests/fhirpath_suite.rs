@@ -51,11 +51,29 @@ fn shown(item: &Item) -> (String, String) {
     }
 }
 
+/// Two inputs of the JSON rendering of the suite are no FHIR JSON: a uuid written as an object, and `_given` shorter than
+/// `given` (<https://hl7.org/fhir/R4/json.html#primitive>). They are put right to say what their XML says.
+fn repaired(name: &str, bytes: Vec<u8>) -> Vec<u8> {
+    let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    match name {
+        "parameters-example-types.json" => {
+            let uuid = json.pointer_mut("/parameter/2/valueUuid").unwrap();
+            *uuid = uuid.get("value").unwrap().clone();
+        }
+        "patient-name-extensions.json" => {
+            let extensions = json.pointer_mut("/name/0/_given").unwrap().as_array_mut().unwrap();
+            extensions.push(serde_json::Value::Null);
+        }
+        _ => return bytes,
+    }
+    serde_json::to_vec(&json).unwrap()
+}
+
 /// What the case says is wrong, if anything.
 fn run(schema: &Arc<Schema>, tree: &Tree, case: &Case) -> Result<(), String> {
     let mut found = Vec::new();
     let now = DateTime::parse("2026-01-02T03:04:05.678Z").unwrap();
-    let result = Expression::compile_as(schema, tree.resource_type(), &case.expression, Dialect::Standard)
+    let result = Expression::compile_as(schema, tree.resource_type(), &case.expression, Dialect::Strict)
         .map_err(|error| error.to_string())
         .and_then(|it| it.evaluate_at(tree.root(), now, &mut found).map_err(|error| error.to_string()));
     if case.invalid.is_some() {
@@ -92,7 +110,7 @@ fn official_suite() {
     for case in &cases {
         let input = case.inputfile.as_deref().unwrap_or("patient-example.xml").replace(".xml", ".json");
         let tree = trees.entry(input.clone()).or_insert_with(|| {
-            let bytes = file(&format!("inputs-r4-json/{input}")).unwrap();
+            let bytes = repaired(&input, file(&format!("inputs-r4-json/{input}")).unwrap());
             Tree::parse_json(&schema, bytes, &Limits::DEFAULT)
                 .map_err(|issues| format!("{input}: {issues:?}"))
         });

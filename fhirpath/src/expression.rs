@@ -2,29 +2,39 @@
 //! compiled [`Expression`], evaluated over a [`crate::Tree`].
 //!
 //! Lexer, parser, compile against the schema, evaluation. An unknown element, type, function or number of
-//! arguments is refused when it is compiled, never an empty result. Nothing is read but the tree at hand.
+//! arguments is refused when it is compiled, never an empty result. Nothing is read but the tree at hand and what the
+//! caller's [`Environment`] hands in.
 
 use std::sync::Arc;
 
+use crate::issue::{Issue, IssueType};
 use crate::schema::Schema;
 use crate::tree::Element;
 
 mod ast;
 mod compile;
 mod decimal;
+mod distinct;
+mod environment;
 mod evaluate;
 mod functions;
 mod item;
 mod lexer;
+mod markup;
 mod operators;
 mod parser;
 mod program;
 mod reference;
+mod share;
 mod temporal;
 mod types;
+mod ucum;
 
 pub use decimal::Decimal;
+pub use environment::{Coding, Environment, Profiles, Resolver, Terminology, Trace};
+pub use evaluate::{MAX_ITEMS, MAX_STEPS};
 pub use item::{Item, Quantity, TypeInfo};
+pub use parser::{MAX_HEIGHT, MAX_LENGTH, MAX_PATH};
 pub use temporal::{Date, DateTime, Time};
 pub use types::System;
 
@@ -32,14 +42,17 @@ pub use types::System;
 #[derive(Debug, Clone)]
 pub struct Expression {
     schema: Arc<Schema>,
-    program: compile::Compiled,
+    program: compile::Program,
 }
 
 /// How strictly a text is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
-    /// As the specification says.
+    /// As R4's own invariants need it: the specification, but `as` is a filter over several items.
     Standard,
+    /// The specification to the letter: `as` wants one item, and what depends on an order that the specification leaves
+    /// open (`children().first()`) is refused.
+    Strict,
     /// As R4's and US Core's search parameters need it. Besides the standard: the JSON name of a choice (`valueDateTime`)
     /// is an element, and the name of a System type (`as(DateTime)`) also means the FHIR type of such values.
     SearchParameter,
@@ -115,9 +128,10 @@ impl Expression {
     /// Evaluates over `input`, appending to `out`. There is no clock: `now()` and `today()` are errors.
     ///
     /// # Errors
-    /// A rule of the language broken by the data (a singleton expected), or a bound exceeded.
+    /// A rule of the language broken by the data (a singleton expected), something asked for that the environment does
+    /// not provide, or a bound exceeded.
     pub fn evaluate<'t>(&self, input: Element<'t>, out: &mut Vec<Item<'t>>) -> Result<(), EvaluationError> {
-        self.run(input, None, out)
+        self.evaluate_in(input, &Environment::default(), out)
     }
 
     /// Evaluates over `input` at the moment `now`, appending to `out`.
@@ -130,16 +144,20 @@ impl Expression {
         now: DateTime,
         out: &mut Vec<Item<'t>>,
     ) -> Result<(), EvaluationError> {
-        self.run(input, Some(now), out)
+        self.evaluate_in(input, &Environment { now: Some(now), ..Environment::default() }, out)
     }
 
-    fn run<'t>(
+    /// Evaluates over `input` with what `environment` provides, appending to `out`.
+    ///
+    /// # Errors
+    /// As [`Expression::evaluate`].
+    pub fn evaluate_in<'t>(
         &self,
         input: Element<'t>,
-        now: Option<DateTime>,
+        environment: &Environment<'t>,
         out: &mut Vec<Item<'t>>,
     ) -> Result<(), EvaluationError> {
-        let machine = evaluate::Machine::new(input, now);
+        let machine = evaluate::Machine::new(input, *environment, self.program.slots);
         let mut found = item::Items::new();
         let this = Item::Element(input);
         machine.run(
@@ -149,6 +167,20 @@ impl Expression {
         )?;
         out.extend(found);
         Ok(())
+    }
+
+    /// The truth of an invariant over `input`: `None` where the result is empty.
+    ///
+    /// # Errors
+    /// As [`Expression::evaluate`], and when the result is several items.
+    pub fn test<'t>(
+        &self,
+        input: Element<'t>,
+        environment: &Environment<'t>,
+    ) -> Result<Option<bool>, EvaluationError> {
+        let machine = evaluate::Machine::new(input, *environment, self.program.slots);
+        let this = Item::Element(input);
+        machine.test(&self.program.code, &evaluate::Scope { this: &this, index: 0, total: &[] })
     }
 }
 
@@ -170,17 +202,43 @@ impl CompileError {
     }
 }
 
-/// Why an evaluation stopped.
+impl From<CompileError> for Issue {
+    fn from(error: CompileError) -> Issue {
+        Issue::error(IssueType::Invalid, format!("the FHIRPath expression is refused: {error}"))
+    }
+}
+
+/// Why an evaluation stopped. The message names functions and types, never what a resource holds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct EvaluationError {
     /// What is wrong.
     pub message: String,
+    /// Of what kind it is: `too-costly` for a bound exceeded, `not-supported` for what the environment does not provide,
+    /// `processing` for a rule of the language that the data break.
+    pub code: IssueType,
 }
 
 impl EvaluationError {
-    fn new(message: impl Into<String>) -> EvaluationError {
-        EvaluationError { message: message.into() }
+    /// A rule of the language is broken by the data.
+    pub fn new(message: impl Into<String>) -> EvaluationError {
+        EvaluationError { message: message.into(), code: IssueType::Processing }
+    }
+
+    /// A bound is exceeded.
+    pub fn too_costly(message: impl Into<String>) -> EvaluationError {
+        EvaluationError { message: message.into(), code: IssueType::TooCostly }
+    }
+
+    /// Something is asked for that is not provided.
+    pub fn not_supported(message: impl Into<String>) -> EvaluationError {
+        EvaluationError { message: message.into(), code: IssueType::NotSupported }
+    }
+}
+
+impl From<EvaluationError> for Issue {
+    fn from(error: EvaluationError) -> Issue {
+        Issue::error(error.code, format!("the FHIRPath expression cannot be evaluated: {}", error.message))
     }
 }
 

@@ -237,6 +237,16 @@ impl<'t> Element<'t> {
         self.get_node().is(RESOURCE)
     }
 
+    /// The innermost resource that it is inside of; `None` for the root itself.
+    pub fn enclosing_resource(self) -> Option<Element<'t>> {
+        let holds = |number: &u32| {
+            let node = self.tree.node(*number);
+            // Nodes of a resource are contiguous, but for those added to the root since.
+            node.is(RESOURCE) && !node.is(REMOVED) && (*number == 0 || node.start > self.node)
+        };
+        (0..self.node).rev().find(holds).map(|node| Element { tree: self.tree, node })
+    }
+
     /// Its children in the order of the specification.
     #[inline]
     pub fn children(self) -> Children<'t> {

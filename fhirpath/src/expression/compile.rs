@@ -1,31 +1,43 @@
 //! Syntax tree to program: every path step, type and function is resolved against the schema here, or refused.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::ast::*;
 use super::functions::{self, Form, Function, Yields};
 use super::item::{Item, Quantity};
 use super::program::{Code, Op, Step as Children};
+use super::share::{counts, share};
 use super::types::{System, Type, TypeTest, Types, instances, resource_of};
 use super::{CompileError, Dialect};
 use crate::schema::{PropertyId, Schema, TypeId};
 
 type Result<T, E = CompileError> = std::result::Result<T, E>;
 
-/// A program and the types of what it yields.
+/// A program, the types of what it yields, and how many codes it shares.
 #[derive(Debug, Clone)]
-pub(super) struct Compiled {
+pub(super) struct Program {
     pub code: Code,
     pub types: Types,
+    pub slots: usize,
+}
+
+/// A part of a program and the types of what it yields.
+#[derive(Debug, Clone)]
+struct Compiled {
+    code: Code,
+    types: Types,
+    /// Whether its items come in no order that the specification fixes.
+    is_unordered: bool,
 }
 
 impl Compiled {
     fn nothing() -> Compiled {
-        Compiled { code: Code::Nothing, types: Types::none() }
+        Compiled::new(Code::Nothing, Types::none())
     }
 
     fn new(code: Code, types: impl Into<Types>) -> Compiled {
-        Compiled { code, types: types.into() }
+        Compiled { code, types: types.into(), is_unordered: false }
     }
 
     /// With one more step; a step over single items does nothing to nothing.
@@ -38,7 +50,7 @@ impl Compiled {
             }
             base => Code::Chain { base: Box::new(base), ops: vec![op] },
         };
-        Compiled { code, types }
+        Compiled { code, types, ..self }
     }
 }
 
@@ -49,7 +61,7 @@ pub(super) fn compile(
     text: &str,
     expr: &Expr,
     dialect: Dialect,
-) -> Result<Compiled> {
+) -> Result<Program> {
     let mut input = Types::none();
     for context in contexts {
         let Some(id) = schema.type_id(context) else {
@@ -64,16 +76,21 @@ pub(super) fn compile(
         schema,
         text,
         lenient: dialect == Dialect::SearchParameter,
+        strict: dialect == Dialect::Strict,
         resource,
         input: input.clone(),
     };
-    compiler.expr(expr, &Scope { this: &input, is_root: true, has_index: false, total: None })
+    let scope = Scope { this: &input, is_root: true, has_index: false, total: None };
+    let Compiled { mut code, types, .. } = compiler.expr(expr, &scope)?;
+    let slots = share(&mut code);
+    Ok(Program { code, types, slots })
 }
 
 struct Compiler<'s> {
     schema: &'s Schema,
     text: &'s str,
     lenient: bool,
+    strict: bool,
     /// Of `%resource`.
     resource: Types,
     /// Of `%context`.
@@ -252,6 +269,7 @@ impl Compiler<'_> {
             done = match &step.kind {
                 StepKind::Name(name) => self.member(done, name, step.position)?,
                 StepKind::Index(index) => {
+                    self.ordered(&done, "an index", step.position)?;
                     let types = done.types.clone();
                     let index = self.expr(index, scope)?.code;
                     done.then(Op::Index(index), types)
@@ -273,10 +291,22 @@ impl Compiler<'_> {
         Ok(done)
     }
 
-    /// `as`: by the standard one item at most; R4's own search parameters take it as a filter.
+    /// To the letter, what asks for an order of items that have none is refused
+    /// (<https://hl7.org/fhirpath/N1/#children-collection>).
+    fn ordered(&self, base: &Compiled, name: &str, position: usize) -> Result<()> {
+        if self.strict && base.is_unordered {
+            return self.fail(
+                position,
+                format!("{name} depends on an order that children and descendants do not have"),
+            );
+        }
+        Ok(())
+    }
+
+    /// `as`: to the letter of one item at most; R4's own invariants and search parameters take it as a filter.
     fn cast(&self, base: Compiled, test: TypeTest) -> Compiled {
         let types = base.types.clone();
-        let single = functions::find("single").filter(|_| !self.lenient && !types.is_none());
+        let single = functions::find("single").filter(|_| self.strict && !types.is_none());
         let base = match single {
             Some(function) => base.then(Op::Function { function, arguments: Vec::new() }, types),
             None => base,
@@ -290,14 +320,14 @@ impl Compiler<'_> {
         if types.is_none() {
             return Compiled::nothing();
         }
-        let Compiled { mut code, types: before } = base;
+        let Compiled { mut code, types: before, is_unordered } = base;
         if let Code::Chain { ops, .. } = &mut code
             && let Some(Op::Children(step)) = ops.last_mut()
             && self.narrow_step(step, test)
         {
-            return Compiled { code, types };
+            return Compiled { code, types, is_unordered };
         }
-        Compiled { code, types: before }.then(Op::OfType(test), types)
+        Compiled { code, types: before, is_unordered }.then(Op::OfType(test), types)
     }
 
     /// Leaves only the properties of a step that pass the test, when they are neighbours and the schema is sure of it.
@@ -358,7 +388,7 @@ impl Compiler<'_> {
             return self.fail(position, "only a number or a quantity has a sign");
         }
         Ok(match negative {
-            true => Compiled { code: Code::Negate(Box::new(operand.code)), types: operand.types },
+            true => Compiled::new(Code::Negate(Box::new(operand.code)), operand.types),
             false => operand,
         })
     }
@@ -379,7 +409,7 @@ impl Compiler<'_> {
             1 if self.lenient => codes.pop().unwrap_or(Code::Nothing),
             _ => Code::Union(codes),
         };
-        Ok(Compiled { code, types })
+        Ok(Compiled::new(code, types))
     }
 
     fn binary(&self, operator: Operator, left: &Expr, right: &Expr, scope: &Scope) -> Result<Compiled> {
@@ -397,7 +427,7 @@ impl Compiler<'_> {
             }
             (_, code) => Code::Binary { operator, left: Box::new(left.code), right: Box::new(code) },
         };
-        Ok(Compiled { code, types })
+        Ok(Compiled::new(code, types))
     }
 
     /// A function over what `base` yields.
@@ -414,6 +444,9 @@ impl Compiler<'_> {
                 _ => format!("{least} to {most} arguments"),
             };
             return self.fail(position, format!("{}() takes {count}, not {given}", call.name));
+        }
+        if matches!(function.name, "first" | "last" | "tail" | "skip" | "take") {
+            self.ordered(&base, &format!("{}()", function.name), position)?;
         }
         match function.form {
             Form::Types => {
@@ -438,7 +471,31 @@ impl Compiler<'_> {
             }
             Form::Aggregate => self.aggregate(base, function, call, scope),
             Form::Repeat => self.repeat(base, function, call, scope),
+            Form::Keys => self.keys(base, function, call, scope),
         }
+    }
+
+    /// The keys of `sort`; one with a sign before it, which need not be a number's, counts downwards.
+    fn keys(
+        &self,
+        base: Compiled,
+        function: &'static Function,
+        call: &Call,
+        scope: &Scope,
+    ) -> Result<Compiled> {
+        let this = base.types.clone();
+        let inner = Scope { this: &this, is_root: false, has_index: false, total: scope.total };
+        let mut arguments = Vec::new();
+        for argument in &call.arguments {
+            arguments.push(match &argument.kind {
+                ExprKind::Sign { negative: true, operand } => {
+                    Code::Negate(Box::new(self.expr(operand, &inner)?.code))
+                }
+                _ => self.expr(argument, &inner)?.code,
+            });
+        }
+        let sorted = base.then(Op::Function { function, arguments }, this);
+        Ok(Compiled { is_unordered: false, ..sorted })
     }
 
     fn plain(
@@ -456,14 +513,35 @@ impl Compiler<'_> {
             arguments.push(argument.code);
         }
         let types = self.yields(function, &base.types, &results);
+        self.compile_pattern(function.name, call, &mut arguments)?;
+        let function =
+            if self.lenient && function.name == "resolve" { &functions::RESOLVE_INSIDE } else { function };
         let op = match (function.name, arguments.as_mut_slice()) {
-            ("where", [criteria]) if !uses_index(criteria) => {
+            ("where", [criteria]) if !counts(criteria) => {
                 Op::Where(std::mem::replace(criteria, Code::Nothing))
             }
             ("extension", [Code::Constant(Item::String(url))]) => Op::Extension(url.as_ref().into()),
             _ => Op::Function { function, arguments },
         };
-        Ok(base.then(op, types))
+        let is_unordered = base.is_unordered || matches!(function.name, "children" | "descendants");
+        Ok(Compiled { is_unordered, ..base.then(op, types) })
+    }
+
+    /// A regular expression that is written as a literal is compiled here, once.
+    fn compile_pattern(&self, name: &str, call: &Call, arguments: &mut [Code]) -> Result<()> {
+        let is_pattern = matches!(name, "matches" | "matchesFull" | "replaceMatches");
+        let (true, Some(Code::Constant(Item::String(text)))) = (is_pattern, arguments.first()) else {
+            return Ok(());
+        };
+        let position = call.arguments.first().map_or(0, |argument| argument.position);
+        let Some(regex) = functions::regex(text, name == "matchesFull") else {
+            return self.fail(position, format!("the pattern of {name}() is no regular expression"));
+        };
+        let pattern = Code::Pattern { regex: Arc::new(regex), text: text.as_ref().into() };
+        if let Some(first) = arguments.first_mut() {
+            *first = pattern;
+        }
+        Ok(())
     }
 
     fn yields(&self, function: &Function, input: &Types, arguments: &[Types]) -> Types {
@@ -584,33 +662,5 @@ fn type_call<'e>(step: &'e StepKind, name: &str) -> Option<&'e Expr> {
     match step {
         StepKind::Call(call) if call.name == name && call.arguments.len() == 1 => call.arguments.first(),
         _ => None,
-    }
-}
-
-/// Whether `$index` is asked for, in this iteration or one inside.
-fn uses_index(code: &Code) -> bool {
-    match code {
-        Code::Index => true,
-        Code::Chain { base, ops } => {
-            let op_uses = |op: &Op| match op {
-                Op::Where(code) | Op::Index(code) => uses_index(code),
-                Op::Function { arguments, .. } => arguments.iter().any(uses_index),
-                Op::Children(_) | Op::OfType(_) | Op::Extension(_) => false,
-            };
-            uses_index(base) || ops.iter().any(op_uses)
-        }
-        Code::Union(branches) => branches.iter().any(uses_index),
-        Code::Negate(operand)
-        | Code::Is { operand, .. }
-        | Code::ReferenceIs { operand, .. }
-        | Code::EqualsText { operand, .. } => uses_index(operand),
-        Code::Binary { left, right, .. } => uses_index(left) || uses_index(right),
-        Code::Nothing
-        | Code::This
-        | Code::Total
-        | Code::Resource
-        | Code::RootResource
-        | Code::Context
-        | Code::Constant(_) => false,
     }
 }

@@ -143,6 +143,15 @@ impl Decimal {
         Some(Decimal { mantissa: self.mantissa.checked_div_euclid(power_of_ten(self.scale)?)?, scale: 0 })
     }
 
+    /// The greatest number with `digits` digits after the point that is not above it; `None` for too many digits.
+    pub fn floor_at(self, digits: u32) -> Option<Decimal> {
+        if digits >= self.scale {
+            return self.rescaled(digits).filter(|_| digits <= MAX_SCALE);
+        }
+        let mantissa = self.mantissa.checked_div_euclid(power_of_ten(self.scale - digits)?)?;
+        Some(Decimal { mantissa, scale: digits })
+    }
+
     /// The value as an integer, when it has no fraction and fits.
     pub fn to_integer(self) -> Option<i64> {
         let plain = self.normalized();

@@ -1,19 +1,23 @@
 //! Runs a program over elements. Paths over a single input run without allocating; every item visited counts
 //! as a step, and steps are bounded.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
-use super::EvaluationError;
+use super::ast::Operator;
+use super::distinct::Prepared;
 use super::functions::Function;
 use super::item::{Item, Items};
 use super::program::{Code, Op, Step};
-use super::temporal::DateTime;
+use super::{Environment, EvaluationError};
 use super::{operators, reference};
 use crate::schema::Schema;
 use crate::tree::Element;
 
-/// Most steps of one evaluation.
-const MAX_STEPS: u64 = 20_000_000;
+/// Most steps of one evaluation: an item visited, a comparison, a character of a text made.
+pub const MAX_STEPS: u64 = 20_000_000;
+/// Most items of one collection, the result's too.
+pub const MAX_ITEMS: usize = 1_000_000;
 
 pub(super) type Result<T, E = EvaluationError> = std::result::Result<T, E>;
 
@@ -22,11 +26,10 @@ pub(super) struct Machine<'t> {
     pub schema: &'t Schema,
     /// `%context`
     pub input: Element<'t>,
-    /// `%resource`
-    pub resource: Element<'t>,
-    /// The moment that `now()` returns.
-    pub now: Option<DateTime>,
+    pub environment: Environment<'t>,
     steps: Cell<u64>,
+    /// By slot, what is evaluated once.
+    shared: RefCell<Vec<Option<Rc<Prepared<'t>>>>>,
 }
 
 /// What an expression sees around it.
@@ -46,9 +49,9 @@ pub(super) struct Call<'a, 't> {
 }
 
 impl<'t> Machine<'t> {
-    pub fn new(input: Element<'t>, now: Option<DateTime>) -> Machine<'t> {
-        let resource = if input.is_resource() { input } else { input.tree().root() };
-        Machine { schema: input.tree().schema(), input, resource, now, steps: Cell::new(0) }
+    pub fn new(input: Element<'t>, environment: Environment<'t>, slots: usize) -> Machine<'t> {
+        let shared = RefCell::new(vec![None; slots]);
+        Machine { schema: input.tree().schema(), input, environment, steps: Cell::new(0), shared }
     }
 
     /// Counts work.
@@ -57,7 +60,18 @@ impl<'t> Machine<'t> {
         let steps = self.steps.get().saturating_add(count as u64);
         self.steps.set(steps);
         if steps > MAX_STEPS {
-            return Err(EvaluationError::new(format!("the evaluation takes more than {MAX_STEPS} steps")));
+            let message = format!("the evaluation takes more than {MAX_STEPS} steps");
+            return Err(EvaluationError::too_costly(message));
+        }
+        Ok(())
+    }
+
+    /// Refuses a collection that is too large.
+    #[inline]
+    pub fn bounded(items: &Items<'t>) -> Result<()> {
+        if items.len() > MAX_ITEMS {
+            let message = format!("a collection has more than {MAX_ITEMS} items");
+            return Err(EvaluationError::too_costly(message));
         }
         Ok(())
     }
@@ -70,16 +84,23 @@ impl<'t> Machine<'t> {
             Code::This => out.push(scope.this.clone()),
             Code::Index => out.push(Item::Integer(i64::try_from(scope.index).unwrap_or(i64::MAX))),
             Code::Total => out.extend(scope.total.iter().cloned()),
-            Code::Resource => out.push(Item::Element(self.resource)),
-            Code::RootResource => out.push(Item::Element(self.input.tree().root())),
+            Code::Resource => out.push(Item::Element(reference::resource(self.input))),
+            Code::RootResource => out.push(Item::Element(reference::root_resource(self.input))),
             Code::Context => out.push(Item::Element(self.input)),
             Code::Constant(item) => out.push(item.clone()),
+            Code::Pattern { text, .. } => out.push(Item::String(text.to_string().into())),
+            Code::Shared { slot, code } => {
+                let prepared = self.shared(*slot, code, scope)?;
+                self.step(prepared.items().len())?;
+                out.extend(prepared.items().iter().cloned());
+            }
             Code::Chain { base, ops } => return self.chain(base, ops, scope, out),
             Code::Union(branches) => {
                 let mut all = Items::new();
                 for branch in branches {
                     self.run(branch, scope, &mut all)?;
                 }
+                Machine::bounded(&all)?;
                 operators::distinct(self, all, out)?;
             }
             Code::Negate(operand) => out.extend(operators::negate(self.items(operand, scope)?)?),
@@ -91,11 +112,48 @@ impl<'t> Machine<'t> {
                     out.extend(result.map(Item::Boolean));
                     return Ok(());
                 }
+                if let Some(result) = self.membership(*operator, left, right, scope)? {
+                    out.extend(result.map(Item::Boolean));
+                    return Ok(());
+                }
                 let (left, right) = (self.items(left, scope)?, self.items(right, scope)?);
                 out.extend(operators::binary(self, *operator, &left, &right)?);
             }
         }
         Ok(())
+    }
+
+    /// What a shared code yields: evaluated when it is first asked for.
+    fn shared(&self, slot: usize, code: &Code, scope: &Scope<'_, 't>) -> Result<Rc<Prepared<'t>>> {
+        let known = self.shared.borrow().get(slot).cloned().flatten();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let prepared = Rc::new(Prepared::new(self.items(code, scope)?));
+        if let Some(place) = self.shared.borrow_mut().get_mut(slot) {
+            *place = Some(prepared.clone());
+        }
+        Ok(prepared)
+    }
+
+    /// `item in shared` and `shared contains item`, answered from a set; `None` for any other operation.
+    #[allow(clippy::option_option)] // the inner one is the language's third value
+    fn membership(
+        &self,
+        operator: Operator,
+        left: &Code,
+        right: &Code,
+        scope: &Scope<'_, 't>,
+    ) -> Result<Option<Option<bool>>> {
+        let (item, slot, code) = match (operator, left, right) {
+            (Operator::In, item, Code::Shared { slot, code })
+            | (Operator::Contains, Code::Shared { slot, code }, item) => (item, *slot, code),
+            _ => return Ok(None),
+        };
+        let item = self.items(item, scope)?;
+        let Some(item) = one("membership", &item)? else { return Ok(Some(None)) };
+        let prepared = self.shared(slot, code, scope)?;
+        prepared.contains(self, item).map(|found| Some(Some(found)))
     }
 
     pub fn items(&self, code: &Code, scope: &Scope<'_, 't>) -> Result<Items<'t>> {
@@ -249,7 +307,9 @@ impl<'t> Machine<'t> {
             }
             Op::Function { function, arguments } => {
                 self.step(input.len())?;
-                (function.run)(&Call { machine: self, function, scope, arguments }, input)
+                let out = (function.run)(&Call { machine: self, function, scope, arguments }, input)?;
+                Machine::bounded(&out)?;
+                Ok(out)
             }
             Op::Children(_) | Op::OfType(_) | Op::Where(_) | Op::Extension(_) => {
                 let mut out = Items::new();
@@ -309,6 +369,31 @@ impl<'t> Call<'_, 't> {
     pub fn test(&self, number: usize, item: &Item<'t>, index: usize) -> Result<Option<bool>> {
         let Some(code) = self.arguments.get(number) else { return Ok(Some(true)) };
         self.machine.test(code, &Scope { this: item, index, total: self.scope.total })
+    }
+
+    /// The sort key for one item of the input, and whether it counts downwards.
+    pub fn key(&self, number: usize, item: &Item<'t>) -> Result<(Option<Item<'t>>, bool)> {
+        let (code, descends) = match self.arguments.get(number) {
+            Some(Code::Negate(code)) => (code.as_ref(), true),
+            Some(code) => (code, false),
+            None => return Ok((Some(item.clone()), false)),
+        };
+        let scope = Scope { this: item, index: 0, total: self.scope.total };
+        let key = self.machine.items(code, &scope)?;
+        Ok((one("a sort key", &key)?.cloned(), descends))
+    }
+
+    /// How many arguments it has.
+    pub fn count(&self) -> usize {
+        self.arguments.len()
+    }
+
+    /// The regular expression that an argument is, when it was compiled with the expression.
+    pub fn pattern(&self, number: usize) -> Option<&regex_lite::Regex> {
+        match self.arguments.get(number) {
+            Some(Code::Pattern { regex, .. }) => Some(regex),
+            _ => None,
+        }
     }
 
     /// The one item of the input.

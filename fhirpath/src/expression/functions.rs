@@ -1,5 +1,6 @@
 //! The functions of the language and FHIR's additions: one table. Each chapter of the specification is a file.
 
+mod boundary;
 mod combining;
 mod conversion;
 mod existence;
@@ -8,6 +9,7 @@ mod filtering;
 mod math;
 mod strings;
 mod subsetting;
+mod terminology;
 mod tree_navigation;
 mod utility;
 
@@ -46,6 +48,8 @@ pub(super) enum Form {
     Aggregate,
     /// As `repeat` has it.
     Repeat,
+    /// Expressions, evaluated for each item of the input; a sign before one, or `desc` behind it, turns the order round.
+    Keys,
 }
 
 /// What a result consists of.
@@ -66,6 +70,8 @@ pub(super) enum Yields {
     /// Whatever there is.
     Any,
 }
+
+pub(super) use strings::regex;
 
 /// The function of a name.
 pub(super) fn find(name: &str) -> Option<&'static Function> {
@@ -114,6 +120,8 @@ pub(super) static TABLE: &[Function] = functions! {
     "last", 0..=0, Values, Yields::Input, subsetting::last;
     "tail", 0..=0, Values, Yields::Input, subsetting::tail;
     "skip", 1..=1, Values, Yields::Input, subsetting::skip;
+    // https://hl7.org/fhirpath/#fn-sort
+    "sort", 0..=MAX_SORT_KEYS, Keys, Yields::Input, filtering::sort;
     "take", 1..=1, Values, Yields::Input, subsetting::take;
     "intersect", 1..=1, Values, Yields::Input, subsetting::intersect;
     "exclude", 1..=1, Values, Yields::Input, subsetting::exclude;
@@ -184,13 +192,39 @@ pub(super) static TABLE: &[Function] = functions! {
     "timeOfDay", 0..=0, Values, TIME, utility::time_of_day;
     "not", 0..=0, Values, BOOLEAN, utility::not;
     "aggregate", 1..=2, Aggregate, Yields::Any, utility::aggregate;
+    // https://hl7.org/fhirpath/#lowboundary
+    "lowBoundary", 0..=1, Values, Yields::Any, boundary::low_boundary;
+    "highBoundary", 0..=1, Values, Yields::Any, boundary::high_boundary;
+    "precision", 0..=0, Values, INTEGER, boundary::precision;
+    "comparable", 1..=1, Values, BOOLEAN, boundary::comparable;
     // https://hl7.org/fhir/R4/fhirpath.html#functions
     "extension", 1..=1, Values, Yields::Fhir("Extension"), fhir::extension;
     "hasExtension", 1..=1, Values, BOOLEAN, fhir::has_extension;
     "conformsTo", 1..=1, Values, BOOLEAN, fhir::conforms_to;
     "hasValue", 0..=0, Values, BOOLEAN, fhir::has_value;
+    "getValue", 0..=0, Values, Yields::Any, fhir::get_value;
     "resolve", 0..=0, Values, Yields::Fhir("Resource"), fhir::resolve;
+    "elementDefinition", 0..=0, Values, Yields::Fhir("ElementDefinition"), fhir::element_definition;
+    "slice", 2..=2, Values, Yields::Input, fhir::slice;
+    "checkModifiers", 1..=MAX_MODIFIERS, Values, Yields::Input, fhir::check_modifiers;
+    "memberOf", 1..=1, Values, BOOLEAN, terminology::member_of;
+    "subsumes", 1..=1, Values, BOOLEAN, terminology::subsumes;
+    "subsumedBy", 1..=1, Values, BOOLEAN, terminology::subsumed_by;
+    "htmlChecks", 0..=0, Values, BOOLEAN, fhir::html_checks;
 };
+
+/// `resolve()` of search parameters: what is elsewhere is not read, and passed over.
+pub(super) static RESOLVE_INSIDE: Function = Function {
+    name: "resolve",
+    arguments: 0..=0,
+    form: Form::Values,
+    yields: Yields::Fhir("Resource"),
+    run: fhir::resolve_inside,
+};
+
+/// Most keys of a sort and modifiers of a check.
+const MAX_SORT_KEYS: usize = 16;
+const MAX_MODIFIERS: usize = 16;
 
 impl std::fmt::Debug for Function {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

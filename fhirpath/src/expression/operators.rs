@@ -12,9 +12,10 @@ use super::ast::Operator;
 use super::evaluate::{Machine, Result, one};
 use super::item::Item;
 
-pub(super) use arithmetic::{convert, decimal, negate};
+pub(super) use arithmetic::{decimal, negate};
 pub(super) use boolean::logic;
-pub(super) use equality::{contains, distinct, equal, equivalent};
+pub(super) use comparison::compare;
+pub(super) use equality::{contains, distinct, equal, equal_items, equivalent};
 
 /// Any operator but those of logic.
 pub(super) fn binary<'t>(

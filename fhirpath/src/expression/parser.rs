@@ -8,11 +8,11 @@ use super::lexer::{self, Token, TokenKind};
 use super::temporal::{Date, DateTime, Time};
 
 /// Longest text, bytes.
-pub(super) const MAX_LENGTH: usize = 64 * 1024;
+pub const MAX_LENGTH: usize = 64 * 1024;
 /// Deepest nesting of an expression, parentheses and operators together.
-pub(super) const MAX_HEIGHT: usize = 100;
+pub const MAX_HEIGHT: usize = 100;
 /// Most steps of one path.
-pub(super) const MAX_STEPS: usize = 250;
+pub const MAX_PATH: usize = 250;
 
 /// Parses a whole text.
 pub(super) fn parse(text: &str) -> Result<Expr, CompileError> {
@@ -220,8 +220,8 @@ impl<'a> Parser<'a> {
             };
             let position = if matches!(kind, StepKind::Index(_)) { position } else { position + 1 };
             steps.push(Step { kind, position });
-            if steps.len() > MAX_STEPS {
-                return self.fail(position, format!("a path has at most {MAX_STEPS} steps"));
+            if steps.len() > MAX_PATH {
+                return self.fail(position, format!("a path has at most {MAX_PATH} steps"));
             }
         }
         if steps.is_empty() {
@@ -244,6 +244,7 @@ impl<'a> Parser<'a> {
         if !self.accept(")") {
             loop {
                 let argument = self.expression(0)?;
+                let argument = if name == "sort" { self.direction(argument)? } else { argument };
                 height = height.max(argument.height);
                 arguments.push(argument.expr);
                 if !self.accept(",") {
@@ -253,6 +254,21 @@ impl<'a> Parser<'a> {
             self.expect(")")?;
         }
         Ok((StepKind::Call(Call { name, arguments }), height))
+    }
+
+    /// `asc` or `desc` behind a key of `sort`; a descending key is one with a sign before it.
+    fn direction(&mut self, key: Parsed) -> Result<Parsed> {
+        let descends = match self.peek() {
+            TokenKind::Word("asc") => false,
+            TokenKind::Word("desc") => true,
+            _ => return Ok(key),
+        };
+        self.advance();
+        if !descends {
+            return Ok(key);
+        }
+        let (position, height) = (key.expr.position, key.height + 1);
+        self.built(ExprKind::Sign { negative: true, operand: Box::new(key.expr) }, position, height)
     }
 
     fn variable(&mut self) -> Option<Variable> {

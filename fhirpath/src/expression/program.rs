@@ -1,6 +1,7 @@
 //! What an expression is compiled to: paths are ranges of properties, types and functions are resolved.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::ast::Operator;
 use super::functions::Function;
@@ -26,6 +27,16 @@ pub(super) enum Code {
     /// `%context`
     Context,
     Constant(Item<'static>),
+    /// A literal in the place of a regular expression, compiled.
+    Pattern {
+        regex: Arc<regex_lite::Regex>,
+        text: Box<str>,
+    },
+    /// What an iteration asks for again and again though it is always the same: evaluated once.
+    Shared {
+        slot: usize,
+        code: Box<Code>,
+    },
     /// `ops` one after another over what `base` yields.
     Chain {
         base: Box<Code>,
@@ -62,7 +73,7 @@ pub(super) enum Op {
     Children(Step),
     /// `ofType(X)`, `as(X)`
     OfType(TypeTest),
-    /// `where(...)` that does not ask for `$index`
+    /// `where(...)` that asks for neither `$index` nor `$total`
     Where(Code),
     /// `extension(url)`
     Extension(Box<str>),

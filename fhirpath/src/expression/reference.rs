@@ -22,9 +22,30 @@ pub(super) fn target(item: &Item<'_>) -> Option<TypeId> {
     resource_type(schema, name)
 }
 
+/// The resource that holds an element, or that it is: `%resource`.
+pub(super) fn resource(element: Element<'_>) -> Element<'_> {
+    if element.is_resource() { element } else { element.enclosing_resource().unwrap_or(element) }
+}
+
+/// The resource that contains `%resource` when that is a contained one, else itself: `%rootResource`.
+pub(super) fn root_resource(element: Element<'_>) -> Element<'_> {
+    let mut resource = resource(element);
+    while resource.property_id().is_some() && resource.name() == "contained" {
+        let Some(outer) = resource.enclosing_resource() else { break };
+        resource = outer;
+    }
+    resource
+}
+
 /// The resource it points to when that is contained, or in the same Bundle.
 pub(super) fn resolve<'t>(item: &Item<'t>) -> Option<Element<'t>> {
     inside(item.element()?, &location(item)?)
+}
+
+/// The URL it points to and the element it stands in, when it has one and that is not inside the resource.
+pub(super) fn elsewhere<'t>(item: &Item<'t>) -> Option<(Element<'t>, std::borrow::Cow<'t, str>)> {
+    let url = location(item).filter(|url| !url.starts_with('#'))?;
+    Some((item.element()?, url))
 }
 
 /// The URL: `Reference.reference`, or the value of a canonical or uri.
@@ -51,8 +72,8 @@ fn type_in(schema: &Schema, url: &str) -> Option<TypeId> {
 
 /// The resource of a fragment (`#p1`) or of a Bundle's `fullUrl`, in the tree of `element`.
 fn inside<'t>(element: Element<'t>, url: &str) -> Option<Element<'t>> {
-    let root = element.tree().root();
     if let Some(id) = url.strip_prefix('#') {
+        let root = root_resource(element);
         if id.is_empty() {
             return Some(root);
         }
@@ -61,6 +82,7 @@ fn inside<'t>(element: Element<'t>, url: &str) -> Option<Element<'t>> {
         };
         return root.all("contained").find(has_id);
     }
+    let root = element.tree().root();
     let has_url = |entry: &Element<'t>| {
         let full = entry.get("fullUrl").and_then(Element::value);
         full.is_some_and(|full| full == url || full.strip_suffix(url).is_some_and(|base| base.ends_with('/')))

@@ -94,7 +94,7 @@ fn check(json: &str, text: &str, expected: &str) {
 }
 
 fn refused(json: &str, text: &str, expected: &str) {
-    assert_eq!(result(json, text, Dialect::Standard), Err(expected.to_owned()), "{text}");
+    assert_eq!(result(json, text, Dialect::Strict), Err(expected.to_owned()), "{text}");
 }
 
 #[test]

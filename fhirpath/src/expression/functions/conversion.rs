@@ -6,6 +6,7 @@ use super::super::evaluate::{Call, Result, truth};
 use super::super::item::{Item, Items, Quantity};
 use super::super::parser::calendar_unit;
 use super::super::temporal::{Date, DateTime, Time};
+use super::super::ucum;
 
 /// Converts one item; `None` when it cannot be.
 type Conversion = for<'t> fn(&Item<'t>) -> Option<Item<'t>>;
@@ -156,18 +157,21 @@ fn parse_quantity(text: &str) -> Option<Quantity> {
     Some(Quantity { value, unit: unit.to_owned(), calendar: false })
 }
 
-/// With an argument the quantity must be in that unit.
-///
-/// # Errors
-/// Another unit: none is converted here.
+/// With an argument the quantity is converted to that unit, a UCUM code or a calendar duration.
 pub(super) fn to_quantity<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
     let found = convert(call, &input, quantity)?;
     let Some(wanted) = call.text(0)? else { return Ok(found) };
-    let is_in = |item: &Item<'t>| matches!(item, Item::Quantity(found) if found.unit == wanted);
-    match found.iter().all(is_in) {
-        true => Ok(found),
-        false => Err(EvaluationError::new(format!("conversion to the unit '{wanted}' is not supported"))),
-    }
+    let (unit, calendar) = match calendar_unit(&wanted) {
+        Some(name) => (name, true),
+        None => (wanted.as_ref(), false),
+    };
+    let converted = |item: &Item<'t>| match item {
+        Item::Quantity(quantity) => {
+            ucum::to_unit(quantity, unit, calendar).map(|it| Item::Quantity(Box::new(it)))
+        }
+        _ => None,
+    };
+    Ok(found.iter().filter_map(converted).collect())
 }
 
 pub(super) fn converts_to_quantity<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {

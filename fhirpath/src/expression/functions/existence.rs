@@ -1,6 +1,7 @@
 //! Existence (<https://hl7.org/fhirpath/N1/#existence>).
 
 use super::super::EvaluationError;
+use super::super::distinct::Distinct;
 use super::super::evaluate::{Call, Result};
 use super::super::item::{Item, Items};
 use super::super::operators;
@@ -67,8 +68,9 @@ pub(super) fn superset_of<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<I
 }
 
 fn is_subset<'t>(call: &Call<'_, 't>, small: &Items<'t>, large: &Items<'t>) -> Result<bool> {
+    let large = Distinct::of(call.machine, large.iter().cloned())?;
     for item in small {
-        if !operators::contains(call.machine, large, item)? {
+        if !large.contains(call.machine, item)? {
             return Ok(false);
         }
     }

@@ -6,7 +6,7 @@ use super::super::evaluate::{Call, Result};
 use super::super::item::{Item, Items, Quantity};
 
 /// The one number of the input, if there is one.
-fn number(call: &Call<'_, '_>, input: &Items<'_>) -> Result<Option<Decimal>> {
+fn number<'t>(call: &Call<'_, 't>, input: &Items<'t>) -> Result<Option<Decimal>> {
     let Some(item) = call.single(input)? else { return Ok(None) };
     match item.value().as_deref().and_then(super::super::operators::decimal) {
         Some(value) => Ok(Some(value)),

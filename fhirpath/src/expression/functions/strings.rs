@@ -97,45 +97,61 @@ pub(super) fn replace<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items
 }
 
 /// A regular expression; a point also stands for the end of a line.
-fn pattern(call: &Call<'_, '_>, text: &str) -> Result<regex_lite::Regex> {
-    let built = regex_lite::RegexBuilder::new(text).dot_matches_new_line(true).size_limit(1 << 20).build();
-    built.map_err(|_| {
-        EvaluationError::new(format!("the pattern of {}() is no regular expression", call.function.name))
-    })
+pub(in super::super) fn regex(text: &str, is_whole: bool) -> Option<regex_lite::Regex> {
+    let whole = is_whole.then(|| format!("^(?:{text})$"));
+    let text = whole.as_deref().unwrap_or(text);
+    regex_lite::RegexBuilder::new(text).dot_matches_new_line(true).size_limit(MAX_REGEX).build().ok()
 }
 
-/// Whether the argument, as `pattern` makes a regular expression of it, is found in the input.
-fn matches_as<'t>(
-    call: &Call<'_, 't>,
-    input: &Items<'t>,
-    expression: impl Fn(&str) -> String,
-) -> Result<Items<'t>> {
-    let (Some(found), Some(wanted)) = (input_text(call, input)?, call.text(0)?) else {
-        return Ok(Items::new());
-    };
-    call.machine.step((found.len() + 1).saturating_mul(wanted.len() + 1))?;
-    let found = pattern(call, &expression(&wanted))?.is_match(&found);
-    Ok(Items::from_iter([Item::Boolean(found)]))
+/// The first argument as a regular expression: compiled with the expression when it is a literal.
+fn pattern<'c>(call: &'c Call<'_, '_>, is_whole: bool) -> Result<Option<Cow<'c, regex_lite::Regex>>> {
+    if let Some(known) = call.pattern(0) {
+        return Ok(Some(Cow::Borrowed(known)));
+    }
+    let Some(text) = call.text(0)? else { return Ok(None) };
+    call.machine.step(text.len().saturating_mul(REGEX_STEPS))?;
+    match regex(&text, is_whole) {
+        Some(regex) => Ok(Some(Cow::Owned(regex))),
+        None => {
+            let name = call.function.name;
+            Err(EvaluationError::new(format!("the pattern of {name}() is no regular expression")))
+        }
+    }
+}
+
+/// Largest program of a regular expression, bytes.
+const MAX_REGEX: usize = 1 << 20;
+/// Steps that a character of a regular expression costs to compile.
+const REGEX_STEPS: usize = 64;
+
+/// Whether the argument, a regular expression, is found in the input.
+fn matches_as<'t>(call: &Call<'_, 't>, input: &Items<'t>, is_whole: bool) -> Result<Items<'t>> {
+    let Some(found) = input_text(call, input)? else { return Ok(Items::new()) };
+    let Some(regex) = pattern(call, is_whole)? else { return Ok(Items::new()) };
+    call.machine.step((found.len() + 1).saturating_mul(regex.as_str().len() + 1))?;
+    Ok(Items::from_iter([Item::Boolean(regex.is_match(&found))]))
 }
 
 /// Somewhere in the text.
 pub(super) fn matches<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
-    matches_as(call, &input, str::to_owned)
+    matches_as(call, &input, false)
 }
 
 /// The whole text.
 pub(super) fn matches_full<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
-    matches_as(call, &input, |wanted| format!("^(?:{wanted})$"))
+    matches_as(call, &input, true)
 }
 
+/// An empty pattern replaces nothing.
 pub(super) fn replace_matches<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
-    let (Some(wanted), Some(by)) = (call.text(0)?, call.text(1)?) else { return Ok(Items::new()) };
+    let (Some(regex), Some(by)) = (pattern(call, false)?, call.text(1)?) else { return Ok(Items::new()) };
     let Some(found) = input_text(call, &input)? else { return Ok(Items::new()) };
+    let wanted = regex.as_str();
     if wanted.is_empty() {
         return text(found);
     }
     call.machine.step((found.len() + 1).saturating_mul(wanted.len() + by.len() + 1))?;
-    text(pattern(call, &wanted)?.replace_all(&found, by.as_ref()).into_owned())
+    text(regex.replace_all(&found, by.as_ref()).into_owned())
 }
 
 pub(super) fn length<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {

@@ -1,8 +1,8 @@
 //! Subsetting (<https://hl7.org/fhirpath/N1/#subsetting>).
 
+use super::super::distinct::Distinct;
 use super::super::evaluate::{Call, Result};
 use super::super::item::Items;
-use super::super::operators;
 
 pub(super) fn single<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
     call.single(&input)?;
@@ -38,23 +38,21 @@ fn count(call: &Call<'_, '_>) -> Result<usize> {
 }
 
 pub(super) fn intersect<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
-    let other = call.argument(0)?;
-    let mut common = Items::new();
+    let other = Distinct::of(call.machine, call.argument(0)?)?;
+    let mut common = Distinct::new();
     for item in input {
-        if operators::contains(call.machine, &other, &item)? {
-            common.push(item);
+        if other.contains(call.machine, &item)? {
+            common.insert(call.machine, item)?;
         }
     }
-    let mut out = Items::new();
-    operators::distinct(call.machine, common, &mut out)?;
-    Ok(out)
+    Ok(common.into_items())
 }
 
 pub(super) fn exclude<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
-    let other = call.argument(0)?;
+    let other = Distinct::of(call.machine, call.argument(0)?)?;
     let mut out = Items::new();
     for item in input {
-        if !operators::contains(call.machine, &other, &item)? {
+        if !other.contains(call.machine, &item)? {
             out.push(item);
         }
     }

@@ -1,6 +1,6 @@
 //! Tree navigation (<https://hl7.org/fhirpath/N1/#tree-navigation>).
 
-use super::super::evaluate::{Call, Result};
+use super::super::evaluate::{Call, Machine, Result};
 use super::super::item::{Item, Items};
 
 pub(super) fn children<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
@@ -21,6 +21,7 @@ pub(super) fn descendants<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<I
         call.machine.step(1)?;
         if is_wanted {
             out.push(Item::Element(element));
+            Machine::bounded(&out)?;
         }
         let first = pending.len();
         pending.extend(element.children().map(|child| (child, true)));

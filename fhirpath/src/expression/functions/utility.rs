@@ -2,20 +2,36 @@
 //! <https://hl7.org/fhirpath/N1/#aggregates>, <https://hl7.org/fhirpath/N1/#types>).
 
 use super::super::EvaluationError;
-use super::super::evaluate::{Call, Result, truth};
+use super::super::evaluate::{Call, Machine, Result, truth};
 use super::super::item::{Item, Items, TypeInfo};
 use super::super::temporal::DateTime;
 use super::super::types::Type;
 
-/// The input itself: there is no log that may hold what a resource says.
-pub(super) fn trace<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+/// The input itself. What is traced goes to the caller's trace alone: no log may hold what a resource says.
+pub(super) fn trace<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    let Some(trace) = call.machine.environment.trace else { return Ok(input) };
+    let name = call.text(0)?.unwrap_or_default();
+    if !call.has(1) {
+        trace.trace(&name, &input);
+        return Ok(input);
+    }
+    let mut shown = Items::new();
+    for (index, item) in input.iter().enumerate() {
+        shown.extend(call.each(1, item, index)?);
+        Machine::bounded(&shown)?;
+    }
+    trace.trace(&name, &shown);
     Ok(input)
 }
 
 fn clock(call: &Call<'_, '_>) -> Result<DateTime> {
-    let message =
-        || EvaluationError::new(format!("{}() has no meaning here: there is no clock", call.function.name));
-    call.machine.now.ok_or_else(message)
+    let message = || {
+        EvaluationError::not_supported(format!(
+            "{}() has no meaning here: there is no clock",
+            call.function.name
+        ))
+    };
+    call.machine.environment.now.ok_or_else(message)
 }
 
 pub(super) fn now<'t>(call: &Call<'_, 't>, _: Items<'t>) -> Result<Items<'t>> {

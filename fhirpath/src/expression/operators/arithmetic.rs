@@ -6,6 +6,7 @@ use super::super::decimal::Decimal;
 use super::super::evaluate::{Machine, Result, one};
 use super::super::item::{Item, Items, Quantity};
 use super::super::temporal::{Date, DateTime, Time, civil_from_days, days_in_month};
+use super::super::ucum;
 
 /// The result of an operator of arithmetic.
 pub(super) fn arithmetic<'t>(
@@ -43,6 +44,14 @@ pub(super) fn arithmetic<'t>(
             moved(&left, &quantity)
         }
         (Item::Quantity(a), Item::Quantity(b)) => quantities(operator, a, b),
+        (Item::Quantity(a), Item::Integer(_) | Item::Decimal(_)) => match decimal(&right) {
+            Some(b) => quantities(operator, a, &Quantity::plain(b)),
+            None => Err(refused(operator)),
+        },
+        (Item::Integer(_) | Item::Decimal(_), Item::Quantity(b)) => match decimal(&left) {
+            Some(a) => quantities(operator, &Quantity::plain(a), b),
+            None => Err(refused(operator)),
+        },
         (a, b) => match (decimal(a), decimal(b)) {
             (Some(a), Some(b)) => Ok(decimals(operator, a, b)),
             _ => Err(refused(operator)),
@@ -90,26 +99,20 @@ fn decimals<'t>(operator: Operator, a: Decimal, b: Decimal) -> Option<Item<'t>> 
     }
 }
 
+/// What cannot be had, as a sum of metres and grams, is empty.
 fn quantities<'t>(operator: Operator, a: &Quantity, b: &Quantity) -> Result<Option<Item<'t>>> {
-    let same_unit = a.unit == b.unit && a.calendar == b.calendar;
-    let with_unit = |value: Option<Decimal>, of: &Quantity| {
-        value.map(|value| Item::Quantity(Box::new(Quantity { value, ..of.clone() })))
+    let times = |power: i32, value: Option<Decimal>| {
+        let (unit, calendar) = ucum::product(a, b, power)?;
+        Some(Quantity { value: value?, unit, calendar })
     };
-    let plain = |value: Option<Decimal>| with_unit(value, &Quantity::plain(Decimal::from(1)));
-    match operator {
-        Operator::Add if same_unit => Ok(with_unit(a.value.plus(b.value), a)),
-        Operator::Subtract if same_unit => Ok(with_unit(a.value.minus(b.value), a)),
-        Operator::Multiply if b.unit == "1" => Ok(with_unit(a.value.multiply(b.value), a)),
-        Operator::Multiply if a.unit == "1" => Ok(with_unit(a.value.multiply(b.value), b)),
-        Operator::Divide if same_unit => Ok(plain(a.value.divide(b.value))),
-        Operator::Divide if b.unit == "1" => Ok(with_unit(a.value.divide(b.value), a)),
-        _ => Err(EvaluationError::new(format!(
-            "'{}' is not supported for the units '{}' and '{}'",
-            operator.text(),
-            a.unit,
-            b.unit
-        ))),
-    }
+    let found = match operator {
+        Operator::Add => ucum::sum(a, b),
+        Operator::Subtract => ucum::sum(a, &Quantity { value: b.value.negate(), ..b.clone() }),
+        Operator::Multiply => times(1, a.value.multiply(b.value)),
+        Operator::Divide => times(-1, a.value.divide(b.value)),
+        _ => return Err(refused(operator)),
+    };
+    Ok(found.map(|quantity| Item::Quantity(Box::new(quantity))))
 }
 
 /// `-x`
@@ -127,59 +130,6 @@ pub(in super::super) fn negate<'t>(items: Items<'t>) -> Result<Option<Item<'t>>>
         }
         _ => Err(EvaluationError::new("only a number or a quantity has a sign")),
     }
-}
-
-/// Both values in one unit; `None` when the units measure different things or are not known here: the
-/// durations of time, pounds, ounces, feet and inches, and grams, metres, litres, moles and seconds with their prefixes.
-pub(in super::super) fn convert(a: &Quantity, b: &Quantity) -> Option<(Decimal, Decimal)> {
-    if a.unit == b.unit && a.calendar == b.calendar {
-        return Some((a.value, b.value));
-    }
-    let ((kind_a, factor_a), (kind_b, factor_b)) = (measure(a)?, measure(b)?);
-    if kind_a != kind_b {
-        return None;
-    }
-    Some((a.value.multiply(factor_a)?, b.value.multiply(factor_b)?))
-}
-
-/// What a unit measures, and how many base units it is.
-fn measure(quantity: &Quantity) -> Option<(&'static str, Decimal)> {
-    let thousandths = |kind, count: i128| Some((kind, Decimal::new(count, 3)));
-    match (quantity.unit.as_str(), quantity.calendar) {
-        // Calendar years and months have no fixed length, and are the like of no UCUM unit.
-        ("year", true) => return thousandths("calendar month", 12_000),
-        ("month", true) => return thousandths("calendar month", 1000),
-        ("week", true) | ("wk", false) => return thousandths("s", 604_800_000),
-        ("day", true) | ("d", false) => return thousandths("s", 86_400_000),
-        ("hour", true) | ("h", false) => return thousandths("s", 3_600_000),
-        ("minute", true) | ("min", false) => return thousandths("s", 60_000),
-        ("second", true) => return thousandths("s", 1000),
-        ("millisecond", true) => return thousandths("s", 1),
-        ("a", false) => return thousandths("s", 31_557_600_000),
-        ("mo", false) => return thousandths("s", 2_629_800_000),
-        ("[lb_av]", false) => return Some(("g", Decimal::new(453_592_370, 6))),
-        ("[oz_av]", false) => return Some(("g", Decimal::new(28_349_523_125, 9))),
-        ("[in_i]", false) => return Some(("m", Decimal::new(254, 4))),
-        ("[ft_i]", false) => return Some(("m", Decimal::new(3048, 4))),
-        ("%", false) => return Some(("1", Decimal::new(1, 2))),
-        ("1", false) => return Some(("1", Decimal::from(1))),
-        (_, true) => return None,
-        _ => {}
-    }
-    let unit = quantity.unit.as_str();
-    let kind = ["mol", "g", "m", "L", "l", "s"].into_iter().find(|base| unit.ends_with(base))?;
-    let scale = match unit.strip_suffix(kind)? {
-        "k" => return Some((if kind == "l" { "L" } else { kind }, Decimal::from(1000))),
-        "" => 0,
-        "d" => 1,
-        "c" => 2,
-        "m" => 3,
-        "u" => 6,
-        "n" => 9,
-        "p" => 12,
-        _ => return None,
-    };
-    Some((if kind == "l" { "L" } else { kind }, Decimal::new(1, scale)))
 }
 
 /// A date, date-time or time moved by a duration (<https://hl7.org/fhirpath/N1/#datetime-arithmetic>).

@@ -8,7 +8,7 @@ use super::super::decimal::Decimal;
 use super::super::evaluate::{Result, one};
 use super::super::item::{Item, Quantity};
 use super::super::temporal::DateTime;
-use super::convert;
+use super::super::ucum;
 
 /// Whether one item stands to another as `operator` says.
 pub(super) fn ordered(operator: Operator, left: &[Item<'_>], right: &[Item<'_>]) -> Result<Option<bool>> {
@@ -33,7 +33,7 @@ pub(in super::super) fn compare(left: &Item<'_>, right: &Item<'_>) -> Result<Opt
             "only values of numbers, texts, dates, times and quantities have an order",
         ));
     };
-    let quantities = |a: &Quantity, b: &Quantity| convert(a, b).map(|(a, b)| a.cmp(&b));
+    let quantities = ucum::compare;
     Ok(match (left.as_ref(), right.as_ref()) {
         (Item::Integer(a), Item::Integer(b)) => Some(a.cmp(b)),
         (Item::Integer(a), Item::Decimal(b)) => Some(Decimal::from(*a).cmp(b)),

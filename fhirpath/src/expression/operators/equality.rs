@@ -3,10 +3,11 @@
 use std::cmp::Ordering;
 
 use super::super::decimal::Decimal;
+use super::super::distinct::{Distinct, FEW};
 use super::super::evaluate::{Machine, Result};
 use super::super::item::{Item, Items, Quantity};
 use super::super::temporal::{DateTime, Time};
-use super::convert;
+use super::super::ucum;
 use crate::tree::Element;
 
 /// `left = right`: empty when either is, or when a date's precision leaves it open.
@@ -106,9 +107,7 @@ fn equal_values(left: &Item<'_>, right: &Item<'_>) -> Option<bool> {
 
 /// Empty when the units cannot be compared.
 fn equal_quantities(left: &Quantity, right: &Quantity) -> Option<bool> {
-    // A calendar month is as long as it is; a UCUM one is 30.4375 days: they are no equals.
-    let (left, right) = convert(left, right)?;
-    Some(left == right)
+    ucum::compare(left, right).map(Ordering::is_eq)
 }
 
 /// `left ~ right`: never empty; order is no matter.
@@ -173,9 +172,8 @@ fn equivalent_values(left: &Item<'_>, right: &Item<'_>) -> bool {
         (Item::Integer(a), Item::Decimal(b)) | (Item::Decimal(b), Item::Integer(a)) => {
             Some(Decimal::from(*a)) == b.rescaled(0)
         }
-        (Item::Quantity(a), Item::Quantity(b)) => {
-            convert(a, b).is_some_and(|(a, b)| equivalent_values(&Item::Decimal(a), &Item::Decimal(b)))
-        }
+        (Item::Quantity(a), Item::Quantity(b)) => ucum::in_larger(a, b)
+            .is_some_and(|(a, b)| equivalent_values(&Item::Decimal(a), &Item::Decimal(b))),
         (Item::Time(a), Item::Time(b)) => a.compare(*b) == Some(Ordering::Equal) && same_precision(*a, *b),
         _ => equal_values(left, right) == Some(true),
     }
@@ -205,14 +203,19 @@ pub(in super::super) fn contains<'t>(
     Ok(false)
 }
 
-/// Appends each item that is not yet in `out`.
+/// Appends each item of `items` that is equal to none before it.
 pub(in super::super) fn distinct<'t>(
     machine: &Machine<'t>,
     items: Items<'t>,
     out: &mut Items<'t>,
 ) -> Result<()> {
+    if items.len() > FEW {
+        out.extend(Distinct::of(machine, items)?.into_items());
+        return Ok(());
+    }
+    let first = out.len();
     for item in items {
-        if !contains(machine, out, &item)? {
+        if !contains(machine, out.get(first..).unwrap_or_default(), &item)? {
             out.push(item);
         }
     }

@@ -189,8 +189,8 @@ fn hostile_nesting_is_refused() {
         let error = parse(&text).unwrap_err();
         assert_eq!(error.message, format!("an expression is at most {MAX_HEIGHT} levels deep"), "{open}");
     }
-    let long = vec!["a"; MAX_STEPS + 2].join(".");
-    assert_eq!(parse(&long).unwrap_err().message, format!("a path has at most {MAX_STEPS} steps"));
+    let long = vec!["a"; MAX_PATH + 2].join(".");
+    assert_eq!(parse(&long).unwrap_err().message, format!("a path has at most {MAX_PATH} steps"));
     let union = vec!["a"; 5000].join(" | ");
     assert!(parse(&union).is_ok(), "a union is flat");
 }

@@ -146,7 +146,7 @@ fn random_text_is_refused_or_runs() {
     let (mut compiled, mut evaluated) = (0, 0);
     for round in 0..20_000 {
         let text = if round % 2 == 0 { random.soup() } else { random.mutated() };
-        let dialect = [Dialect::Standard, Dialect::SearchParameter][random.next(2)];
+        let dialect = [Dialect::Standard, Dialect::Strict, Dialect::SearchParameter][random.next(3)];
         match Expression::compile_as(&schema, "Patient", &text, dialect) {
             Ok(expression) => {
                 compiled += 1;
