@@ -3,7 +3,7 @@
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::server::Server;
+use super::server::Server;
 
 fn bundle(entries: Value) -> String {
     format!("POST /\n\n{}", json!({"resourceType": "Bundle", "type": "batch", "entry": entries}))
@@ -15,7 +15,7 @@ fn entry(method: &str, url: &str, resource: Value) -> Value {
 
 #[tokio::test]
 async fn entries_fail_alone() {
-    let server = Server::new();
+    let server = Server::new().await;
     let patient = |active: bool| json!({"resourceType": "Patient", "active": active});
     let request = bundle(json!([
         {"request": {"method": "GET", "url": "Patient/1"}},
@@ -45,7 +45,7 @@ async fn entries_fail_alone() {
 
 #[tokio::test]
 async fn a_fault_of_the_bundle_refuses_all() {
-    let server = Server::new();
+    let server = Server::new().await;
     let request = r#"POST /
 
 {"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"GET"}}],"more":1}"#;

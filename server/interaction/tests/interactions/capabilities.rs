@@ -6,7 +6,7 @@ use interaction::{INTERACTIONS, OperationDescriptor};
 use search::{Handling, ParseContext};
 use serde_json::Value;
 
-use crate::server::Server;
+use super::server::Server;
 
 const TOUCH: OperationDescriptor = OperationDescriptor {
     name: "touch",
@@ -35,7 +35,7 @@ fn texts<'v>(list: &'v Value, member: &str) -> BTreeSet<&'v str> {
 
 #[tokio::test]
 async fn it_says_what_the_registries_say() {
-    let server = Server::new();
+    let server = Server::new().await;
     let statement = statement(&server);
     let definitions = &server.service.definitions;
     let rest = &statement["rest"][0];
@@ -68,13 +68,13 @@ async fn it_says_what_the_registries_say() {
         profiles.contains(&"http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient"),
         "{profiles:?}"
     );
-    assert_eq!(statement["implementation"]["url"], crate::server::BASE);
+    assert_eq!(statement["implementation"]["url"], super::server::BASE);
     assert_eq!(statement["fhirVersion"], "4.0.1");
 }
 
 #[tokio::test]
 async fn every_include_it_offers_is_understood() {
-    let server = Server::new();
+    let server = Server::new().await;
     let statement = statement(&server);
     let context = ParseContext {
         index: &server.service.index,

@@ -3,10 +3,10 @@
 use expect_test::expect;
 use serde_json::Value;
 
-use crate::server::Server;
+use super::server::Server;
 
 async fn filled() -> Server {
-    let server = Server::new();
+    let server = Server::new().await;
     for request in [
         "POST Patient\n\n{\"resourceType\":\"Patient\"}",
         "PUT Patient/n1\n\n{\"resourceType\":\"Patient\",\"active\":true}",
@@ -67,7 +67,7 @@ async fn pages_follow_each_other() {
             .send("POST Group\n\n{\"resourceType\":\"Group\",\"type\":\"animal\",\"actual\":true}")
             .await
             .expect("stored");
-        next = crate::search::link(&page, "next");
+        next = super::search::link(&page, "next");
     }
     assert_eq!(found, ["DELETE Patient/n1", "PUT Group/g", "PUT Patient/n1", "POST Patient"]);
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use expect_test::expect;
 
-use crate::server::Server;
+use super::server::Server;
 
 #[tokio::test]
 async fn a_resource_lives() {
-    let server = Server::new();
+    let server = Server::new().await;
     server.check("POST Patient\n\n{\"resourceType\":\"Patient\",\"id\":\"mine\",\"active\":true,\"meta\":{\"versionId\":\"7\",\"tag\":[{\"code\":\"x\"}]}}", expect![[r#"
         201 Patient/n1/_history/1 v1
         {"resourceType":"Patient","id":"n1","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"code":"x"}]},"active":true}"#]]).await;
@@ -59,7 +59,7 @@ async fn a_resource_lives() {
 
 #[tokio::test]
 async fn what_cannot_be() {
-    let server = Server::new();
+    let server = Server::new().await;
     server.check("GET Nonsense/1", expect![[r#"
         404
         {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"Nonsense is not a resource type of FHIR R4."}}]}"#]]).await;
@@ -100,7 +100,7 @@ async fn what_cannot_be() {
 
 #[tokio::test]
 async fn conditions_on_versions() {
-    let server = Server::new();
+    let server = Server::new().await;
     let put = |headers: &str, active: bool| {
         format!("PUT Patient/1\n{headers}\n\n{{\"resourceType\":\"Patient\",\"active\":{active}}}")
     };
@@ -168,7 +168,7 @@ const BOB: &str =
 
 #[tokio::test]
 async fn conditional_interactions() {
-    let server = Server::new();
+    let server = Server::new().await;
     let create = |query: &str, body: &str| {
         format!("POST Patient\nIf-None-Exist: {query}\nPrefer: return=minimal\n\n{body}")
     };
@@ -221,7 +221,7 @@ async fn conditional_interactions() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn racing_conditional_creates_make_one() {
-    let server = Arc::new(Server::new());
+    let server = Arc::new(Server::new().await);
     let tasks: Vec<_> = (0..16)
         .map(|_| {
             let server = Arc::clone(&server);
@@ -245,7 +245,7 @@ async fn racing_conditional_creates_make_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn racing_updates_leave_no_gap() {
-    let server = Arc::new(Server::new());
+    let server = Arc::new(Server::new().await);
     let tasks: Vec<_> = (0..8)
         .map(|number| {
             let server = Arc::clone(&server);

@@ -3,7 +3,7 @@
 use expect_test::expect;
 use serde_json::Value;
 
-use crate::server::{BASE, Server};
+use super::server::{BASE, Server};
 
 /// The url of a link, below the base.
 pub fn link(bundle: &Value, relation: &str) -> Option<String> {
@@ -18,7 +18,7 @@ fn ids(bundle: &Value) -> Vec<String> {
 }
 
 async fn filled() -> Server {
-    let server = Server::new();
+    let server = Server::new().await;
     let patient = |id: &str, name: &str| {
         format!(r#"PUT Patient/{id}\n\n{{"resourceType":"Patient","text":{{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">x</div>"}},"name":[{{"family":"{name}"}}],"generalPractitioner":[{{"reference":"Practitioner/d"}}]}}"#).replace("\\n", "\n")
     };
@@ -131,7 +131,7 @@ async fn cursors_belong_to_their_search() {
         let failure = server.send(&request).await.expect_err("it is refused");
         assert_eq!(failure.status.code(), 400, "{request}");
     }
-    let other = Server::new();
+    let other = Server::new().await;
     assert!(other.send(&format!("GET {next}")).await.is_err(), "another server's secret is another");
     let wider = server.json(&format!("GET Patient?_sort=family&_count=9&_cursor={cursor}")).await;
     assert_eq!(ids(&wider), ["b", "c"]);
@@ -139,7 +139,7 @@ async fn cursors_belong_to_their_search() {
 
 #[tokio::test]
 async fn includes_beyond_the_limit_are_told() {
-    let server = Server::with_limits(|limits| limits.includes = 2);
+    let server = Server::with_limits(|limits| limits.includes = 2).await;
     server.send("PUT Patient/a\n\n{\"resourceType\":\"Patient\"}").await.expect("stored");
     for number in 0..3 {
         let observation = format!(

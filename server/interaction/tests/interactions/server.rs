@@ -10,7 +10,7 @@ use interaction::{
     VersionMatch, WriteConditions,
 };
 use search::SearchIndex;
-use store::{Access, EmbeddedOptions, HistoryScope, Key, Store, Tenant, Timestamp};
+use store::{Access, HistoryScope, Key, Tenant, Timestamp};
 
 pub static DEFINITIONS: LazyLock<Arc<Definitions>> =
     LazyLock::new(|| Arc::new(Definitions::embedded().expect("the embedded tables are whole")));
@@ -18,22 +18,20 @@ pub static DEFINITIONS: LazyLock<Arc<Definitions>> =
 pub struct Server {
     pub service: Arc<Service>,
     pub caller: Caller,
-    _directory: tempfile::TempDir,
+    _opened: engines::Opened,
 }
 
 pub const BASE: &str = "http://127.0.0.1:8080/fhir";
 
 impl Server {
-    pub fn new() -> Server {
-        Server::with_limits(|_| {})
+    pub async fn new() -> Server {
+        Server::with_limits(|_| {}).await
     }
 
-    pub fn with_limits(change: impl FnOnce(&mut Limits)) -> Server {
-        let directory = tempfile::tempdir().expect("a directory");
+    pub async fn with_limits(change: impl FnOnce(&mut Limits)) -> Server {
         let definitions = Arc::clone(&DEFINITIONS);
         let index = Arc::new(SearchIndex::new(Arc::clone(&definitions), vec![BASE.to_owned()]));
-        let options = EmbeddedOptions { directory: directory.path().to_owned() };
-        let store = Store::open_embedded(&options, Arc::clone(&index) as _, &|_, _| {}).expect("a store");
+        let opened = crate::ENGINE.open(Arc::clone(&index) as _).await;
         let ids = AtomicU64::new(0);
         let mut limits = Limits {
             body: fhirpath::tree::Limits::DEFAULT,
@@ -44,7 +42,7 @@ impl Server {
         };
         change(&mut limits);
         let service = Service {
-            store,
+            store: opened.store.clone(),
             definitions,
             index,
             limits,
@@ -53,7 +51,7 @@ impl Server {
             new_id: Arc::new(move || format!("n{}", ids.fetch_add(1, Ordering::Relaxed) + 1)),
         };
         let caller = Caller { tenant: Tenant::default_tenant(), access: Access::unrestricted() };
-        Server { service: Arc::new(service), caller, _directory: directory }
+        Server { service: Arc::new(service), caller, _opened: opened }
     }
 
     /// Sends a request and compares the answer, times replaced.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::server::Server;
+use super::server::Server;
 
 fn bundle(entries: Value) -> String {
     format!("POST /\n\n{}", json!({"resourceType": "Bundle", "type": "transaction", "entry": entries}))
@@ -22,7 +22,7 @@ fn placed(full_url: &str, mut entry: Value) -> Value {
 
 #[tokio::test]
 async fn entries_refer_to_each_other() {
-    let server = Server::new();
+    let server = Server::new().await;
     server.send("PUT Practitioner/d\n\n{\"resourceType\":\"Practitioner\",\"identifier\":[{\"system\":\"http://npi\",\"value\":\"9\"}]}").await.expect("stored");
     let patient = json!({"resourceType": "Patient", "id": "here",
         "text": {"status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\"><a href=\"urn:uuid:1\">me</a></div>"},
@@ -51,7 +51,7 @@ async fn entries_refer_to_each_other() {
 
 #[tokio::test]
 async fn each_method_with_its_conditions() {
-    let server = Server::new();
+    let server = Server::new().await;
     for id in ["1", "2", "3"] {
         let body = format!(r#"{{"resourceType":"Patient","identifier":[{{"value":"{id}"}}]}}"#);
         server.send(&format!("PUT Patient/{id}\n\n{body}")).await.expect("stored");
@@ -94,7 +94,7 @@ async fn each_method_with_its_conditions() {
 
 #[tokio::test]
 async fn refused_as_a_whole() {
-    let server = Server::new();
+    let server = Server::new().await;
     server.send("PUT Patient/1\n\n{\"resourceType\":\"Patient\"}").await.expect("stored");
     let patient = || json!({"resourceType": "Patient"});
     let new = || entry("POST", "Patient", patient());
@@ -161,7 +161,7 @@ async fn refused_as_a_whole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn racing_transactions_all_succeed() {
-    let server = Arc::new(Server::new());
+    let server = Arc::new(Server::new().await);
     let tasks: Vec<_> = (0..8)
         .map(|number| {
             let server = Arc::clone(&server);
@@ -198,7 +198,7 @@ async fn racing_transactions_all_succeed() {
 
 #[tokio::test]
 async fn too_many_entries() {
-    let server = Server::with_limits(|limits| limits.bundle_entries = 2);
+    let server = Server::with_limits(|limits| limits.bundle_entries = 2).await;
     let new = || entry("POST", "Patient", json!({"resourceType": "Patient"}));
     server.check(&bundle(json!([new(), new(), new()])), expect![[r#"
         413
@@ -225,7 +225,7 @@ async fn synthetic_patients() {
     }
     files.sort_by_key(|file| place(&file.path));
     assert_eq!(files.len(), order.len());
-    let server = Server::new();
+    let server = Server::new().await;
     let mut expected = 0;
     for file in &files {
         let answer =

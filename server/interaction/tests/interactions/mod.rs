@@ -1,5 +1,5 @@
-//! The interactions over a real embedded store with the embedded definitions: exchanges written as requests, each with the
-//! whole answer.
+//! The interactions over a real store with the embedded definitions: exchanges written as requests, each with the whole
+//! answer. The crate that has this module says on which engine.
 
 // The lints spare test functions by themselves, but not what they share.
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

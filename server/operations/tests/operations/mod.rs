@@ -1,28 +1,27 @@
-//! Operations over a real embedded store, and the registry against the definitions.
+//! Operations over a real store, and the registry against the definitions. The crate that has this module says on which
+//! engine.
 
 #![allow(clippy::expect_used)] // the lints spare test functions by themselves, but not what they share
 
 use std::sync::Arc;
 
+use ::operations::Invocation;
 use conformance::Definitions;
 use expect_test::{Expect, expect};
 use interaction::{Caller, Limits, OutcomeBody, Return, Service, WriteConditions};
-use operations::Invocation;
 use search::SearchIndex;
-use store::{Access, EmbeddedOptions, Store, Tenant, Timestamp};
+use store::{Access, Tenant, Timestamp};
 
 struct Server {
     service: Service,
     caller: Caller,
-    _directory: tempfile::TempDir,
+    _opened: engines::Opened,
 }
 
-fn server() -> Server {
-    let directory = tempfile::tempdir().expect("a directory");
+async fn server() -> Server {
     let definitions = Arc::new(Definitions::embedded().expect("the embedded tables are whole"));
     let index = Arc::new(SearchIndex::new(Arc::clone(&definitions), vec!["http://x/fhir".to_owned()]));
-    let options = EmbeddedOptions { directory: directory.path().to_owned() };
-    let store = Store::open_embedded(&options, Arc::clone(&index) as _, &|_, _| {}).expect("a store");
+    let opened = crate::ENGINE.open(Arc::clone(&index) as _).await;
     let limits = Limits {
         body: fhirpath::tree::Limits::DEFAULT,
         bundle_entries: 10,
@@ -31,7 +30,7 @@ fn server() -> Server {
         includes: 10,
     };
     let service = Service {
-        store,
+        store: opened.store.clone(),
         definitions,
         index,
         limits,
@@ -40,7 +39,7 @@ fn server() -> Server {
         new_id: Arc::new(|| "new".to_owned()),
     };
     let caller = Caller { tenant: Tenant::default_tenant(), access: Access::unrestricted() };
-    Server { service, caller, _directory: directory }
+    Server { service, caller, _opened: opened }
 }
 
 impl Server {
@@ -65,7 +64,8 @@ impl Server {
             parameters: parameters.map(|name| (name.to_owned(), String::new())).collect(),
             body: body.map(|body| body.as_bytes().to_vec()),
         };
-        let (status, bytes) = match operations::invoke(&self.service, &self.caller, name, invocation).await {
+        let (status, bytes) = match ::operations::invoke(&self.service, &self.caller, name, invocation).await
+        {
             Ok(outcome) => match outcome.body {
                 OutcomeBody::Resource(bytes) => (outcome.status, bytes),
                 OutcomeBody::Empty => (outcome.status, Default::default()),
@@ -91,7 +91,7 @@ fn without_time(text: &str) -> String {
 
 #[tokio::test]
 async fn meta() {
-    let server = server();
+    let server = server().await;
     let labelled = r#"{"resourceType":"Patient","meta":{"source":"http://s","profile":["http://p/2","http://p/1"],"tag":[{"system":"http://t","code":"a"}]}}"#;
     server.put("Patient/1", labelled).await;
     server.put("Patient/2", labelled).await;
@@ -126,14 +126,14 @@ async fn meta() {
 
 #[tokio::test]
 async fn unknown_operations() {
-    let server = server();
+    let server = server().await;
     server.check("Patient/1/$everything", None, expect![[r#"404 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"This server has no operation $everything."}}]}"#]]).await;
 }
 
 #[test]
 fn the_registry_agrees_with_the_definitions() {
     let definitions = Definitions::embedded().expect("the embedded tables are whole");
-    for descriptor in operations::descriptors() {
+    for descriptor in ::operations::descriptors() {
         let defined = definitions.packages.iter().flat_map(|package| &package.operations);
         let definition = defined
             .clone()

@@ -1,0 +1,5 @@
+//! The suite of operations on the embedded engine.
+
+mod operations;
+
+const ENGINE: engines::Engine = engines::Engine::Embedded;
