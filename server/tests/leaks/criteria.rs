@@ -1,0 +1,138 @@
+//! Searches made of the values that resources have.
+
+use conformance::SearchParameter;
+use store::{Entries, Indexer as _, Value};
+
+use super::seeds::{self, WORDS_ASKING, WORDS_OTHER, Words};
+use super::world::World;
+
+const PREFIXES: [&str; 10] = ["", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"];
+
+/// A criterion: the type, the parameter's code, and how the query writes both sides.
+pub struct Criterion {
+    pub resource_type: String,
+    pub code: String,
+    pub name: String,
+    pub value: String,
+}
+
+/// The index entries of a tenant's resources.
+fn entries(world: &World, words: &Words, resources: &[(&'static str, &str)]) -> Vec<(&'static str, Entries)> {
+    let made = resources.iter().map(|(key, members)| {
+        let (resource_type, _) = key.split_once('/').unwrap();
+        let mut entries = Entries::new();
+        world
+            .service
+            .index
+            .entries(resource_type, words.resource(key, members).as_bytes(), &mut entries)
+            .unwrap();
+        (resource_type, entries)
+    });
+    made.collect()
+}
+
+fn parameter(world: &World, index: u16) -> &SearchParameter {
+    world.service.definitions.search_parameters.by_index(index).expect("entries have known parameters")
+}
+
+/// The types and parameters that the asking tenant's resources have values of.
+pub fn with_values(world: &World) -> Vec<(&'static str, &SearchParameter)> {
+    let kept: Vec<_> =
+        seeds::BOTH.iter().copied().filter(|(key, _)| *key != seeds::DELETED_BY_ASKING).collect();
+    let mut all = Vec::new();
+    for (resource_type, entries) in entries(world, &WORDS_ASKING, &kept) {
+        all.extend(entries.iter().map(|(id, _)| (resource_type, parameter(world, id.0))));
+    }
+    all
+}
+
+/// For each parameter of each seeded type: whether it is there, and the values of both tenants in every form.
+pub fn all(world: &World) -> Vec<Criterion> {
+    let mut all = Vec::new();
+    let mut types: Vec<&str> =
+        seeds::BOTH.iter().chain(seeds::ONLY_OTHER).filter_map(|(key, _)| key.split('/').next()).collect();
+    types.dedup();
+    for resource_type in types {
+        for parameter in
+            world.service.definitions.search_parameters.of(resource_type).filter(|it| it.is_indexed())
+        {
+            for value in ["true", "false"] {
+                all.push(criterion(resource_type, parameter, "missing", value.to_owned()));
+            }
+        }
+    }
+    let of_asking = entries(world, &WORDS_ASKING, seeds::BOTH);
+    let of_other = entries(world, &WORDS_OTHER, seeds::BOTH);
+    let hidden = entries(world, &WORDS_OTHER, seeds::ONLY_OTHER);
+    for (resource_type, entries) in of_asking.iter().chain(&of_other).chain(&hidden) {
+        for (id, value) in entries.iter() {
+            let parameter = parameter(world, id.0);
+            for (modifier, text) in forms(&value) {
+                all.push(criterion(resource_type, parameter, modifier, text));
+            }
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    all.retain(|it| seen.insert((it.resource_type.clone(), it.name.clone(), it.value.clone())));
+    all
+}
+
+fn criterion(resource_type: &str, parameter: &SearchParameter, modifier: &str, value: String) -> Criterion {
+    let colon = if modifier.is_empty() { "" } else { ":" };
+    let (resource_type, code) = (resource_type.to_owned(), parameter.code.clone());
+    Criterion { resource_type, name: format!("{code}{colon}{modifier}"), code, value }
+}
+
+/// Modifier and text of the queries that a value answers to, or nearly.
+fn forms(value: &Value<'_>) -> Vec<(&'static str, String)> {
+    let prefixed = |text: String| PREFIXES.iter().map(|prefix| ("", format!("{prefix}{text}"))).collect();
+    match value {
+        Value::Token { system, code } => {
+            let mut forms = vec![("", code.to_string()), ("not", code.to_string()), ("", format!("|{code}"))];
+            if !system.is_empty() {
+                forms.push(("", format!("{system}|{code}")));
+                forms.push(("", format!("{system}|")));
+            }
+            forms.retain(|(_, text)| !text.trim_matches('|').is_empty());
+            forms
+        }
+        Value::String(text) => {
+            let middle: String = text.chars().skip(1).take(5).collect();
+            vec![("", (*text).to_owned()), ("exact", (*text).to_owned()), ("contains", middle)]
+        }
+        Value::Uri(text) => vec![("", (*text).to_owned())],
+        Value::Reference(target) => {
+            let id = target.rsplit('/').next().unwrap_or_default();
+            vec![("", (*target).to_owned()), ("", id.to_owned())]
+        }
+        Value::Date { lo, hi } => prefixed(date(*lo, *hi)),
+        Value::Number { .. } | Value::Quantity { .. } => prefixed(plain(value)),
+        Value::Composite(parts) => vec![("", parts.iter().map(plain).collect::<Vec<_>>().join("$"))],
+    }
+}
+
+/// The one text that finds just the value.
+fn plain(value: &Value<'_>) -> String {
+    match value {
+        Value::Token { system, code } if system.is_empty() => (*code).to_owned(),
+        Value::Token { system, code } => format!("{system}|{code}"),
+        Value::String(text) | Value::Uri(text) | Value::Reference(text) => (*text).to_owned(),
+        Value::Date { lo, hi } => date(*lo, *hi),
+        Value::Number { lo, .. } => lo.to_string(),
+        Value::Quantity { lo, system, code, .. } => format!("{lo}|{system}|{code}"),
+        Value::Composite(_) => panic!("a composite has no composites"),
+    }
+}
+
+/// A day where the span is one, else its first moment.
+fn date(lo: i64, hi: i64) -> String {
+    const DAY_US: i64 = 86_400_000_000;
+    let from = if lo == i64::MIN { hi } else { lo };
+    let moment = jiff::Timestamp::from_microsecond(from).unwrap();
+    let form = if hi.checked_sub(lo).is_some_and(|length| length >= DAY_US - 1) {
+        "%Y-%m-%d"
+    } else {
+        "%Y-%m-%dT%H:%M:%SZ"
+    };
+    moment.strftime(form).to_string()
+}

@@ -1,0 +1,508 @@
+//! The requests: at least one for each row of the table of routes and each operation.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use operations::REGISTRY;
+use serde_json::{Value, json};
+use vesta::http::route::{self, Interaction, ROUTES, Route, Shape};
+
+use super::criteria;
+use super::seeds::{self, ASKING, OTHER, WORDS_ASKING};
+use super::world::World;
+
+/// A request below the base.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub method: &'static str,
+    pub path: String,
+    pub parameters: Vec<(String, String)>,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Option<String>,
+    /// The search parameter that it is about: `Observation?code`.
+    pub parameter: Option<String>,
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let query: Vec<String> =
+            self.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        write!(f, "{} {}?{} {:?}", self.method, self.path, query.join("&"), self.headers)?;
+        match &self.body {
+            Some(body) => write!(f, " {}", body.chars().take(200).collect::<String>()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Request {
+    pub fn new(method: &'static str, path: &str) -> Request {
+        let (path, parameters, headers) = (path.to_owned(), Vec::new(), Vec::new());
+        Request { method, path, parameters, headers, body: None, parameter: None }
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Request {
+        self.parameters.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn with_header(mut self, name: &'static str, value: &str) -> Request {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    pub fn with_body(mut self, body: impl ToString) -> Request {
+        self.body = Some(body.to_string());
+        self
+    }
+
+    /// The page at a cursor.
+    pub fn page(&self, cursor: &str) -> Request {
+        self.clone().with("_cursor", cursor)
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn shape(&self) -> Shape {
+        route::target(&self.path).unwrap_or_else(|| panic!("{self} has a path of the table")).shape
+    }
+
+    /// Whether the request itself has a text: then its answer may repeat it.
+    pub fn says(&self, text: &str) -> bool {
+        format!("{self:?}").contains(text)
+    }
+
+    /// The rows of the registries that it covers.
+    pub fn rows(&self) -> Vec<String> {
+        let mut rows = vec![format!("{} {}", self.method, self.shape().template())];
+        if let Some((_, operation)) = self.path.split_once('$') {
+            rows.push(format!("${operation}"));
+        }
+        rows
+    }
+
+    /// As a Bundle's entry.
+    fn entry(&self) -> Value {
+        let query: Vec<String> = self
+            .parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.replace('&', "%26")))
+            .collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        let url = format!("{}{mark}{}", self.path.trim_start_matches('/'), query.join("&"));
+        let mut entry = json!({"request": {"method": self.method, "url": url}});
+        if let Some(body) = &self.body {
+            entry["resource"] = serde_json::from_str(body).unwrap();
+        }
+        for (name, value) in &self.headers {
+            let name = match *name {
+                "If-Match" => "ifMatch",
+                "If-None-Match" => "ifNoneMatch",
+                "If-None-Exist" => "ifNoneExist",
+                other => panic!("a Bundle has no {other}"),
+            };
+            entry["request"][name] = json!(value);
+        }
+        entry
+    }
+}
+
+/// The resources that are asked for by id: all of both tenants, and one that nobody has.
+fn keys() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let both = seeds::BOTH.iter().chain(seeds::ONLY_OTHER).map(|(key, _)| *key);
+    both.chain(["Patient/nobody"]).map(|key| key.split_once('/').unwrap())
+}
+
+fn types() -> BTreeSet<&'static str> {
+    keys().map(|(resource_type, _)| resource_type).collect()
+}
+
+/// Everything that is asked without changing anything.
+pub fn reading(world: &World) -> Vec<Request> {
+    let mut all = Vec::new();
+    for route in ROUTES {
+        all.extend(of_route(world, route));
+    }
+    for criterion in criteria::all(world) {
+        let mut request = Request::new("GET", &format!("/{}", criterion.resource_type))
+            .with(&criterion.name, &criterion.value);
+        request.parameter = Some(format!("{}?{}", criterion.resource_type, criterion.code));
+        all.push(request.clone());
+        request.parameters.push(("_summary".to_owned(), "count".to_owned()));
+        all.push(request);
+    }
+    all.extend(results(world));
+    all.extend(through_references(world));
+    all
+}
+
+/// What a row of the table is asked, if it changes nothing. A new interaction does not compile until it says what it is asked.
+fn of_route(world: &World, route: &Route) -> Vec<Request> {
+    let request = |path: String| Request::new(route.method, &path);
+    let paths = || paths(world, route.shape);
+    match route.interaction {
+        Interaction::Read | Interaction::Vread | Interaction::Capabilities => {
+            paths().into_iter().map(request).collect()
+        }
+        Interaction::HistoryInstance | Interaction::HistoryType | Interaction::HistorySystem => {
+            let plain = paths().into_iter().map(request);
+            plain
+                .flat_map(|plain| {
+                    let since = plain.clone().with("_since", "2001-01-01T00:00:00Z");
+                    let at = plain.clone().with("_at", "ge2001");
+                    [
+                        plain.clone(),
+                        plain.clone().with("_count", "1"),
+                        plain.with("_summary", "count"),
+                        since,
+                        at,
+                    ]
+                })
+                .collect()
+        }
+        Interaction::SearchType | Interaction::SearchSystem | Interaction::SearchCompartment => {
+            let plain = paths().into_iter().map(request);
+            plain
+                .flat_map(|plain| {
+                    let plain = match route.shape {
+                        Shape::System | Shape::SystemSearch => {
+                            plain.with("_type", "Patient,Observation,Provenance")
+                        }
+                        _ => plain,
+                    };
+                    [
+                        plain.clone(),
+                        plain.clone().with("_count", "1"),
+                        plain.with("_total", "accurate").with("_summary", "count"),
+                    ]
+                })
+                .collect()
+        }
+        Interaction::Operation => REGISTRY
+            .iter()
+            .filter(|operation| !operation.descriptor.affects_state)
+            .flat_map(|operation| calls(route, &operation.descriptor))
+            .collect(),
+        Interaction::Update
+        | Interaction::ConditionalUpdate
+        | Interaction::Delete
+        | Interaction::ConditionalDelete
+        | Interaction::Create
+        | Interaction::Bundle => Vec::new(),
+    }
+}
+
+/// The calls of an operation that a row of the table offers. One that needs parameters gets them here, by its name.
+fn calls(route: &Route, descriptor: &interaction::OperationDescriptor) -> Vec<Request> {
+    let name = descriptor.name;
+    let offered = |resource_type: &str| {
+        descriptor.resource_types.is_empty() || descriptor.resource_types.contains(&resource_type)
+    };
+    let paths: Vec<String> = match route.shape {
+        Shape::SystemOperation if descriptor.system => vec![format!("/${name}")],
+        Shape::TypeOperation if descriptor.type_level => {
+            types().into_iter().filter(|it| offered(it)).map(|it| format!("/{it}/${name}")).collect()
+        }
+        Shape::InstanceOperation if descriptor.instance => {
+            keys().filter(|(it, _)| offered(it)).map(|(it, id)| format!("/{it}/{id}/${name}")).collect()
+        }
+        _ => Vec::new(),
+    };
+    let body = (route.method == "POST").then(|| r#"{"resourceType":"Parameters"}"#.to_owned());
+    let request = |path: String| Request { body: body.clone(), ..Request::new(route.method, &path) };
+    let reads_by_get = route.method == "POST" || !descriptor.affects_state;
+    paths.into_iter().filter(|_| reads_by_get).map(request).collect()
+}
+
+/// The paths of a shape, for all that is seeded.
+fn paths(world: &World, shape: Shape) -> Vec<String> {
+    let each_key =
+        |form: &dyn Fn(&str, &str) -> Vec<String>| keys().flat_map(|(kind, id)| form(kind, id)).collect();
+    let each_type = |form: &dyn Fn(&str) -> String| types().into_iter().map(form).collect();
+    match shape {
+        Shape::System => vec!["/".to_owned()],
+        Shape::Metadata => vec!["/metadata".to_owned()],
+        Shape::SystemSearch => vec!["/_search".to_owned()],
+        Shape::SystemHistory => vec!["/_history".to_owned()],
+        Shape::Type => each_type(&|kind| format!("/{kind}")),
+        Shape::TypeSearch => each_type(&|kind| format!("/{kind}/_search")),
+        Shape::TypeHistory => each_type(&|kind| format!("/{kind}/_history")),
+        Shape::Instance => each_key(&|kind, id| vec![format!("/{kind}/{id}")]),
+        Shape::InstanceHistory => each_key(&|kind, id| vec![format!("/{kind}/{id}/_history")]),
+        Shape::Version => {
+            each_key(&|kind, id| (1..=5).map(|number| format!("/{kind}/{id}/_history/{number}")).collect())
+        }
+        Shape::Compartment => compartments(world, ""),
+        Shape::CompartmentSearch => compartments(world, "/_search"),
+        Shape::SystemOperation | Shape::TypeOperation | Shape::InstanceOperation => Vec::new(),
+    }
+}
+
+fn compartments(world: &World, end: &str) -> Vec<String> {
+    let codes = world.service.definitions.compartments.codes();
+    let mut paths = Vec::new();
+    for (owner, id) in keys().filter(|(kind, _)| codes.contains(kind)) {
+        let of = world.service.definitions.compartments.resource_types(owner);
+        for kind in types().into_iter().filter(|kind| of.contains(kind)).chain(["*"]) {
+            paths.push(format!("/{owner}/{id}/{kind}{end}"));
+        }
+    }
+    paths
+}
+
+/// Parameters of the result: order, pages, what is included, what is left out.
+fn results(world: &World) -> Vec<Request> {
+    let mut all = Vec::new();
+    for kind in types() {
+        let plain = Request::new("GET", &format!("/{kind}"));
+        for (name, value) in [
+            ("_id", "pat,obs,hidden,org,doc1,set,app,enc"),
+            ("_lastUpdated", "gt2001"),
+            ("_lastUpdated", "lt2001"),
+            ("_elements", "identifier"),
+            ("_summary", "true"),
+            ("_summary", "data"),
+            ("_total", "accurate"),
+            ("_total", "estimate"),
+            ("_include", "*"),
+        ] {
+            all.push(plain.clone().with(name, value));
+        }
+        let sortable = world.service.definitions.search_parameters.of(kind).filter(|it| it.is_sortable());
+        for parameter in sortable {
+            for sign in ["", "-"] {
+                all.push(plain.clone().with("_sort", &format!("{sign}{}", parameter.code)));
+            }
+        }
+    }
+    all
+}
+
+/// Includes in both directions, and chains through every reference to what the other tenant is found by.
+fn through_references(world: &World) -> Vec<Request> {
+    let mut all = Vec::new();
+    let parameters = &world.service.definitions.search_parameters;
+    for kind in types() {
+        let references = parameters
+            .of(kind)
+            .filter(|it| it.is_indexed() && it.kind == conformance::SearchParameterType::Reference);
+        for parameter in references {
+            let code = &parameter.code;
+            let of = Request::new("GET", &format!("/{kind}"));
+            all.push(of.clone().with("_include", &format!("{kind}:{code}")));
+            for target in types().into_iter().filter(|target| parameter.targets.iter().any(|it| it == target))
+            {
+                let to = Request::new("GET", &format!("/{target}"));
+                all.push(to.with("_revinclude", &format!("{kind}:{code}")));
+                for mark in [ASKING, OTHER] {
+                    for (field, value) in [
+                        ("identifier", format!("urn:{mark}|")),
+                        ("name", mark.to_owned()),
+                        ("_tag", format!("tag-{mark}")),
+                        ("_id", "hidden".to_owned()),
+                    ] {
+                        if field.starts_with('_') || parameters.get(target, field).is_some() {
+                            all.push(of.clone().with(&format!("{code}:{target}.{field}"), &value));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Searches and histories that have more than one page for each tenant.
+pub fn paged(world: &World) -> Vec<Request> {
+    let mut all = Vec::new();
+    for route in ROUTES {
+        let all_pages = match route.interaction {
+            Interaction::SearchSystem => {
+                vec![format!("{}?_type=Patient,Observation", paths(world, route.shape)[0])]
+            }
+            Interaction::SearchType => vec![
+                route.shape.template().replace("{type}", "Patient"),
+                route.shape.template().replace("{type}", "Observation?_sort=date"),
+            ],
+            Interaction::SearchCompartment => {
+                vec![route.shape.template().replace("{compartment}/{id}/{type}", "Patient/pat/Observation")]
+            }
+            Interaction::HistorySystem => vec![route.shape.template().to_owned()],
+            Interaction::HistoryType => vec![route.shape.template().replace("{type}", "Patient")],
+            Interaction::HistoryInstance => {
+                vec![route.shape.template().replace("{type}/{id}", "Patient/pat")]
+            }
+            _ => Vec::new(),
+        };
+        for page in all_pages {
+            // A template goes on after the type.
+            let (path, query) = match page.split_once('?') {
+                Some((path, query)) => {
+                    let (query, rest) = query
+                        .split_once("/_")
+                        .map_or((query, String::new()), |(q, rest)| (q, format!("/_{rest}")));
+                    (format!("{path}{rest}"), Some(query.to_owned()))
+                }
+                None => (page, None),
+            };
+            let mut request = Request::new(route.method, &path);
+            if let Some((name, value)) = query.as_deref().and_then(|query| query.split_once('=')) {
+                request = request.with(name, value);
+            }
+            all.push(request.with("_count", "1"));
+        }
+    }
+    all
+}
+
+/// Everything that may change something: aimed at what only the other has, at what both have, and at the tenant's own.
+pub fn writing(world: &World, reading: &[Request]) -> Vec<Request> {
+    let mut all = Vec::new();
+    for route in ROUTES {
+        match route.interaction {
+            Interaction::Create => all.extend(creates()),
+            Interaction::Update => all.extend(updates()),
+            Interaction::ConditionalUpdate => all.extend(conditional_updates()),
+            Interaction::Delete => all.extend(deletes()),
+            Interaction::ConditionalDelete => all.extend(conditional_deletes()),
+            Interaction::Bundle => all.extend(bundles(reading)),
+            Interaction::Operation => {
+                let changing = REGISTRY.iter().filter(|operation| operation.descriptor.affects_state);
+                all.extend(changing.flat_map(|operation| calls(route, &operation.descriptor)));
+            }
+            Interaction::Read
+            | Interaction::Vread
+            | Interaction::HistoryInstance
+            | Interaction::HistoryType
+            | Interaction::HistorySystem
+            | Interaction::SearchType
+            | Interaction::SearchSystem
+            | Interaction::SearchCompartment
+            | Interaction::Capabilities => {}
+        }
+    }
+    let _ = world;
+    all
+}
+
+fn patient(id: &str, note: &str) -> String {
+    let id = if id.is_empty() { String::new() } else { format!(r#""id":"{id}","#) };
+    let note = note.replace(['"', '\\'], "'");
+    format!(r#"{{"resourceType":"Patient",{id}"name":[{{"family":"{ASKING}","text":"{note}"}}]}}"#)
+}
+
+/// Criteria that the other's resources fulfil, and the tenant's own.
+const CRITERIA_OTHER: &[(&str, &str)] = &[
+    ("identifier", "urn:birchwald|"),
+    ("family", "birchwald"),
+    ("_id", "hidden"),
+    ("birthdate", "1977-03-04"),
+    ("general-practitioner", "Practitioner/doc2"),
+];
+const CRITERION_OWN: (&str, &str) = ("identifier", "twin-alderquist");
+
+fn creates() -> Vec<Request> {
+    let new = |note: &str| Request::new("POST", "/Patient").with_body(patient("", note));
+    let mut all = vec![new("plain")];
+    let criteria = CRITERIA_OTHER.iter().chain([&CRITERION_OWN]);
+    all.extend(
+        criteria.map(|(name, value)| new(name).with_header("If-None-Exist", &format!("{name}={value}"))),
+    );
+    all
+}
+
+fn updates() -> Vec<Request> {
+    let mut all = Vec::new();
+    for condition in
+        [None, Some(("If-Match", "W/\"4\"")), Some(("If-Match", "W/\"2\"")), Some(("If-None-Match", "*"))]
+    {
+        for id in ["pat", "hidden", "fresh"] {
+            let request = Request::new("PUT", &format!("/Patient/{id}"));
+            let request = request.with_body(patient(id, &format!("{condition:?}")));
+            all.push(match condition {
+                Some((name, value)) => request.with_header(name, value),
+                None => request,
+            });
+        }
+    }
+    // With the conditions first, while the versions are the seeded ones.
+    all.reverse();
+    all
+}
+
+fn conditional_updates() -> Vec<Request> {
+    let criteria = CRITERIA_OTHER.iter().chain([&CRITERION_OWN]);
+    let update = |(name, value): &(&str, &str)| {
+        Request::new("PUT", "/Patient")
+            .with(name, value)
+            .with_body(patient("", &format!("updated by {name}")))
+    };
+    criteria.map(update).collect()
+}
+
+fn deletes() -> Vec<Request> {
+    let keys = [
+        "Observation/hidden",
+        "Provenance/hidden",
+        "Patient/nobody",
+        "Appointment/app",
+        "RiskAssessment/risk",
+    ];
+    let mut all: Vec<Request> = keys.iter().map(|key| Request::new("DELETE", &format!("/{key}"))).collect();
+    all.insert(0, Request::new("DELETE", "/Encounter/enc").with_header("If-Match", "W/\"4\""));
+    all
+}
+
+fn conditional_deletes() -> Vec<Request> {
+    let delete =
+        |kind: &str, name: &str, value: &str| Request::new("DELETE", &format!("/{kind}")).with(name, value);
+    vec![
+        delete("Observation", "code", "hidden-birchwald"),
+        delete("Observation", "code", "code-birchwald"),
+        delete("Provenance", "target", "Patient/pat"),
+        delete("ValueSet", "url", "http://example.org/set/birchwald"),
+        delete("ValueSet", "url", "http://example.org/set/alderquist"),
+    ]
+}
+
+/// Batches of everything that is asked by GET, and transactions that meet the other's resources in each way a Bundle can.
+fn bundles(reading: &[Request]) -> Vec<Request> {
+    let bundle = |kind: &str, entries: Vec<Value>| {
+        let body = json!({"resourceType": "Bundle", "type": kind, "entry": entries});
+        Request::new("POST", "/").with_body(body)
+    };
+    let mut all = Vec::new();
+    let gets = reading.iter().filter(|request| {
+        request.method == "GET" && !request.path.contains('$') && request.path != "/metadata"
+    });
+    let gets: Vec<Value> = gets.map(Request::entry).collect();
+    all.extend(gets.chunks(200).map(|part| bundle("batch", part.to_vec())));
+    all.extend(gets.chunks(200).map(|part| bundle("transaction", part.to_vec())));
+    let observation = |reference: &str| {
+        Request::new("POST", "/Observation")
+            .with_body(json!({"resourceType": "Observation", "status": "final", "code": {"text": ASKING},
+            "subject": {"reference": reference}}))
+    };
+    // References by a search that only the other's resources answer, then the tenant's own.
+    for (name, value) in CRITERIA_OTHER.iter().chain([&("identifier", "pat-alderquist")]) {
+        all.push(bundle("transaction", vec![observation(&format!("Patient?{name}={value}")).entry()]));
+    }
+    let writes: Vec<Request> =
+        [creates(), updates(), conditional_updates(), deletes(), conditional_deletes()].concat();
+    // Each by itself, as both kinds; together they would contradict each other.
+    for write in &writes {
+        all.extend(["transaction", "batch"].map(|kind| bundle(kind, vec![write.entry()])));
+    }
+    all.push(bundle(
+        "transaction",
+        vec![
+            observation("Patient/hidden").entry(),
+            Request::new("PUT", "/Patient/own")
+                .with_body(WORDS_ASKING.resource("Patient/own", r#""name":[{"family":"MARK"}]"#))
+                .entry(),
+        ],
+    ));
+    all
+}

@@ -1,0 +1,5 @@
+//! What one tenant can learn of another, on the embedded engine.
+
+mod leaks;
+
+const ENGINE: engines::Engine = engines::Engine::Embedded;
