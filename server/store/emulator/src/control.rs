@@ -42,10 +42,9 @@ pub(crate) async fn answer(
             served.faults.clear();
             text(StatusCode::OK, "{}".into())
         }
-        (&Method::POST, ["split", database, container, partition]) => {
-            let Ok(partition) = partition.parse() else { return Some(problem("a partition has a number")) };
-            match split(served, database, container, partition).await {
-                Ok(children) => text(StatusCode::OK, json!(children).to_string()),
+        (&Method::POST, ["split", database, container]) => {
+            match split_all(served, database, container).await {
+                Ok(done) => text(StatusCode::OK, json!(done).to_string()),
                 Err(error) => problem(&error.to_string()),
             }
         }
@@ -53,7 +52,7 @@ pub(crate) async fn answer(
     })
 }
 
-/// Splits a physical partition in the middle; the numbers of the two it became.
+/// Splits a physical partition, into halves by the bytes of its documents; the numbers of the two it became.
 pub(crate) async fn split(
     served: &Served,
     database: &str,
@@ -61,9 +60,23 @@ pub(crate) async fn split(
     partition: u32,
 ) -> io::Result<Vec<u32>> {
     let store = served.emulator.store();
-    let at = store.midpoint_split_epk(database, container, partition).map_err(io::Error::other)?;
+    let at = store.storage_split_epk(database, container, partition).map_err(io::Error::other)?;
     let done = store.split_partition_and_wait(database, container, partition, at, SPLIT_LOCK).await;
     done.map_err(io::Error::other)
+}
+
+/// Splits each physical partition that has documents of two logical ones; how many these were.
+pub(crate) async fn split_all(served: &Served, database: &str, container: &str) -> io::Result<usize> {
+    let mut done = 0;
+    for partition in 0..served.partitions() {
+        // Those that were split before are no longer there; most are empty.
+        if served.emulator.store().storage_split_epk(database, container, partition).is_ok() {
+            let children = split(served, database, container, partition).await?;
+            served.met_partitions(&children);
+            done += 1;
+        }
+    }
+    Ok(done)
 }
 
 fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {

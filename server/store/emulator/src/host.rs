@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use azure_core::http::headers::{HeaderName as CoreName, HeaderValue as CoreValue};
@@ -28,6 +28,8 @@ pub(crate) struct Served {
     pub(crate) faults: Faults,
     address: SocketAddr,
     requests: AtomicU64,
+    /// One more than the greatest number of a physical partition.
+    partitions: AtomicU32,
 }
 
 /// The client gets no answer: its connection ends.
@@ -78,11 +80,26 @@ pub(crate) async fn run(
 
 impl Served {
     pub(crate) fn new(emulator: InMemoryEmulatorHttpClient, address: SocketAddr) -> Served {
-        Served { emulator, faults: Faults::default(), address, requests: AtomicU64::new(0) }
+        Served {
+            emulator,
+            faults: Faults::default(),
+            address,
+            requests: AtomicU64::new(0),
+            partitions: AtomicU32::new(4),
+        }
     }
 
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Relaxed)
+    }
+
+    pub(crate) fn partitions(&self) -> u32 {
+        self.partitions.load(Relaxed)
+    }
+
+    pub(crate) fn met_partitions(&self, numbers: &[u32]) {
+        let most = numbers.iter().max().map_or(0, |number| number + 1);
+        self.partitions.fetch_max(most, Relaxed);
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Answer, NoAnswer> {

@@ -10,7 +10,7 @@
 //! | `POST /__faults` | adds a [`Fault`], as JSON |
 //! | `GET /__faults` | all faults, with how often each happened |
 //! | `DELETE /__faults` | ends all faults |
-//! | `POST /__split/DATABASE/CONTAINER/ID` | splits a physical partition, and answers when it is done |
+//! | `POST /__split/DATABASE/CONTAINER` | [`Account::split_all`], and answers when it is done |
 
 mod control;
 mod fault;
@@ -132,17 +132,17 @@ impl Account {
         Ok(())
     }
 
-    /// Splits a physical partition; a new container has 0 to 3. The numbers of the two it became.
+    /// Splits each physical partition that has documents of two logical ones; how many these were. All documents of a
+    /// tenant are in one at first.
     ///
     /// # Errors
-    /// There is no such container or partition, in a sentence.
-    pub async fn split(&self, database: &str, container: &str, partition: u32) -> io::Result<Vec<u32>> {
+    /// There is no such container, in a sentence.
+    pub async fn split_all(&self, database: &str, container: &str) -> io::Result<usize> {
         let (served, database, container) =
             (Arc::clone(&self.served), database.to_owned(), container.to_owned());
         // On the account's own threads: what it starts there must outlive the caller's runtime.
-        let done = self
-            .runtime
-            .spawn(async move { control::split(&served, &database, &container, partition).await });
+        let done =
+            self.runtime.spawn(async move { control::split_all(&served, &database, &container).await });
         done.await.map_err(io::Error::other)?
     }
 }

@@ -391,3 +391,6 @@ fn charge_error(error: &CosmosError, what: impl FnOnce() -> String) {
         charge(&diagnostics, 0, what);
     }
 }
+
+#[cfg(test)]
+mod tests;
