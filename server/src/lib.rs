@@ -19,4 +19,5 @@ pub mod open;
 mod page;
 pub mod progress;
 pub mod running;
+pub mod secrets;
 mod serve;
