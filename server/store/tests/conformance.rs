@@ -16,17 +16,23 @@ mod fixture;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use engines::CosmosPlace;
 use fixture::*;
 use store::*;
 
 /// Somewhere a store is, to be opened as often as the test likes, though never twice at a time.
-struct Place {
-    open: Box<dyn Fn() -> Store + Send + Sync>,
+enum Place {
+    Embedded(tempfile::TempDir),
+    Cosmos(CosmosPlace),
 }
 
 impl Place {
-    fn open(&self) -> Opened {
-        Opened { store: (self.open)(), tenant: Tenant::default_tenant(), access: Access::unrestricted() }
+    async fn open(&self) -> Opened {
+        let store = match self {
+            Place::Embedded(directory) => open(directory.path()),
+            Place::Cosmos(place) => place.open(FourElements::new()).await,
+        };
+        Opened { store, tenant: Tenant::default_tenant(), access: Access::unrestricted() }
     }
 }
 
@@ -96,7 +102,7 @@ fn tick() {
 }
 
 async fn versions_count_on_through_deletion(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     let patient = key("Patient/a");
     assert!(store.read(&patient).await.is_none());
     assert!(store.vread(&patient, 1).await.is_none());
@@ -141,7 +147,7 @@ async fn versions_count_on_through_deletion(place: Place) {
 }
 
 async fn a_write_that_follows_another_version_conflicts(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     let patient = key("Patient/a");
     let check = async |previous: u64, deleted: bool, current: u64| {
         let write = if deleted { delete(&patient, previous) } else { put(&patient, previous, "") };
@@ -165,7 +171,7 @@ async fn a_write_that_follows_another_version_conflicts(place: Place) {
 }
 
 async fn a_batch_is_written_as_a_whole_or_not_at_all(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     let keys: Vec<Key> = (0..50).map(|n| key(&format!("Patient/{n}"))).collect();
     let mut writes: Vec<Write> = keys.iter().map(|key| put(key, 0, r#""name":"x""#)).collect();
     writes.push(put(&key("Patient/late"), 7, ""));
@@ -188,7 +194,7 @@ async fn a_batch_is_written_as_a_whole_or_not_at_all(place: Place) {
 }
 
 async fn a_batch_cannot_write_a_resource_twice(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     let patient = key("Patient/a");
     let answer = store.commit(vec![put(&patient, 0, ""), put(&patient, 0, "")]).await;
     assert!(matches!(answer, Err(CommitError::Conflict { write: 1, found: 1 })), "{answer:?}");
@@ -198,7 +204,7 @@ async fn a_batch_cannot_write_a_resource_twice(place: Place) {
 }
 
 async fn an_empty_batch_is_no_commit(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     assert!(store.commit(Vec::new()).await.unwrap().is_empty());
     let answer = store.commit_if(vec![Precondition::Exists(key("Patient/a"))], Vec::new()).await;
     assert!(matches!(answer, Err(CommitError::Precondition { precondition: 0 })), "{answer:?}");
@@ -209,7 +215,7 @@ async fn an_empty_batch_is_no_commit(place: Place) {
 }
 
 async fn a_body_without_room_for_the_time_is_refused(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     let patient = key("Patient/a");
     for wrong in [usize::MAX, 1 << 20] {
         let Write::Put { key, previous, method, body, entries, .. } = put(&patient, 0, "") else { panic!() };
@@ -222,7 +228,7 @@ async fn a_body_without_room_for_the_time_is_refused(place: Place) {
 }
 
 async fn one_of_many_conditional_creates_wins(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     for round in 0..10 {
         let code = format!("mrn-{round}");
         let tasks: Vec<_> = (0..16)
@@ -250,7 +256,7 @@ async fn one_of_many_conditional_creates_wins(place: Place) {
 }
 
 async fn no_match_sees_the_current_versions(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     let (first, second) = (key("Patient/a"), key("Patient/b"));
     let create = |key: &Key, code: &str| put(key, 0, &format!(r#""identifier":"{code}""#));
     store.commit_if(vec![no_match("x")], vec![create(&first, "x")]).await.unwrap();
@@ -269,7 +275,7 @@ async fn no_match_sees_the_current_versions(place: Place) {
 }
 
 async fn exists_means_now_and_not_deleted(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     let (patient, other) = (key("Patient/a"), key("Patient/b"));
     let exists = || vec![Precondition::Exists(patient.clone())];
     let refused = |answer| matches!(answer, Err(CommitError::Precondition { precondition: 0 }));
@@ -282,7 +288,7 @@ async fn exists_means_now_and_not_deleted(place: Place) {
 }
 
 async fn ten_thousand_writes_are_one_commit(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     let name = |n: usize| key(&format!("Observation/{n}"));
     let writes =
         (0..10_000).map(|n| put(&name(n), 0, &format!(r#""identifier":"{n}","amount":{}"#, n % 100)));
@@ -315,7 +321,7 @@ async fn pages(store: &Opened, mut query: HistoryQuery, mut between: impl AsyncF
 }
 
 async fn history_pages_stay_right_while_writes_go_on(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     let (a, b, group) = (key("Patient/a"), key("Patient/b"), key("Group/a"));
     for n in 0..10 {
         store.commit(vec![put(&a, n, ""), put(&group, n, "")]).await.unwrap();
@@ -350,7 +356,7 @@ async fn history_pages_stay_right_while_writes_go_on(place: Place) {
 }
 
 async fn history_knows_since_and_at(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     let (a, b) = (key("Patient/a"), key("Patient/b"));
     let mut times = Vec::new();
     let batches = [
@@ -407,7 +413,7 @@ async fn history_knows_since_and_at(place: Place) {
 }
 
 async fn a_cursor_of_another_history_is_refused(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     let patient = key("Patient/a");
     for n in 0..3 {
         store.commit(vec![put(&patient, n, "")]).await.unwrap();
@@ -427,7 +433,7 @@ async fn a_cursor_of_another_history_is_refused(place: Place) {
 }
 
 async fn changes_are_read_from_any_commit(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     let mut expected: Vec<(u64, String)> = Vec::new();
     for sequence in 1..=30_u64 {
         let size = 1 + sequence % 4;
@@ -463,13 +469,13 @@ async fn changes_are_read_from_any_commit(place: Place) {
 
 async fn a_store_is_the_same_when_opened_again(place: Place) {
     let patient = key("Patient/a");
-    let store = place.open();
+    let store = place.open().await;
     let secret = store.store.secret();
     store.commit(vec![put(&patient, 0, r#""identifier":"x""#)]).await.unwrap();
     let written = store.commit(vec![put(&patient, 1, r#""identifier":"y""#)]).await.unwrap();
     drop(store);
 
-    let store = place.open();
+    let store = place.open().await;
     assert_eq!(store.store.secret(), secret);
     let read = store.read(&patient).await.unwrap();
     assert_eq!((read.version, &read.body), (2, &written[0].body));
@@ -484,7 +490,7 @@ async fn a_store_is_the_same_when_opened_again(place: Place) {
 async fn concurrent_writers_lose_nothing(place: Place) {
     const WRITERS: usize = 16;
     const EACH: usize = 40;
-    let store = place.open();
+    let store = place.open().await;
     let counters: Arc<Vec<Key>> = Arc::new((0..4).map(|n| key(&format!("Basic/counter-{n}"))).collect());
     let tasks: Vec<_> = (0..WRITERS)
         .map(|writer| {
@@ -525,7 +531,7 @@ async fn increment(store: &Opened, counter: &Key, own: &Key) {
 }
 
 async fn times_never_go_back(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     let tasks: Vec<_> = (0..8)
         .map(|task| {
             let store = store.clone();
@@ -552,7 +558,7 @@ async fn times_never_go_back(place: Place) {
 }
 
 async fn tenants_do_not_meet(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     let other = Opened { tenant: Tenant::new("clinic-2").unwrap(), ..store.clone() };
     let patient = key("Patient/a");
     store.commit(vec![put(&patient, 0, r#""identifier":"x""#)]).await.unwrap();
@@ -568,7 +574,7 @@ async fn tenants_do_not_meet(place: Place) {
 }
 
 async fn counts_follow_every_kind_of_write(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     let (a, b, group) = (key("Patient/a"), key("Patient/b"), key("Group/a"));
     let check = async |writes: Vec<Write>, expected: &[(&str, u64)]| {
         store.commit(writes).await.unwrap();
@@ -585,7 +591,7 @@ async fn counts_follow_every_kind_of_write(place: Place) {
 }
 
 async fn a_caller_that_goes_away_holds_nothing_up(place: Place) {
-    let store = place.open();
+    let store = place.open().await;
     for n in 0..20 {
         let store = store.clone();
         let task = tokio::spawn(async move {
@@ -640,9 +646,6 @@ macro_rules! suite {
     };
 }
 
-fn embedded_place() -> Place {
-    let directory = tempfile::tempdir().unwrap();
-    Place { open: Box::new(move || open(directory.path())) }
-}
-
-suite!(embedded, super::embedded_place());
+suite!(embedded, super::Place::Embedded(tempfile::tempdir().unwrap()));
+// On the emulator, or on the account that AZURE_COSMOS_CONNECTION_STRING names.
+suite!(cosmos, super::Place::Cosmos(engines::CosmosPlace::new().await));

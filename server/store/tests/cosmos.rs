@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
 use azure_core::time::{Duration, OffsetDateTime};
-use cosmos_emulator::{Account, Effect, Fault, Operation, TOKEN};
+use cosmos_emulator::{Account, Effect, Fault, Operation, Options, TOKEN};
+use engines::CosmosPlace;
 use fixture::FourElements;
-use fixture::emulated::{Emulated, options_of};
-use store::cosmos::{CosmosOptions, Credential, Made, Throughput, init};
+use store::cosmos::{AccountOptions, CosmosOptions, Credential, Made, Throughput, init};
 use store::{Store, StoreError};
 
 /// Gives one token to all who ask.
@@ -33,6 +33,16 @@ fn entra(mut options: CosmosOptions, token: &'static str) -> CosmosOptions {
         account.credential = Credential::Entra(Arc::new(Token(token)));
     }
     options
+}
+
+async fn emulated() -> CosmosPlace {
+    CosmosPlace::emulated(&Options::default(), Throughput::Account).await
+}
+
+/// How to reach an account that has nothing yet.
+fn options_of(account: &Account) -> CosmosOptions {
+    let reached = AccountOptions::from_connection_string(&account.connection_string()).unwrap();
+    CosmosOptions::single(reached, "vesta", "fhir")
 }
 
 async fn refusal(options: CosmosOptions) -> String {
@@ -74,7 +84,7 @@ async fn two_that_init_at_once_both_find_it_made() {
 
 #[tokio::test]
 async fn a_token_of_entra_opens_and_makes_nothing() {
-    let place = Emulated::new().await;
+    let place = emulated().await;
     let options = entra(place.options.clone(), TOKEN);
     Store::open_cosmos(options.clone(), FourElements::new()).await.unwrap();
     let mut home = options.default.clone();
@@ -87,9 +97,9 @@ async fn a_token_of_entra_opens_and_makes_nothing() {
 
 #[tokio::test]
 async fn what_cannot_be_opened_says_what_to_do() {
-    let place = Emulated::new().await;
+    let place = emulated().await;
     let good = &place.options;
-    let (endpoint, account) = (place.account.endpoint(), "the account default at");
+    let (endpoint, account) = (place.account().endpoint(), "the account default at");
 
     let mut options = good.clone();
     options.accounts.get_mut("default").unwrap().credential = Credential::Key(Secret::from("c2VjcmV0"));
@@ -146,12 +156,12 @@ async fn a_container_with_another_key_is_refused() {
 
 #[tokio::test]
 async fn metadata_that_fails_for_a_while_is_waited_for() {
-    let place = Emulated::new().await;
+    let place = emulated().await;
     let fault = Fault::unavailable().on(&[Operation::Metadata]).times(2);
-    let fault = place.account.inject(fault);
-    place.open().await;
+    let fault = place.account().inject(fault);
+    place.open(FourElements::new()).await;
     assert_eq!(fault.happened(), 2);
-    place.account.inject(Fault::new(Effect::Dropped).on(&[Operation::Metadata]));
+    place.account().inject(Fault::new(Effect::Dropped).on(&[Operation::Metadata]));
     let refused = refusal(place.options.clone()).await;
     assert!(refused.contains("cannot be reached"), "{refused}");
 }

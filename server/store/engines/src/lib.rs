@@ -1,8 +1,11 @@
-#![allow(clippy::expect_used)] // test support: what fails here fails the test
+#![allow(clippy::expect_used, clippy::panic, reason = "what fails here fails the test")]
 //! Opens an empty store on each engine, so that one suite runs on all of them. For tests only.
+
+mod cosmos;
 
 use std::sync::Arc;
 
+pub use cosmos::CosmosPlace;
 use store::{EmbeddedOptions, Indexer, Store};
 
 /// What a store runs on.
@@ -10,6 +13,8 @@ use store::{EmbeddedOptions, Indexer, Store};
 pub enum Engine {
     /// LMDB in a directory of its own.
     Embedded,
+    /// Cosmos DB: a [`CosmosPlace`] of its own.
+    Cosmos,
 }
 
 /// An open store, and what it stands on.
@@ -17,7 +22,13 @@ pub struct Opened {
     /// The store.
     pub store: Store,
     /// Goes away with this value.
-    _directory: tempfile::TempDir,
+    _place: Place,
+}
+
+/// Kept until the store is no longer needed.
+enum Place {
+    Directory { _kept: tempfile::TempDir },
+    Cosmos { _kept: Box<CosmosPlace> },
 }
 
 impl Engine {
@@ -31,7 +42,11 @@ impl Engine {
                 let directory = tempfile::tempdir().expect("a directory");
                 let options = EmbeddedOptions { directory: directory.path().to_owned() };
                 let store = Store::open_embedded(&options, indexer, &|_, _| {}).expect("a store");
-                Opened { store, _directory: directory }
+                Opened { store, _place: Place::Directory { _kept: directory } }
+            }
+            Engine::Cosmos => {
+                let place = Box::new(CosmosPlace::new().await);
+                Opened { store: place.open(indexer).await, _place: Place::Cosmos { _kept: place } }
             }
         }
     }
