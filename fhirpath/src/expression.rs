@@ -42,6 +42,7 @@ pub use types::System;
 #[derive(Debug, Clone)]
 pub struct Expression {
     schema: Arc<Schema>,
+    text: Box<str>,
     program: compile::Program,
 }
 
@@ -103,7 +104,12 @@ impl Expression {
     ) -> Result<Expression, CompileError> {
         let parsed = parser::parse(text)?;
         let program = compile::compile(schema, contexts, text, &parsed, dialect)?;
-        Ok(Expression { schema: schema.clone(), program })
+        Ok(Expression { schema: schema.clone(), text: text.into(), program })
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Whether it never yields anything for the type it was compiled for.

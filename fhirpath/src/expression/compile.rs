@@ -534,10 +534,10 @@ impl Compiler<'_> {
             return Ok(());
         };
         let position = call.arguments.first().map_or(0, |argument| argument.position);
-        let Some(regex) = functions::regex(text, name == "matchesFull") else {
+        let Some(pattern) = functions::Pattern::new(text, name == "matchesFull") else {
             return self.fail(position, format!("the pattern of {name}() is no regular expression"));
         };
-        let pattern = Code::Pattern { regex: Arc::new(regex), text: text.as_ref().into() };
+        let pattern = Code::Pattern { pattern: Arc::new(pattern), text: text.as_ref().into() };
         if let Some(first) = arguments.first_mut() {
             *first = pattern;
         }

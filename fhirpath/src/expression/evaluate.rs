@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::ast::Operator;
 use super::distinct::Prepared;
-use super::functions::Function;
+use super::functions::{Function, Pattern};
 use super::item::{Item, Items};
 use super::program::{Code, Op, Step};
 use super::{Environment, EvaluationError};
@@ -389,9 +389,9 @@ impl<'t> Call<'_, 't> {
     }
 
     /// The regular expression that an argument is, when it was compiled with the expression.
-    pub fn pattern(&self, number: usize) -> Option<&regex_lite::Regex> {
+    pub fn pattern(&self, number: usize) -> Option<&Pattern> {
         match self.arguments.get(number) {
-            Some(Code::Pattern { regex, .. }) => Some(regex),
+            Some(Code::Pattern { pattern, .. }) => Some(pattern),
             _ => None,
         }
     }

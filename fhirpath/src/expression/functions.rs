@@ -71,7 +71,7 @@ pub(super) enum Yields {
     Any,
 }
 
-pub(super) use strings::regex;
+pub(super) use strings::Pattern;
 
 /// The function of a name.
 pub(super) fn find(name: &str) -> Option<&'static Function> {

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::ast::Operator;
-use super::functions::Function;
+use super::functions::{Function, Pattern};
 use super::item::Item;
 use super::types::TypeTest;
 use crate::schema::{PropertyId, TypeId};
@@ -29,7 +29,7 @@ pub(super) enum Code {
     Constant(Item<'static>),
     /// A literal in the place of a regular expression, compiled.
     Pattern {
-        regex: Arc<regex_lite::Regex>,
+        pattern: Arc<Pattern>,
         text: Box<str>,
     },
     /// What an iteration asks for again and again though it is always the same: evaluated once.

@@ -1,5 +1,7 @@
 //! Evaluation over small resources, refusals, and random text.
 
+mod environment;
+mod functions;
 mod hostile;
 
 use super::*;

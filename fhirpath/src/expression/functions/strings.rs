@@ -96,22 +96,54 @@ pub(super) fn replace<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items
     text(found.replace(pattern.as_ref(), &by))
 }
 
-/// A regular expression; a point also stands for the end of a line.
-pub(in super::super) fn regex(text: &str, is_whole: bool) -> Option<regex_lite::Regex> {
-    let whole = is_whole.then(|| format!("^(?:{text})$"));
-    let text = whole.as_deref().unwrap_or(text);
-    regex_lite::RegexBuilder::new(text).dot_matches_new_line(true).size_limit(MAX_REGEX).build().ok()
+/// A regular expression, compiled.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Pattern {
+    regex: regex_lite::Regex,
+    /// About how many states it has: with each character of a text, each may have to be visited.
+    states: usize,
 }
 
+impl Pattern {
+    /// A point also stands for the end of a line. `None` for no regular expression, or one too large.
+    pub fn new(text: &str, is_whole: bool) -> Option<Pattern> {
+        let whole = is_whole.then(|| format!("^(?:{text})$"));
+        let built = whole.as_deref().unwrap_or(text);
+        let mut builder = regex_lite::RegexBuilder::new(built);
+        let regex = builder.dot_matches_new_line(true).size_limit(MAX_REGEX).build().ok()?;
+        Some(Pattern { regex, states: states(text) })
+    }
+
+    /// Counts the work of going through a text.
+    fn visit(&self, call: &Call<'_, '_>, text: &str) -> Result<()> {
+        call.machine.step((text.len() + 1).saturating_mul(1 + self.states / STATES_PER_STEP))
+    }
+}
+
+/// A bound from above: each repetition repeats all of it.
+fn states(pattern: &str) -> usize {
+    let repeated = pattern.split('{').skip(1).filter_map(|part| {
+        let counts = part.split_once('}')?.0;
+        counts.rsplit(',').find_map(|count| count.trim().parse::<usize>().ok())
+    });
+    repeated.fold(pattern.len() + 1, |states, count| states.saturating_mul(count + 1)).min(MAX_STATES)
+}
+
+/// Largest program of a regular expression, bytes, and the most states that fit.
+const MAX_REGEX: usize = 1 << 20;
+const MAX_STATES: usize = MAX_REGEX / 16;
+/// States that are visited in the time of a step.
+const STATES_PER_STEP: usize = 4;
+
 /// The first argument as a regular expression: compiled with the expression when it is a literal.
-fn pattern<'c>(call: &'c Call<'_, '_>, is_whole: bool) -> Result<Option<Cow<'c, regex_lite::Regex>>> {
+fn pattern<'c>(call: &'c Call<'_, '_>, is_whole: bool) -> Result<Option<Cow<'c, Pattern>>> {
     if let Some(known) = call.pattern(0) {
         return Ok(Some(Cow::Borrowed(known)));
     }
     let Some(text) = call.text(0)? else { return Ok(None) };
-    call.machine.step(text.len().saturating_mul(REGEX_STEPS))?;
-    match regex(&text, is_whole) {
-        Some(regex) => Ok(Some(Cow::Owned(regex))),
+    call.machine.step(states(&text).saturating_mul(STATES_PER_STEP))?;
+    match Pattern::new(&text, is_whole) {
+        Some(pattern) => Ok(Some(Cow::Owned(pattern))),
         None => {
             let name = call.function.name;
             Err(EvaluationError::new(format!("the pattern of {name}() is no regular expression")))
@@ -119,17 +151,12 @@ fn pattern<'c>(call: &'c Call<'_, '_>, is_whole: bool) -> Result<Option<Cow<'c, 
     }
 }
 
-/// Largest program of a regular expression, bytes.
-const MAX_REGEX: usize = 1 << 20;
-/// Steps that a character of a regular expression costs to compile.
-const REGEX_STEPS: usize = 64;
-
 /// Whether the argument, a regular expression, is found in the input.
 fn matches_as<'t>(call: &Call<'_, 't>, input: &Items<'t>, is_whole: bool) -> Result<Items<'t>> {
     let Some(found) = input_text(call, input)? else { return Ok(Items::new()) };
-    let Some(regex) = pattern(call, is_whole)? else { return Ok(Items::new()) };
-    call.machine.step((found.len() + 1).saturating_mul(regex.as_str().len() + 1))?;
-    Ok(Items::from_iter([Item::Boolean(regex.is_match(&found))]))
+    let Some(pattern) = pattern(call, is_whole)? else { return Ok(Items::new()) };
+    pattern.visit(call, &found)?;
+    Ok(Items::from_iter([Item::Boolean(pattern.regex.is_match(&found))]))
 }
 
 /// Somewhere in the text.
@@ -144,14 +171,14 @@ pub(super) fn matches_full<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<
 
 /// An empty pattern replaces nothing.
 pub(super) fn replace_matches<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
-    let (Some(regex), Some(by)) = (pattern(call, false)?, call.text(1)?) else { return Ok(Items::new()) };
+    let (Some(pattern), Some(by)) = (pattern(call, false)?, call.text(1)?) else { return Ok(Items::new()) };
     let Some(found) = input_text(call, &input)? else { return Ok(Items::new()) };
-    let wanted = regex.as_str();
-    if wanted.is_empty() {
+    if pattern.regex.as_str().is_empty() {
         return text(found);
     }
-    call.machine.step((found.len() + 1).saturating_mul(wanted.len() + by.len() + 1))?;
-    text(regex.replace_all(&found, by.as_ref()).into_owned())
+    pattern.visit(call, &found)?;
+    call.machine.step((found.len() + 1).saturating_mul(by.len() + 1))?;
+    text(pattern.regex.replace_all(&found, by.as_ref()).into_owned())
 }
 
 pub(super) fn length<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {

@@ -1,6 +1,7 @@
 //! Random text, always the same: nothing of it may panic, and what compiles must evaluate within its bounds.
 
 use super::*;
+use crate::issue::IssueType;
 
 const EXPRESSIONS: &[&str] = &[
     "Patient.name.given | Observation.code.text",
@@ -13,6 +14,10 @@ const EXPRESSIONS: &[&str] = &[
     "birthDate + 2 months > @2015-02-04T14:34:28Z or now() - 4 'h' <= today()",
     "(1 | 2.0 | 3 'mg' | @T14:30).combine('a\\u0041\\n' | true).distinct().tail().take(2)[0].toString()",
     "name.given.first().replaceMatches('[A-J]+', '-').substring(1, 2).indexOf('x').power(0.5).round(2).type().name",
+    "name.sort(-family, given.first() desc).where(use in %resource.name.use).text.lowBoundary() = {}",
+    "1.587.lowBoundary(2) < 2 and @2014 < @2014.highBoundary(6) or (4 'g' / 2 'm').comparable(1 'kg/cm') or 7 days = 1 'wk'",
+    "text.`div`.htmlChecks() and checkModifiers('http://x').getValue().empty() and birthDate.precision() = 8",
+    "name.given.all(matches('^[A-Z]')) and name.given.first().toQuantity('cm') ~ 3 'Cel' + 2 '[degF]'",
     "meta.tag.code.first().encode('base64').decode('base64').matches('^a?$') implies %resource.id in ('p1' | 'p2')",
 ];
 
@@ -84,6 +89,21 @@ const TOKENS: &[&str] = &[
     "resolve()",
     "type()",
     "toString()",
+    "sort(",
+    "desc",
+    "lowBoundary(",
+    "highBoundary(",
+    "precision()",
+    "comparable(",
+    "memberOf(",
+    "htmlChecks()",
+    "matches(",
+    "'['",
+    "'(a+)+$'",
+    "1 'Cel'",
+    "2 '10*30'",
+    "3 'mo'",
+    "combine(",
     "substring(",
     "split(",
     "`x y`",
@@ -159,6 +179,105 @@ fn random_text_is_refused_or_runs() {
     assert!(
         compiled > 600 && evaluated > 400,
         "{compiled} compile, {evaluated} evaluate: too few to tell anything"
+    );
+}
+
+/// That an expression ends in an Issue of code too-costly, soon.
+fn too_costly(json: &str, text: &str, message: &str) {
+    let schema = fixture::schema();
+    let tree = Tree::parse_json(&schema, json.as_bytes().to_vec(), &Limits::DEFAULT).unwrap();
+    let compiled = Expression::compile_as(&schema, tree.resource_type(), text, Dialect::Standard).unwrap();
+    let mut out = Vec::new();
+    let error = compiled.evaluate(tree.root(), &mut out).expect_err(text);
+    let details = format!("the FHIRPath expression cannot be evaluated: {message}");
+    assert_eq!(Issue::from(error), Issue::error(IssueType::TooCostly, details), "{text}");
+    assert!(out.is_empty(), "{text}");
+}
+
+#[test]
+fn what_grows_without_end_is_stopped() {
+    let steps = format!("the evaluation takes more than {MAX_STEPS} steps");
+    let items = format!("a collection has more than {MAX_ITEMS} items");
+    let counter = "0.repeat(iif($this < 99, $this + 1, {}))";
+    for (text, message) in [
+        ("1.repeat($this + 1)".to_owned(), &items),
+        ("'a'.repeat($this & 'a')".to_owned(), &steps),
+        (format!("{counter}.aggregate($total.combine($total), 1 | 2)"), &items),
+        (format!("{counter}.aggregate($total & $total, 'ab')"), &steps),
+        (format!("{counter}.select({counter}.select({counter}.select({counter})))"), &items),
+        (
+            format!(
+                "{counter}.select($this.repeat(iif($this < 999, $this + 1, {{}})).select($this.repeat(iif($this < 999, $this + 1, {{}}))))"
+            ),
+            &steps,
+        ),
+        (format!("{counter}.aggregate($total.replace('', 'xxxxxxxx'), 'ab')"), &steps),
+        (
+            format!("{counter}.aggregate($total | $total.select($this + 1) | $total.select($this * 2), 1)"),
+            &items,
+        ),
+        (
+            format!(
+                "{counter}.select($this.toString() & 'a').select(%context.id.matches($this & '(a{{1000}}){{9}}'))"
+            ),
+            &steps,
+        ),
+    ] {
+        too_costly(PATIENT, &text, message);
+    }
+}
+
+#[test]
+fn hostile_patterns_and_units_end() {
+    let a = "a".repeat(5000);
+    check(PATIENT, &format!("'{a}b'.matches('^(a+)+$')"), "false");
+    check(PATIENT, &format!("1 '{a}' = 1 'g'"), "");
+    check(PATIENT, &format!("1 '{}m{}' = 1 'g'", "(".repeat(120), ")".repeat(120)), "");
+    check(PATIENT, "1 '10*2000000000' = 1 '10*2000000000.10*2000000000'", "");
+    check(PATIENT, "(1 'm400' * 1 'm400').empty()", "true");
+    check(
+        PATIENT,
+        "0.repeat(iif($this < 99, $this + 1, {})).aggregate($total * 1 'm9', 1 'm').empty()",
+        "true",
+    );
+    refused(
+        PATIENT,
+        "'a'.matches('[')",
+        "the pattern of matches() is no regular expression (at character 12)",
+    );
+    refused(PATIENT, "'a'.matches(id & '[')", "the pattern of matches() is no regular expression");
+    refused(
+        PATIENT,
+        "'a'.matches('(a{1000}){1000}')",
+        "the pattern of matches() is no regular expression (at character 12)",
+    );
+}
+
+/// A reference to each of many contained resources, and dom-3, which asks for all references at each one.
+#[test]
+fn a_quadratic_trap_takes_linear_work() {
+    let count = 3000;
+    let contained: Vec<String> = (0..count)
+        .map(|id| format!(r#"{{"resourceType":"Observation","id":"{id}","status":"final"}}"#))
+        .collect();
+    let links: Vec<String> =
+        (0..count).map(|id| format!(r##"{{"other":{{"reference":"#{id}"}},"type":"refer"}}"##)).collect();
+    let json = format!(
+        r#"{{"resourceType":"Patient","contained":[{}],"link":[{}]}}"#,
+        contained.join(","),
+        links.join(",")
+    );
+    let dom3 = "contained.where((('#'+id in (%resource.descendants().reference | \
+        %resource.descendants().as(canonical) | %resource.descendants().as(uri) | \
+        %resource.descendants().as(url))) or descendants().where(reference = '#').exists() or \
+        descendants().where(as(canonical) = '#').exists()).not()).trace('unmatched', id).empty()";
+    let standard = |text: &str| result(&json, text, Dialect::Standard);
+    assert_eq!(standard(dom3).as_deref(), Ok("true"));
+    assert_eq!(standard("contained.id.isDistinct() and link.isDistinct()").as_deref(), Ok("true"));
+    assert_eq!(standard("descendants().combine(descendants()).isDistinct()").as_deref(), Ok("false"));
+    assert_eq!(
+        standard("link.other.reference.intersect(contained.select('#' + id)).count()").as_deref(),
+        Ok("3000")
     );
 }
 
