@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{self, Config, ConfigError, KEYS};
+use crate::config::{self, Config, ConfigError, EngineKind, KEYS};
 use crate::load::{self, Destination, InProcess, LoadError, Remote};
 use crate::open::{self, OpenError};
 use crate::running::Running;
+use crate::tenants::command::{Add, TenantCommandError};
+use crate::tenants::{self, Table, TableError};
 
 /// A FHIR R4 server that keeps its records in a directory.
 #[derive(Debug, Parser)]
@@ -62,12 +64,16 @@ enum Action {
     /// Compare all versions, index entries and changes with each other
     Check {
         #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
         keys: Keys,
     },
     /// Write a consistent copy of the data to a new file, whether a server runs or not
     Backup {
         /// The file to write
         file: PathBuf,
+        #[command(flatten)]
+        of: Of,
         #[command(flatten)]
         keys: Keys,
     },
@@ -76,18 +82,65 @@ enum Action {
         /// The file that `vesta backup` wrote
         file: PathBuf,
         #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
         keys: Keys,
+    },
+    /// Tenants: those of the table that the key `tenants` names
+    Tenant {
+        #[command(subcommand)]
+        action: TenantAction,
+    },
+    /// Azure Cosmos DB
+    Cosmos {
+        #[command(subcommand)]
+        action: CosmosAction,
     },
     /// List all configuration keys
     Config,
+}
+
+#[derive(Debug, Subcommand)]
+enum TenantAction {
+    /// Add a tenant to the table, and make its database and container
+    Add {
+        #[command(flatten)]
+        add: Add,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// List the tenants: tier, home, and how many resources each has
+    List {
+        #[command(flatten)]
+        keys: Keys,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum CosmosAction {
+    /// Make the databases and containers that are missing, with our partition key and indexing policy
+    Init {
+        #[command(flatten)]
+        keys: Keys,
+    },
+}
+
+/// Whose records.
+#[derive(Debug, clap::Args)]
+struct Of {
+    /// The tenant; needed where there is a table of tenants
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
 }
 
 /// Where resources go, if not into the data directory.
 #[derive(Debug, clap::Args)]
 struct To {
     /// FHIR base URL of a running server to send to, instead of the data directory
-    #[arg(long, value_name = "BASE")]
+    #[arg(long, value_name = "BASE", conflicts_with = "tenant")]
     server: Option<String>,
+    #[command(flatten)]
+    of: Of,
 }
 
 /// The configuration file and every key of [`KEYS`] as a flag.
@@ -181,6 +234,12 @@ pub enum CommandError {
     /// Check, backup, restore.
     #[error(transparent)]
     Maintain(#[from] crate::maintain::MaintainError),
+    /// The table of tenants.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// `vesta tenant`, `vesta cosmos`.
+    #[error(transparent)]
+    Tenant(#[from] TenantCommandError),
     /// The system refuses threads.
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),
@@ -223,9 +282,18 @@ fn act(action: Action) -> Result<(), CommandError> {
             let destination = destination(&keys.load()?, to)?;
             crate::demo::demo(&destination, patients)?;
         }
-        Action::Check { keys } => crate::maintain::check(&keys.load()?)?,
-        Action::Backup { file, keys } => crate::maintain::backup(&keys.load()?, &file)?,
-        Action::Restore { file, keys } => crate::maintain::restore(&keys.load()?, &file)?,
+        Action::Check { of, keys } => crate::maintain::check(&keys.load()?, of.tenant.as_deref())?,
+        Action::Backup { file, of, keys } => {
+            crate::maintain::backup(&keys.load()?, of.tenant.as_deref(), &file)?;
+        }
+        Action::Restore { file, of, keys } => {
+            crate::maintain::restore(&keys.load()?, of.tenant.as_deref(), &file)?;
+        }
+        Action::Tenant { action } => match action {
+            TenantAction::Add { add, keys } => tenants::command::add(&keys.load()?, &add)?,
+            TenantAction::List { keys } => tenants::command::list(&keys.load()?)?,
+        },
+        Action::Cosmos { action: CosmosAction::Init { keys } } => tenants::command::init(&keys.load()?)?,
         Action::Config => print!("{}", config::describe()),
     }
     Ok(())
@@ -238,22 +306,37 @@ fn destination(config: &Config, to: To) -> Result<Destination, CommandError> {
         remote.check()?;
         return Ok(Destination::Server(remote));
     }
-    match open::open(config, open::base_url(config, config.bind)) {
+    let table = Table::of(config)?;
+    let tenant = open::tenant(table.as_ref(), to.of.tenant.as_deref())?;
+    // The record of what was loaded is kept there also where the data is elsewhere.
+    std::fs::create_dir_all(&config.data)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match runtime.block_on(open::open(config, table.as_ref(), open::base_url(config, config.bind))) {
         Ok(service) => {
-            let runtime =
-                tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-            let caller = open::everything();
-            Ok(Destination::Store(Box::new(InProcess { service: Arc::new(service), caller, runtime })))
+            let name = match (config.store, tenant.is_default()) {
+                (EngineKind::Embedded, true) => "store".to_owned(),
+                (EngineKind::Embedded, false) => format!("store {}", tenant.as_str()),
+                (EngineKind::Cosmos, _) => format!("cosmos {} {}", fingerprint(&service), tenant.as_str()),
+            };
+            let caller = open::everything(tenant);
+            Ok(Destination::Store(Box::new(InProcess { service: Arc::new(service), caller, name, runtime })))
         }
         Err(error @ OpenError::InUse { .. }) => {
             let running = Running::find(&config.data).ok_or(error)?;
-            let remote = Remote::new(&running.base());
+            let remote = Remote::new(&running.base(table.as_ref().map(|_| &tenant)));
             remote.check()?;
             eprintln!("A server has {} open; sending to {}", config.data.display(), remote.base);
             Ok(Destination::Server(remote))
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Tells one store from another, also where it has the same name.
+fn fingerprint(service: &interaction::Service) -> String {
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(service.store.secret());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 //!
 //! - [`cli`]: the commands.
 //! - [`config`]: the table of keys.
-//! - [`open`]: the parts of a server put together over a data directory.
+//! - [`open`]: the parts of a server put together over its store.
+//! - [`tenants`]: whose records a request is about, and what it may cost.
+//! - [`secrets`]: keys and connection strings, from where they are kept.
 //! - [`http`]: requests in, responses out.
 //! - [`memory`]: what the allocator may keep.
 
@@ -21,3 +23,4 @@ pub mod progress;
 pub mod running;
 pub mod secrets;
 mod serve;
+pub mod tenants;

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store::{Store, StoreError};
+use store::{Store, StoreError, Tenant};
+use tokio::runtime::Runtime;
 
-use crate::config::Config;
-use crate::http::admin::{self, BackupReport, BackupRequest, CheckReport};
-use crate::open::{self, OpenError, everything};
+use crate::config::{Config, EngineKind};
+use crate::http::admin::{self, BackupReport, BackupRequest, CheckReport, CheckRequest};
+use crate::open::{self, OpenError};
 use crate::progress::Progress;
 use crate::running::Running;
+use crate::tenants::{Table, TableError};
 
 /// The work could not be done, or found something.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +21,9 @@ pub enum MaintainError {
     /// The data cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The table of tenants.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// The directory has no store.
     #[error("there is no data in {}; name its directory with --data", .0.display())]
     NoData(PathBuf),
@@ -50,21 +55,19 @@ pub enum MaintainError {
 ///
 /// # Errors
 /// [`MaintainError::Faults`] when something disagrees.
-pub fn check(config: &Config) -> Result<(), MaintainError> {
-    let report = match opened(config)? {
-        Opened::Here(store) => {
+pub fn check(config: &Config, tenant: Option<&str>) -> Result<(), MaintainError> {
+    let (tenant, opened) = opened(config, tenant)?;
+    let report = match opened {
+        Opened::Here { store, runtime } => {
             let progress = Progress::new("Checking");
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()
-                .map_err(|error| MaintainError::Store(error.into()))?;
-            let tenant = everything().tenant;
             let tell = |done, total| progress.at(done, total, &format!("{done} of {total} resources"));
             let report = runtime.block_on(store.check(&tenant, &tell));
             progress.clear();
             CheckReport::from(report?)
         }
-        Opened::There(server) => ask(&server, admin::CHECK, &())?,
+        Opened::There(server) => {
+            ask(&server, admin::CHECK, &CheckRequest { tenant: tenant.as_str().to_owned() })?
+        }
     };
     for fault in &report.faults {
         println!("{fault}");
@@ -90,13 +93,15 @@ pub fn check(config: &Config) -> Result<(), MaintainError> {
 ///
 /// # Errors
 /// The file exists or cannot be written.
-pub fn backup(config: &Config, file: &Path) -> Result<(), MaintainError> {
+pub fn backup(config: &Config, tenant: Option<&str>, file: &Path) -> Result<(), MaintainError> {
     let file =
         std::path::absolute(file).map_err(|error| MaintainError::Path { path: file.to_owned(), error })?;
-    let bytes = match opened(config)? {
-        Opened::Here(store) => store.backup(&everything().tenant, &file)?,
+    let (tenant, opened) = opened(config, tenant)?;
+    let bytes = match opened {
+        Opened::Here { store, .. } => store.backup(&tenant, &file)?,
         Opened::There(server) => {
-            let report: BackupReport = ask(&server, admin::BACKUP, &BackupRequest { file: file.clone() })?;
+            let request = BackupRequest { file: file.clone(), tenant: tenant.as_str().to_owned() };
+            let report: BackupReport = ask(&server, admin::BACKUP, &request)?;
             report.bytes
         }
     };
@@ -108,26 +113,33 @@ pub fn backup(config: &Config, file: &Path) -> Result<(), MaintainError> {
 ///
 /// # Errors
 /// The directory has a store, or the file is no copy of one.
-pub fn restore(config: &Config, file: &Path) -> Result<(), MaintainError> {
-    Store::restore(file, &config.data, &everything().tenant)?;
+pub fn restore(config: &Config, tenant: Option<&str>, file: &Path) -> Result<(), MaintainError> {
+    let tenant = open::tenant(Table::of(config)?.as_ref(), tenant)?;
+    Store::restore(file, &config.data, &tenant)?;
     println!("Restored {} into {}", file.display(), config.data.display());
     Ok(())
 }
 
 enum Opened {
-    Here(Store),
+    Here { store: Store, runtime: Runtime },
     There(Running),
 }
 
-fn opened(config: &Config) -> Result<Opened, MaintainError> {
-    if !config.data.is_dir() {
+/// The tenant of that name, or the only one, and its store.
+fn opened(config: &Config, tenant: Option<&str>) -> Result<(Tenant, Opened), MaintainError> {
+    if config.store == EngineKind::Embedded && !config.data.is_dir() {
         return Err(MaintainError::NoData(config.data.clone()));
     }
-    match open::open(config, open::base_url(config, config.bind)) {
-        Ok(service) => Ok(Opened::Here(service.store)),
-        Err(OpenError::InUse { directory }) => Running::find(&config.data)
-            .map(Opened::There)
-            .ok_or(MaintainError::Open(OpenError::InUse { directory })),
+    let table = Table::of(config)?;
+    let tenant = open::tenant(table.as_ref(), tenant)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| MaintainError::Store(error.into()))?;
+    match runtime.block_on(open::open(config, table.as_ref(), open::base_url(config, config.bind))) {
+        Ok(service) => Ok((tenant, Opened::Here { store: service.store, runtime })),
+        Err(OpenError::InUse { directory }) => match Running::find(&config.data) {
+            Some(server) => Ok((tenant, Opened::There(server))),
+            None => Err(MaintainError::Open(OpenError::InUse { directory })),
+        },
         Err(error) => Err(error.into()),
     }
 }

@@ -1,5 +1,6 @@
-//! Puts the parts of a server together over a data directory: definitions, search index, store, interactions.
+//! Puts the parts of a server together: definitions, search index, store, interactions.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,10 +8,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use conformance::{Definitions, DefinitionsError};
 use interaction::{Caller, Limits, Service};
 use search::SearchIndex;
+use store::cosmos::{AccountOptions, CosmosOptions, Credential, TenantHome};
 use store::{Access, EmbeddedOptions, Store, StoreError, Tenant, Timestamp};
 
-use crate::config::Config;
+use crate::config::{Config, EngineKind, Secret};
 use crate::progress::Progress;
+use crate::secrets::{self, SecretError};
+use crate::tenants::table::{AccountRow, OWN_ACCOUNT};
+use crate::tenants::{Table, TableError};
 
 /// The path below which the FHIR API answers.
 pub const BASE_PATH: &str = "/fhir";
@@ -34,6 +39,24 @@ pub enum OpenError {
         /// Why.
         error: StoreError,
     },
+    /// The Cosmos DB store cannot be opened.
+    #[error("cannot open the records in Cosmos DB: {0}")]
+    Cosmos(StoreError),
+    /// The configuration does not say which account.
+    #[error("{0}")]
+    Account(String),
+    /// A secret cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// As whom Entra ID knows this server.
+    #[error(transparent)]
+    Identity(#[from] keys::CredentialError),
+    /// The table of tenants.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The tenant asked for.
+    #[error("{0}")]
+    Tenant(String),
     /// The definitions cannot be had.
     #[error("cannot read the definitions: {0}")]
     Definitions(#[from] DefinitionsError),
@@ -42,15 +65,22 @@ pub enum OpenError {
     Log(String),
 }
 
-/// Opens the store of `config.data` and what works on it. `base` is the FHIR base URL, without a slash at the end.
+/// Opens the store of a configuration, with the tenants of its `table`, and what works on it. `base` is the FHIR base URL, without
+/// a slash at the end. What it opens lives on the runtime it is called on.
 ///
 /// # Errors
 /// [`OpenError`], each saying what to do.
-pub fn open(config: &Config, base: String) -> Result<Service, OpenError> {
+pub async fn open(config: &Config, table: Option<&Table>, base: String) -> Result<Service, OpenError> {
     let packages: Vec<&Path> = config.package.iter().map(AsRef::as_ref).collect();
     let definitions = Arc::new(Definitions::with_packages(&packages)?);
     let index = Arc::new(SearchIndex::new(Arc::clone(&definitions), local_bases(config)));
-    let store = open_store(config, &index)?;
+    let store = match config.store {
+        EngineKind::Embedded => open_embedded(config, &index)?,
+        EngineKind::Cosmos => open_cosmos(config, &index, table).await?,
+    };
+    if let Some(table) = table {
+        open_tenants(config, &store, table).await?;
+    }
     Ok(Service {
         store,
         definitions,
@@ -62,7 +92,7 @@ pub fn open(config: &Config, base: String) -> Result<Service, OpenError> {
     })
 }
 
-fn open_store(config: &Config, index: &Arc<SearchIndex>) -> Result<Store, OpenError> {
+fn open_embedded(config: &Config, index: &Arc<SearchIndex>) -> Result<Store, OpenError> {
     let options = EmbeddedOptions { directory: config.data.clone() };
     let progress = Progress::new("Indexing with the new definitions");
     let indexer: Arc<dyn store::Indexer> = Arc::<SearchIndex>::clone(index);
@@ -70,11 +100,154 @@ fn open_store(config: &Config, index: &Arc<SearchIndex>) -> Result<Store, OpenEr
         progress.at(done, total, &format!("{done} of {total} resources"));
     });
     progress.clear();
+    opened.map_err(|error| embedded_error(config, error))
+}
+
+async fn open_cosmos(
+    config: &Config,
+    index: &Arc<SearchIndex>,
+    table: Option<&Table>,
+) -> Result<Store, OpenError> {
+    let options = cosmos_options(config, table).await?;
+    let indexer: Arc<dyn store::Indexer> = Arc::<SearchIndex>::clone(index);
+    Store::open_cosmos(options, indexer).await.map_err(OpenError::Cosmos)
+}
+
+/// Opens each tenant now, so that what is wrong with one is known before a request finds it.
+async fn open_tenants(config: &Config, store: &Store, table: &Table) -> Result<(), OpenError> {
+    if config.store == EngineKind::Embedded {
+        let tenants = table.tenants.keys().map(|tenant| (tenant.clone(), None)).collect();
+        let known = store.set_tenants(tenants, BTreeMap::new()).await;
+        known.map_err(|error| embedded_error(config, error))?;
+        for tenant in table.tenants.keys() {
+            store.ready(tenant).await.map_err(|error| embedded_error(config, error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells an open store that the table of tenants is another.
+///
+/// # Errors
+/// A secret or an account that cannot be had, a home that does not exist.
+pub async fn tell_store(store: &Store, config: &Config, table: &Table) -> Result<(), OpenError> {
+    match config.store {
+        EngineKind::Embedded => open_tenants(config, store, table).await,
+        EngineKind::Cosmos => {
+            let options = cosmos_options(config, Some(table)).await?;
+            let homes = options.tenants.into_iter().map(|(tenant, home)| (tenant, Some(home))).collect();
+            store.set_tenants(homes, options.accounts).await.map_err(OpenError::Cosmos)
+        }
+    }
+}
+
+fn embedded_error(config: &Config, error: StoreError) -> OpenError {
     let directory = config.data.display().to_string();
-    opened.map_err(|error| match error {
+    match error {
         StoreError::InUse(_) => OpenError::InUse { directory },
         error => OpenError::Store { directory, error },
-    })
+    }
+}
+
+/// How to open the Cosmos engine.
+///
+/// # Errors
+/// An account that is not named, or a secret that cannot be had.
+pub async fn cosmos_options(config: &Config, table: Option<&Table>) -> Result<CosmosOptions, OpenError> {
+    let own = own_account(config).await?;
+    let mut options = CosmosOptions::single(own, &config.cosmos_database, &config.cosmos_container);
+    if let Some(table) = table {
+        for (name, row) in &table.accounts {
+            options.accounts.insert(name.clone(), other_account(config, row).await?);
+        }
+        options.tenants = table.homes(config);
+    }
+    Ok(options)
+}
+
+/// Where the tenant of a server without a table is.
+pub fn own_home(config: &Config) -> TenantHome {
+    TenantHome {
+        account: OWN_ACCOUNT.to_owned(),
+        database: config.cosmos_database.clone(),
+        container: config.cosmos_container.clone(),
+    }
+}
+
+async fn own_account(config: &Config) -> Result<AccountOptions, OpenError> {
+    let refuse = |text: &str| Err(OpenError::Account(text.to_owned()));
+    match (config.cosmos_connection_string.is_none(), &config.cosmos_endpoint) {
+        (false, Some(_)) => refuse("give cosmos_connection_string or cosmos_endpoint, not both"),
+        (false, None) if !config.cosmos_key.is_none() => {
+            refuse("cosmos_connection_string has the account's key; leave cosmos_key out")
+        }
+        (true, None) => refuse(
+            "store = cosmos needs an account: set VESTA_COSMOS_CONNECTION_STRING, or cosmos_endpoint (with cosmos_key, or known to the account by azure_identity)",
+        ),
+        (_, endpoint) => {
+            let (connection, key) = (&config.cosmos_connection_string, &config.cosmos_key);
+            account(config, endpoint.as_deref(), connection, key, &config.cosmos_regions).await
+        }
+    }
+}
+
+async fn other_account(config: &Config, row: &AccountRow) -> Result<AccountOptions, OpenError> {
+    account(config, row.endpoint.as_deref(), &row.connection_string(), &row.key(), &row.regions).await
+}
+
+async fn account(
+    config: &Config,
+    endpoint: Option<&str>,
+    connection_string: &Secret,
+    key: &Secret,
+    regions: &[String],
+) -> Result<AccountOptions, OpenError> {
+    let mut account = match endpoint {
+        None => {
+            let text = secret(config, connection_string).await?;
+            AccountOptions::from_connection_string(text.secret()).map_err(OpenError::Cosmos)?
+        }
+        Some(endpoint) => {
+            let credential = if key.is_none() {
+                Credential::Entra(keys::entra(config.azure_identity.as_str())?)
+            } else {
+                Credential::Key(secret(config, key).await?)
+            };
+            AccountOptions { endpoint: endpoint.to_owned(), credential, regions: Vec::new() }
+        }
+    };
+    account.regions = regions.to_vec();
+    Ok(account)
+}
+
+/// The secret that the configuration gives or names.
+async fn secret(config: &Config, secret: &Secret) -> Result<azure_core::credentials::Secret, OpenError> {
+    let text = secret.as_configured();
+    let credential = match text.starts_with("keyvault:") {
+        true => Some(keys::entra(config.azure_identity.as_str())?),
+        false => None,
+    };
+    Ok(secrets::read(text, credential.as_ref()).await?)
+}
+
+/// Whom a command works for: the tenant named, or the only one there is.
+///
+/// # Errors
+/// The name is not in the table, or there is a table and no name.
+pub fn tenant(table: Option<&Table>, name: Option<&str>) -> Result<Tenant, OpenError> {
+    let Some(name) = name else {
+        return match table {
+            Some(_) => {
+                Err(OpenError::Tenant("there is a table of tenants; say which: --tenant NAME".to_owned()))
+            }
+            None => Ok(Tenant::default_tenant()),
+        };
+    };
+    let found = Tenant::new(name).filter(|tenant| match table {
+        Some(table) => table.tenants.contains_key(tenant),
+        None => tenant.is_default(),
+    });
+    found.ok_or_else(|| OpenError::Tenant(format!("there is no tenant {name} in the table of tenants")))
 }
 
 fn limits(config: &Config) -> Limits {
@@ -110,9 +283,9 @@ fn local_bases(config: &Config) -> Vec<String> {
     }
 }
 
-/// The caller of an open server, and the server itself: everything of the one tenant.
-pub fn everything() -> Caller {
-    Caller { tenant: Tenant::default_tenant(), access: Access::unrestricted() }
+/// The caller of an open server, and the server itself: everything of a tenant.
+pub fn everything(tenant: Tenant) -> Caller {
+    Caller { tenant, access: Access::unrestricted() }
 }
 
 fn now() -> Timestamp {

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use store::Tenant;
 
 const NAME: &str = "running.json";
 
@@ -51,9 +52,10 @@ impl Running {
         Ok(Notice { path })
     }
 
-    /// Its FHIR base URL on this machine.
-    pub fn base(&self) -> String {
-        format!("http://{}{}", self.address, crate::open::BASE_PATH)
+    /// Its FHIR base URL on this machine; that of a tenant, where it has a table of them.
+    pub fn base(&self, tenant: Option<&Tenant>) -> String {
+        let place = tenant.map(|tenant| format!("/t/{}", tenant.as_str())).unwrap_or_default();
+        format!("http://{}{place}{}", self.address, crate::open::BASE_PATH)
     }
 }
 
@@ -75,7 +77,8 @@ mod tests {
         assert!(Running::find(directory.path()).is_none());
         std::fs::write(directory.path().join(NAME), "left by a killed server").unwrap();
         let notice = running.announce(directory.path()).unwrap();
-        assert_eq!(Running::find(directory.path()).unwrap().base(), "http://127.0.0.1:9/fhir");
+        assert_eq!(Running::find(directory.path()).unwrap().base(None), "http://127.0.0.1:9/fhir");
+        assert_eq!(running.base(Tenant::new("a").as_ref()), "http://127.0.0.1:9/t/a/fhir");
         #[cfg(unix)]
         {
             let mode = std::os::unix::fs::PermissionsExt::mode(

@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::config::Config;
+use crate::config::{Config, EngineKind};
 use crate::http::{App, listen};
 use crate::open::{self, OpenError};
 use crate::running::Running;
+use crate::tenants::{Table, watch};
 
 /// The server could not start or run.
 #[derive(Debug, thiserror::Error)]
@@ -47,22 +48,30 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
         TcpListener::bind(config.bind).map_err(|error| ServeError::Bind { address: config.bind, error })?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let service = open::open(config, open::base_url(config, address))?;
-    let app = Arc::new(App::new(service, config, address));
-    let running = Running {
-        address: reachable(address).to_string(),
-        token: app.admin_token().to_owned(),
-        pid: std::process::id(),
-    };
-    // Kept until the server has stopped.
-    let _notice = running.announce(&config.data)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if config.threads > 0 {
         runtime.worker_threads(config.threads);
     }
     let runtime = runtime.enable_all().build()?;
+    let mark = config.tenants.as_deref().map(watch::mark);
+    let table = Table::of(config).map_err(OpenError::from)?;
+    let service = runtime.block_on(open::open(config, table.as_ref(), open::base_url(config, address)))?;
+    let app = Arc::new(App::new(service, table.as_ref(), config, address));
+    let running = Running {
+        address: reachable(address).to_string(),
+        token: app.admin_token().to_owned(),
+        pid: std::process::id(),
+    };
+    // Kept until the server has stopped. Other commands open Cosmos DB themselves, while it runs.
+    let _notice = match config.store {
+        EngineKind::Embedded => Some(running.announce(&config.data)?),
+        EngineKind::Cosmos => None,
+    };
     runtime.block_on(async {
         let stop = stop_signal()?;
+        if let (Some(path), Some(mark)) = (config.tenants.clone(), mark.flatten()) {
+            tokio::spawn(watch::watch(Arc::clone(&app), config.clone(), path, Some(mark)));
+        }
         announce(config, &app, address, started);
         listen::run(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&app), config, stop).await;
         Ok::<(), ServeError>(())

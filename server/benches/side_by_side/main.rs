@@ -322,7 +322,7 @@ mod in_process {
     /// p50 of `Observation?patient=X&category=laboratory&_sort=-date&_count=20`, microseconds.
     pub fn search_p50(store: &Path, patient: &str) -> f64 {
         let service = service(store);
-        let caller = vesta::open::everything();
+        let caller = vesta::open::everything(store::Tenant::default_tenant());
         let parameters: Vec<(String, String)> =
             [("patient", patient), ("category", "laboratory"), ("_sort", "-date"), ("_count", "20")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -351,7 +351,9 @@ mod in_process {
     fn service(store: &Path) -> Service {
         let flags = [("data", vec![store.display().to_string()])];
         let config = vesta::config::load(None, &[], &flags).expect("a configuration");
-        vesta::open::open(&config, "http://127.0.0.1:8080/fhir".to_owned()).expect("the store opens")
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let base = "http://127.0.0.1:8080/fhir".to_owned();
+        runtime.block_on(vesta::open::open(&config, None, base)).expect("the store opens")
     }
 }
 

@@ -45,7 +45,8 @@ pub use read::{read, vread};
 pub use search::search;
 pub use update::{conditional_update, update};
 
-/// What the interactions run on.
+/// What the interactions run on. Cheap to clone: a tenant has one with its own base URL.
+#[derive(Clone)]
 pub struct Service {
     /// The record.
     pub store: Store,

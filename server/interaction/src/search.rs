@@ -98,9 +98,9 @@ fn explained(ledger: &Ledger) -> Vec<Issue> {
     let steps = ledger.steps();
     let mut issues: Vec<Issue> = steps
         .iter()
-        .map(|Step { what, units, items }| information(format!("{units:.2} RU, {items} items: {what}")))
+        .map(|Step { what, units, items }| information(format!("{units:.2} RU, items: {items}; {what}")))
         .collect();
-    issues.push(information(format!("{:.2} RU in {} steps", ledger.units(), steps.len())));
+    issues.push(information(format!("{:.2} RU in all, steps: {}", ledger.units(), steps.len())));
     issues
 }
 

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Key, KeyType, LogFormat};
+use super::{EngineKind, Identity, Key, KeyType, LogFormat, Secret};
 
 macro_rules! keys {
     ($( $(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:literal; )+) => {
@@ -27,6 +27,7 @@ macro_rules! keys {
                 name: stringify!($name),
                 type_name: <$type as KeyType>::NAME,
                 is_list: <$type as KeyType>::IS_LIST,
+                is_secret: <$type as KeyType>::IS_SECRET,
                 default: $default,
                 doc: concat!($($doc, "\n"),+),
                 set: |config, texts| match <$type as KeyType>::read(texts) {
@@ -50,6 +51,26 @@ keys! {
     /// references are to this server; without it, http, the bind address and /fhir. The server itself answers
     /// under /fhir. When it changes, the index is built anew at the next start.
     base_url: Option<String> = "";
+    /// Where the records are: in the data directory, or in Azure Cosmos DB (then each key that begins with `cosmos_`
+    /// counts, and the data directory only remembers what was loaded).
+    store: EngineKind = "embedded";
+    /// Connection string of the Cosmos DB account, as the portal's page Keys shows it.
+    cosmos_connection_string: Secret = "";
+    /// Endpoint of the account (`https://NAME.documents.azure.com:443/`), instead of a connection string.
+    cosmos_endpoint: Option<String> = "";
+    /// Key of the account at cosmos_endpoint; without it, the server is known to the account by azure_identity.
+    cosmos_key: Secret = "";
+    /// Database of the tenants that share one (tier T1). `vesta cosmos init` makes it.
+    cosmos_database: String = "vesta";
+    /// Container of the tenants that share one, and name of the container in the databases of the others.
+    cosmos_container: String = "vesta";
+    /// Regions to read from, the nearest first (`East US 2`); without any, in the account's order.
+    cosmos_regions: Vec<String> = "";
+    /// As whom Microsoft Entra ID knows this server, for Cosmos DB without a key, and for Key Vault.
+    azure_identity: Identity = "managed-identity";
+    /// Table of tenants (TOML; see `vesta tenant add --help`); it is read again when it changes. Without it, all is the
+    /// one tenant `default`.
+    tenants: Option<PathBuf> = "";
     /// FHIR packages (.tgz) to add to R4 and US Core: their profiles and search parameters.
     package: Vec<PathBuf> = "";
     /// Listen on an address that other machines can reach although nobody has to log in.

@@ -7,7 +7,7 @@ mod value;
 use std::path::{Path, PathBuf};
 
 pub use keys::{Config, KEYS};
-pub use value::{KeyType, LogFormat};
+pub use value::{EngineKind, Identity, KeyType, LogFormat, Secret};
 
 /// One configuration key.
 pub struct Key {
@@ -17,6 +17,8 @@ pub struct Key {
     pub type_name: &'static str,
     /// Whether it takes several values: an array in the file, commas in the environment, a repeated flag.
     pub is_list: bool,
+    /// Whether its value is never shown, and never read from where others see it.
+    pub is_secret: bool,
     /// Its default, as it would be written in the environment.
     pub default: &'static str,
     /// What it does.
@@ -71,6 +73,18 @@ pub enum ConfigError {
         /// What was written.
         found: String,
     },
+    /// A secret where others can read it. The value is not repeated.
+    #[error(
+        "{origin}: `{name}` is a secret, and it would be seen here; set {variable}, or say where it is kept: file:PATH or keyvault:URL"
+    )]
+    Secret {
+        /// The key.
+        name: &'static str,
+        /// Where it is written.
+        origin: String,
+        /// Its variable.
+        variable: String,
+    },
     /// A combination that is refused.
     #[error("{0}")]
     Refused(String),
@@ -92,20 +106,25 @@ impl Key {
     }
 
     fn apply(&self, config: &mut Config, values: &[String], source: &Source) -> Result<(), ConfigError> {
-        if (self.set)(config, values) {
-            return Ok(());
-        }
         let origin = match source {
             Source::Default => "default".to_owned(),
             Source::File(path) => path.display().to_string(),
             Source::Environment => self.variable(),
             Source::Flag => format!("--{}", self.flag()),
         };
+        let is_seen = matches!(source, Source::File(_) | Source::Flag);
+        let literal = |text: &String| !text.is_empty() && !Secret::new(text).is_reference();
+        if self.is_secret && is_seen && values.iter().any(literal) {
+            return Err(ConfigError::Secret { name: self.name, origin, variable: self.variable() });
+        }
+        if (self.set)(config, values) {
+            return Ok(());
+        }
         Err(ConfigError::Value {
             name: self.name,
             origin,
             expected: self.type_name,
-            found: values.join(", "),
+            found: if self.is_secret { "what it has".to_owned() } else { values.join(", ") },
         })
     }
 }
@@ -291,6 +310,38 @@ mod tests {
         let file = file("insecure_open = \"perhaps\"\n");
         let error = load(Some(file.path()), &[], &[]).unwrap_err().to_string();
         assert!(error.ends_with(": `insecure_open` takes true or false, not `perhaps`"), "{error}");
+    }
+
+    #[test]
+    fn secrets_stay_where_nobody_reads_them() {
+        let text = "AccountEndpoint=https://a;AccountKey=c2VjcmV0;";
+        let kept = load(None, &environment(&[("VESTA_COSMOS_CONNECTION_STRING", text)]), &[]).unwrap();
+        assert_eq!(kept.cosmos_connection_string.as_configured(), text);
+        assert!(!format!("{kept:?}").contains("c2Vj"), "{kept:?}");
+        let refused = load(None, &[], &[("cosmos_key", vec!["c2VjcmV0".to_owned()])]).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "--cosmos-key: `cosmos_key` is a secret, and it would be seen here; set VESTA_COSMOS_KEY, or say where it is kept: file:PATH or keyvault:URL"
+        );
+        let file = file("cosmos_key = \"c2VjcmV0\"\n");
+        let refused = load(Some(file.path()), &[], &[]).unwrap_err().to_string();
+        assert!(refused.contains(": `cosmos_key` is a secret") && !refused.contains("c2Vj"), "{refused}");
+        for reference in ["file:/run/secrets/key", "keyvault:https://v.vault.azure.net/secrets/key"] {
+            let flags = [("cosmos_key", vec![reference.to_owned()])];
+            assert_eq!(load(None, &[], &flags).unwrap().cosmos_key.as_configured(), reference);
+        }
+    }
+
+    #[test]
+    fn identities() {
+        let identity = |text: &str| load(None, &environment(&[("VESTA_AZURE_IDENTITY", text)]), &[]);
+        for text in ["managed-identity", "managed-identity:abc", "workload-identity", "developer"] {
+            assert_eq!(identity(text).unwrap().azure_identity.as_str(), text);
+        }
+        assert_eq!(
+            identity("managed-identity:").unwrap_err().to_string(),
+            "VESTA_AZURE_IDENTITY: `azure_identity` takes managed-identity, managed-identity:CLIENT_ID, workload-identity or developer, not `managed-identity:`"
+        );
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub trait KeyType: Sized {
     const NAME: &'static str;
     /// Whether it takes several values.
     const IS_LIST: bool = false;
+    /// Whether its text may stand only where others do not read it, and is never shown.
+    const IS_SECRET: bool = false;
 
     /// The value that stands before the default is applied.
     fn blank() -> Self;
@@ -26,6 +28,62 @@ pub enum LogFormat {
     Json,
 }
 
+/// Where the records are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineKind {
+    /// In a directory of this machine.
+    Embedded,
+    /// In Azure Cosmos DB.
+    Cosmos,
+}
+
+/// As whom Microsoft Entra ID knows this server, as [`keys::entra`] reads it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity(String);
+
+impl Identity {
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A secret as it is configured: `file:PATH`, `keyvault:URL`, or the secret itself. Its text is never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Of a text as it is configured.
+    pub fn new(text: &str) -> Secret {
+        Secret(text.to_owned())
+    }
+
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether it says where the secret is, and does not hold it.
+    pub fn is_reference(&self) -> bool {
+        self.0.starts_with("file:") || self.0.starts_with("keyvault:")
+    }
+
+    /// As it is configured, to be resolved.
+    pub fn as_configured(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match (self.is_none(), self.is_reference()) {
+            (true, _) => "none",
+            (_, true) => &self.0,
+            _ => "a secret",
+        })
+    }
+}
+
 fn only(texts: &[String]) -> Option<&str> {
     match texts {
         [one] => Some(one.trim()),
@@ -40,6 +98,54 @@ impl KeyType for PathBuf {
     }
     fn read(texts: &[String]) -> Option<PathBuf> {
         only(texts).filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+}
+
+impl KeyType for Option<PathBuf> {
+    const NAME: &'static str = "a path";
+    fn blank() -> Option<PathBuf> {
+        None
+    }
+    fn read(texts: &[String]) -> Option<Option<PathBuf>> {
+        only(texts).map(|text| (!text.is_empty()).then(|| PathBuf::from(text)))
+    }
+}
+
+impl KeyType for Secret {
+    const NAME: &'static str = "a secret: file:PATH, keyvault:URL, or in the environment the secret itself";
+    const IS_SECRET: bool = true;
+    fn blank() -> Secret {
+        Secret::default()
+    }
+    fn read(texts: &[String]) -> Option<Secret> {
+        only(texts).map(Secret::new)
+    }
+}
+
+impl KeyType for EngineKind {
+    const NAME: &'static str = "embedded or cosmos";
+    fn blank() -> EngineKind {
+        EngineKind::Embedded
+    }
+    fn read(texts: &[String]) -> Option<EngineKind> {
+        match only(texts)? {
+            "embedded" => Some(EngineKind::Embedded),
+            "cosmos" => Some(EngineKind::Cosmos),
+            _ => None,
+        }
+    }
+}
+
+impl KeyType for Identity {
+    const NAME: &'static str = "managed-identity, managed-identity:CLIENT_ID, workload-identity or developer";
+    fn blank() -> Identity {
+        Identity::default()
+    }
+    fn read(texts: &[String]) -> Option<Identity> {
+        let text = only(texts)?;
+        let is_known = matches!(text, "managed-identity" | "workload-identity" | "developer")
+            || text.strip_prefix("managed-identity:").is_some_and(|id| !id.trim().is_empty());
+        is_known.then(|| Identity(text.to_owned()))
     }
 }
 

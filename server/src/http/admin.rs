@@ -25,6 +25,15 @@ pub const CHECK: &str = "/admin/check";
 pub struct BackupRequest {
     /// Where to write it: an absolute path, of a file that does not exist.
     pub file: PathBuf,
+    /// Of which tenant.
+    pub tenant: String,
+}
+
+/// Asks for a check.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CheckRequest {
+    /// Of which tenant.
+    pub tenant: String,
 }
 
 /// A backup was written.
@@ -91,15 +100,13 @@ pub(super) async fn answer(app: &App, part: Part, request: Request) -> Result<Re
     let (body, _share) = app.bodies.collect(request.into_body(), 64 << 10).await?;
     match part {
         Part::Backup => backup(app, &body).await,
-        _ => check(app).await,
+        _ => check(app, &body).await,
     }
 }
 
 async fn backup(app: &App, body: &[u8]) -> Result<Response, Refusal> {
-    let request: BackupRequest = serde_json::from_slice(body).map_err(|error| {
-        Refusal::new(StatusCode::BAD_REQUEST, IssueType::Invalid, format!("Not a backup request: {error}."))
-    })?;
-    let (store, tenant) = (app.service.store.clone(), app.caller.tenant.clone());
+    let request: BackupRequest = read(body)?;
+    let (store, tenant) = (app.directory.service().store.clone(), tenant(app, &request.tenant)?);
     let written = tokio::task::spawn_blocking(move || store.backup(&tenant, &request.file)).await;
     match written {
         Ok(Ok(bytes)) => json(&BackupReport { bytes }),
@@ -110,8 +117,22 @@ async fn backup(app: &App, body: &[u8]) -> Result<Response, Refusal> {
     }
 }
 
-async fn check(app: &App) -> Result<Response, Refusal> {
-    let (store, tenant) = (app.service.store.clone(), app.caller.tenant.clone());
+fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| {
+        Refusal::new(StatusCode::BAD_REQUEST, IssueType::Invalid, format!("Not such a request: {error}."))
+    })
+}
+
+fn tenant(app: &App, name: &str) -> Result<store::Tenant, Refusal> {
+    let mut tenants = app.directory.tenants().into_iter().map(|(tenant, _)| tenant);
+    tenants.find(|tenant| tenant.as_str() == name).ok_or_else(|| {
+        Refusal::new(StatusCode::NOT_FOUND, IssueType::NotFound, format!("There is no tenant {name}."))
+    })
+}
+
+async fn check(app: &App, body: &[u8]) -> Result<Response, Refusal> {
+    let request: CheckRequest = read(body)?;
+    let (store, tenant) = (app.directory.service().store.clone(), tenant(app, &request.tenant)?);
     match super::long::run(true, store.check(&tenant, &|_, _| ())).await {
         Ok(report) => json(&CheckReport::from(report)),
         Err(error) => {

@@ -34,14 +34,15 @@ impl Guard {
         }
     }
 
-    /// Whether a request may be looked at.
+    /// Whether a request may be looked at. `is_tenants` says whether a host name is one of the table of tenants.
     ///
     /// # Errors
     /// 421 for a host name that is not this server's, 403 for a change from a page of another origin.
-    pub fn check<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
+    pub fn check<B>(&self, request: &Request<B>, is_tenants: impl Fn(&str) -> bool) -> Result<(), Refusal> {
         let host = request.headers().get(header::HOST);
         if let (Some(names), Some(host)) = (&self.names, host)
             && !is_known(names, host)
+            && !is_tenants(&host_name(host.to_str().unwrap_or_default()).to_ascii_lowercase())
         {
             let details = "The Host header names another server. Use localhost or an address, or set base_url to the URL that clients use.";
             return Err(
@@ -82,7 +83,8 @@ fn authority(url: &str) -> &str {
     rest.split('/').next().unwrap_or_default()
 }
 
-fn host_name(authority: &str) -> &str {
+/// The name of `name:port`.
+pub(super) fn host_name(authority: &str) -> &str {
     match authority.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.rsplit_once(':').map_or(authority, |(name, _)| name),
@@ -99,7 +101,7 @@ pub fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("etag, last-modified, location, content-location, x-request-id"),
+        HeaderValue::from_static("etag, last-modified, location, content-location, retry-after, x-request-id, x-vesta-request-charge"),
     );
 }
 
@@ -136,7 +138,9 @@ mod tests {
         if !origin.is_empty() {
             request = request.header("origin", origin);
         }
-        guard.check(&request.body(()).unwrap()).map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
+        guard
+            .check(&request.body(()).unwrap(), |host| host == "acme.example.org")
+            .map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
     }
 
     #[test]
@@ -148,6 +152,7 @@ mod tests {
             ("GET", "[::1]:8080", "", 200),
             ("GET", "EHR.example.org", "", 200),
             ("GET", "evil.example.org:8080", "", 421),
+            ("GET", "Acme.example.org:8080", "", 200),
             ("POST", "localhost:8080", "", 200),
             ("POST", "localhost:8080", "http://localhost:8080", 200),
             ("POST", "localhost:8080", "https://app.example.org", 200),

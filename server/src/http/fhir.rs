@@ -1,5 +1,7 @@
 //! Requests below the base: the interaction of the route, with its arguments.
 
+use std::sync::Arc;
+
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::header::{self, HeaderMap};
@@ -7,8 +9,9 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use fhirpath::IssueType;
-use interaction::{Outcome, Projection, ReadConditions};
+use interaction::{Failure, Outcome, Projection, ReadConditions};
 use operations::Invocation;
+use store::units::Ledger;
 use store::{HistoryScope, Key};
 
 use super::body::Share;
@@ -18,7 +21,8 @@ use super::parameters::Parameters;
 use super::refusal::Refusal;
 use super::respond;
 use super::route::{self, Interaction, Shape, Target};
-use super::{App, Exchange, browser, long};
+use super::{App, Exchange, Meter, browser, long};
+use crate::tenants::Site;
 
 /// Parameters that every interaction takes besides `_format` and `_pretty`.
 const PROJECTION: &[&str] = &["_summary", "_elements"];
@@ -26,6 +30,7 @@ const PROJECTION: &[&str] = &["_summary", "_elements"];
 /// A request, taken apart.
 struct Call<'r> {
     app: &'r App,
+    site: &'r Arc<Site>,
     target: Target<'r>,
     headers: &'r HeaderMap,
     parameters: Parameters,
@@ -53,7 +58,9 @@ pub(super) async fn answer(
         None => format?,
     };
     let decoded = route::decode(head.uri.path()).ok_or_else(|| no_route("The path's encoding is broken."))?;
-    let below = decoded.strip_prefix(crate::open::BASE_PATH).unwrap_or(&decoded);
+    let (tenant, below) = route::below_base(&decoded);
+    let site = app.site(tenant, &head.headers)?;
+    exchange.site = Some(Arc::clone(&site));
     let target =
         route::target(below).ok_or_else(|| no_route("No FHIR interaction has a path of this form."))?;
     exchange.template = target.shape.template();
@@ -63,10 +70,13 @@ pub(super) async fn answer(
     let interaction =
         route::interaction(target.shape, &head.method).ok_or_else(|| not_allowed(target.shape))?;
     exchange.interaction = Some(interaction);
-    let mut call = Call { app, target, headers: &head.headers, parameters };
-    if interaction == Interaction::Read {
+    let mut call = Call { app, site: &site, target, headers: &head.headers, parameters };
+    if interaction == Interaction::Read && !app.is_metered {
         // The most frequent by far; it waits for nothing, so it needs no timer.
         return call.read(exchange).await;
+    }
+    if app.is_metered {
+        return Box::pin(metered(call, interaction, &head.method, incoming, exchange)).await;
     }
     // Apart, so that the future of a read stays small.
     let others = Box::pin(call.run(interaction, &head.method, incoming, exchange));
@@ -74,6 +84,22 @@ pub(super) async fn answer(
         Ok(response) => response,
         Err(_) => Err(timed_out(app)),
     }
+}
+
+/// Answers where requests cost request units: within the tenant's budget, and counted.
+async fn metered(
+    mut call: Call<'_>,
+    interaction: Interaction,
+    method: &Method,
+    incoming: Body,
+    exchange: &mut Exchange,
+) -> Result<Response, Refusal> {
+    let (app, site) = (call.app, call.site);
+    let ledger = Ledger::new(false);
+    exchange.meter = Some(Meter { ledger: ledger.clone(), site: Arc::clone(site), interaction });
+    site.usage.admit(site.budget, (site.service.clock)()).map_err(Failure::from)?;
+    let work = ledger.scope(call.run(interaction, method, incoming, exchange));
+    tokio::time::timeout(app.request_timeout, work).await.unwrap_or_else(|_| Err(timed_out(app)))
 }
 
 fn no_route(details: &str) -> Refusal {
@@ -126,7 +152,7 @@ impl<'r> Call<'r> {
         let conditions = self.read_conditions(exchange)?;
         let Target { resource_type, id, .. } = self.target;
         let outcome =
-            interaction::read(&self.app.service, &self.app.caller, resource_type, id, &conditions).await?;
+            interaction::read(&self.site.service, &self.site.caller, resource_type, id, &conditions).await?;
         self.finish(exchange, outcome, projection.as_ref(), false)
     }
 
@@ -135,7 +161,7 @@ impl<'r> Call<'r> {
         let conditions = self.read_conditions(exchange)?;
         let Target { resource_type, id, last, .. } = self.target;
         let outcome =
-            interaction::vread(&self.app.service, &self.app.caller, resource_type, id, last, &conditions)
+            interaction::vread(&self.site.service, &self.site.caller, resource_type, id, last, &conditions)
                 .await?;
         self.finish(exchange, outcome, projection.as_ref(), false)
     }
@@ -146,7 +172,7 @@ impl<'r> Call<'r> {
         let (body, _share) = self.resource(incoming).await?;
         let length = body.len();
         let prefer = Prefer::read(self.headers).returns.unwrap_or_default();
-        let (service, caller) = (&self.app.service, &self.app.caller);
+        let (service, caller) = (&self.site.service, &self.site.caller);
         let kind = self.target.resource_type;
         let create = interaction::create(service, caller, kind, body, if_none_exist, prefer);
         let outcome = long::run(length > long::BODY, create).await?;
@@ -156,7 +182,7 @@ impl<'r> Call<'r> {
     async fn update(&mut self, incoming: Body, exchange: &Exchange) -> Result<Response, Refusal> {
         let conditions = headers::write_conditions(self.headers)?;
         let prefer = Prefer::read(self.headers).returns.unwrap_or_default();
-        let (service, caller) = (&self.app.service, &self.app.caller);
+        let (service, caller) = (&self.site.service, &self.site.caller);
         let Target { resource_type, id, .. } = self.target;
         let projection = if id.is_empty() { self.criteria()? } else { self.projection("an update")? };
         let (body, _share) = self.resource(incoming).await?;
@@ -178,7 +204,7 @@ impl<'r> Call<'r> {
     async fn delete(&mut self, exchange: &Exchange) -> Result<Response, Refusal> {
         let conditions = headers::write_conditions(self.headers)?;
         let prefer = Prefer::read(self.headers).returns.unwrap_or_default();
-        let (service, caller) = (&self.app.service, &self.app.caller);
+        let (service, caller) = (&self.site.service, &self.site.caller);
         let Target { resource_type, id, .. } = self.target;
         let projection = if id.is_empty() { self.criteria()? } else { self.projection("a delete")? };
         let outcome = if id.is_empty() {
@@ -200,7 +226,7 @@ impl<'r> Call<'r> {
             Shape::TypeHistory => HistoryScope::Type(resource_type.into()),
             _ => HistoryScope::System,
         };
-        let (service, caller) = (&self.app.service, &self.app.caller);
+        let (service, caller) = (&self.site.service, &self.site.caller);
         let outcome = interaction::history(service, caller, scope, &self.parameters.others).await?;
         self.finish(exchange, outcome, None, false)
     }
@@ -230,7 +256,7 @@ impl<'r> Call<'r> {
             _ => (Some(resource_type), None),
         };
         let handling = Prefer::read(self.headers).handling;
-        let (service, caller) = (&self.app.service, &self.app.caller);
+        let (service, caller) = (&self.site.service, &self.site.caller);
         let outcome =
             interaction::search(service, caller, kind, compartment, &self.parameters.others, handling)
                 .await?;
@@ -242,7 +268,7 @@ impl<'r> Call<'r> {
         let (body, _share) = self.resource(incoming).await?;
         let length = body.len();
         let prefer = Prefer::read(self.headers).returns;
-        let bundle = interaction::bundle(&self.app.service, &self.app.caller, body, prefer);
+        let bundle = interaction::bundle(&self.site.service, &self.site.caller, body, prefer);
         let outcome = long::run(length > long::BODY, bundle).await?;
         self.finish(exchange, outcome, None, false)
     }
@@ -260,7 +286,7 @@ impl<'r> Call<'r> {
         let projection = Projection::from_parameters(&self.parameters.others)?;
         let outcome = Outcome {
             status: interaction::Status::Ok,
-            body: interaction::OutcomeBody::Resource(self.app.capability_statement()),
+            body: interaction::OutcomeBody::Resource(self.site.capability_statement()),
             version: None,
             last_modified: None,
             location: None,
@@ -287,7 +313,7 @@ impl<'r> Call<'r> {
             parameters: std::mem::take(&mut self.parameters.others),
             body,
         };
-        let (service, caller) = (&self.app.service, &self.app.caller);
+        let (service, caller) = (&self.site.service, &self.site.caller);
         let operation = operations::invoke(service, caller, self.target.last, invocation);
         let outcome = long::run(is_long, operation).await?;
         self.finish(exchange, outcome, None, false)
@@ -309,7 +335,7 @@ impl<'r> Call<'r> {
         writes: bool,
     ) -> Result<Response, Refusal> {
         let outcome = match projection {
-            Some(projection) if !projection.is_whole() => projection.apply(&self.app.service, outcome)?,
+            Some(projection) if !projection.is_whole() => projection.apply(&self.site.service, outcome)?,
             _ => outcome,
         };
         Ok(respond::outcome(self.app, exchange, outcome, writes))
@@ -362,7 +388,7 @@ fn not_an_id(resource_type: &str) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, IssueType::NotFound, details)
 }
 
-impl App {
+impl Site {
     /// The CapabilityStatement, made once.
     pub(super) fn capability_statement(&self) -> Bytes {
         self.capabilities

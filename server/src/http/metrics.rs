@@ -2,12 +2,16 @@
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>). Counting is a few relaxed atomic additions.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::http::StatusCode;
 
+use store::Tenant;
+
 use super::route::Interaction;
+use crate::tenants::usage::Usage;
 
 /// Upper ends of the latency buckets, microseconds.
 const BOUNDS_US: [u64; 14] =
@@ -19,6 +23,16 @@ struct Series {
     by_class: [AtomicU64; 5],
     buckets: [AtomicU64; BOUNDS_US.len() + 1],
     sum_us: AtomicU64,
+}
+
+/// What is counted for each tenant.
+pub struct TenantFigures {
+    /// Which.
+    pub tenant: Tenant,
+    /// Its request units.
+    pub usage: Arc<Usage>,
+    /// Its current resources by type.
+    pub counts: Vec<(Box<str>, u64)>,
 }
 
 /// All counters of a server.
@@ -49,8 +63,8 @@ impl Metrics {
         series.sum_us.fetch_add(micros, Relaxed);
     }
 
-    /// The page of metrics. `resources` are the current resources by type.
-    pub fn render(&self, resources: &[(Box<str>, u64)]) -> String {
+    /// The page of metrics.
+    pub fn render(&self, tenants: &[TenantFigures]) -> String {
         let mut out = String::with_capacity(8192);
         let named =
             Interaction::ALL.iter().zip(&self.interactions).map(|(which, series)| (which.name(), series));
@@ -70,15 +84,34 @@ impl Metrics {
             self.panics.load(Relaxed),
         );
         out.push_str("# HELP vesta_resources Current resources.\n# TYPE vesta_resources gauge\n");
-        for (resource_type, count) in resources {
-            let _ = writeln!(out, "vesta_resources{{type=\"{resource_type}\"}} {count}");
+        for TenantFigures { tenant, counts, .. } in tenants {
+            for (resource_type, count) in counts {
+                let tenant = tenant.as_str();
+                let _ =
+                    writeln!(out, "vesta_resources{{tenant=\"{tenant}\",type=\"{resource_type}\"}} {count}");
+            }
         }
+        units(tenants, &mut out);
         let _ = write!(
             out,
             "# HELP vesta_build_info The program's version.\n# TYPE vesta_build_info gauge\nvesta_build_info{{version=\"{}\"}} 1\n",
             env!("CARGO_PKG_VERSION")
         );
         out
+    }
+}
+
+fn units(tenants: &[TenantFigures], out: &mut String) {
+    out.push_str("# HELP vesta_request_units_total Request units of the store.\n");
+    out.push_str("# TYPE vesta_request_units_total counter\n");
+    for TenantFigures { tenant, usage, .. } in tenants {
+        for (interaction, units) in usage.by_interaction() {
+            let (tenant, interaction) = (tenant.as_str(), interaction.name());
+            let _ = writeln!(
+                out,
+                "vesta_request_units_total{{tenant=\"{tenant}\",interaction=\"{interaction}\"}} {units}"
+            );
+        }
     }
 }
 
@@ -128,6 +161,8 @@ fn durations(all: &[(&str, &Series)], out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tenants::usage::Budget;
+    use store::Timestamp;
 
     #[test]
     fn counted_and_rendered() {
@@ -135,7 +170,10 @@ mod tests {
         metrics.count(Some(Interaction::Read), StatusCode::OK, Duration::from_micros(60));
         metrics.count(Some(Interaction::Read), StatusCode::NOT_FOUND, Duration::from_secs(100));
         metrics.count(None, StatusCode::OK, Duration::from_micros(1));
-        let text = metrics.render(&[("Patient".into(), 7)]);
+        let usage = Arc::<Usage>::default();
+        usage.charge(Interaction::SearchType, 2.25, Budget::default(), Timestamp(0));
+        let tenant = Tenant::new("acme").unwrap();
+        let text = metrics.render(&[TenantFigures { tenant, usage, counts: vec![("Patient".into(), 7)] }]);
         for line in [
             "vesta_requests_total{interaction=\"read\",status=\"2xx\"} 1",
             "vesta_requests_total{interaction=\"read\",status=\"4xx\"} 1",
@@ -145,7 +183,8 @@ mod tests {
             "vesta_request_duration_seconds_bucket{interaction=\"read\",le=\"30\"} 1",
             "vesta_request_duration_seconds_bucket{interaction=\"read\",le=\"+Inf\"} 2",
             "vesta_request_duration_seconds_sum{interaction=\"read\"} 100.00006",
-            "vesta_resources{type=\"Patient\"} 7",
+            "vesta_resources{tenant=\"acme\",type=\"Patient\"} 7",
+            "vesta_request_units_total{tenant=\"acme\",interaction=\"search-type\"} 2.25",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }

@@ -17,6 +17,7 @@ mod long;
 pub mod metrics;
 mod negotiate;
 pub mod parameters;
+mod ready;
 mod refusal;
 mod respond;
 pub mod route;
@@ -27,7 +28,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -36,11 +37,16 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::{HeaderMap, HeaderValue};
 use axum::response::Response;
-use bytes::Bytes;
 use fhirpath::IssueType;
-use interaction::{Caller, Service};
+use interaction::Service;
+use store::units::Ledger;
 
 use crate::config::Config;
+use crate::open::BASE_PATH;
+use crate::page;
+use crate::tenants::directory::Evidence;
+use crate::tenants::watch::Alarm;
+use crate::tenants::{Directory, Site, Table};
 use metrics::Metrics;
 use negotiate::Format;
 use refusal::Refusal;
@@ -49,13 +55,17 @@ use router::Place;
 
 /// The server as requests see it.
 pub struct App {
-    service: Service,
-    caller: Caller,
+    /// What is served.
+    pub directory: Directory,
+    /// Rung when a tenant may have moved.
+    pub alarm: Alarm,
+    /// Whether requests cost request units.
+    is_metered: bool,
+    readiness: ready::Readiness,
     /// The counters.
     pub metrics: Metrics,
     guard: browser::Guard,
     admin: admin::Secret,
-    capabilities: OnceLock<Bytes>,
     max_body_bytes: usize,
     bodies: body::Budget,
     max_url_bytes: usize,
@@ -69,6 +79,10 @@ pub struct App {
 
 /// What is known of a request while it is answered.
 pub(crate) struct Exchange {
+    /// Once it is known whose records it is about.
+    site: Option<Arc<Site>>,
+    /// What it costs, where that is counted.
+    meter: Option<Meter>,
     interaction: Option<Interaction>,
     template: &'static str,
     format: Format,
@@ -77,18 +91,43 @@ pub(crate) struct Exchange {
     address: String,
 }
 
+/// What a request costs. Counted when it is dropped, also where the client has gone before the answer.
+struct Meter {
+    ledger: Ledger,
+    site: Arc<Site>,
+    interaction: Interaction,
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        let Site { usage, budget, service, .. } = &*self.site;
+        usage.charge(self.interaction, self.ledger.units(), *budget, (service.clock)());
+    }
+}
+
+impl Exchange {
+    /// The FHIR base URL of the tenant, and its path on this server.
+    fn base<'e>(&'e self, app: &'e App) -> page::Base<'e> {
+        match &self.site {
+            Some(site) => page::Base { url: &site.service.base, path: &site.path },
+            None => page::Base { url: app.base(), path: BASE_PATH },
+        }
+    }
+}
+
 impl App {
     /// A server of these parts, listening on `address`.
-    pub fn new(service: Service, config: &Config, address: SocketAddr) -> App {
+    pub fn new(service: Service, table: Option<&Table>, config: &Config, address: SocketAddr) -> App {
         let guard = browser::Guard::new(config, address, &service.base);
         let random = uuid::Uuid::new_v4().as_u128();
         App {
-            service,
-            caller: crate::open::everything(),
+            is_metered: service.store.is_metered(),
+            directory: Directory::new(service, table),
+            alarm: Alarm::default(),
+            readiness: ready::Readiness::default(),
             metrics: Metrics::default(),
             guard,
             admin: admin::Secret::new(),
-            capabilities: OnceLock::new(),
             max_body_bytes: config.max_body_bytes,
             bodies: body::Budget::new(config.max_bodies_bytes),
             max_url_bytes: config.max_url_bytes,
@@ -102,7 +141,14 @@ impl App {
 
     /// The FHIR base URL.
     pub fn base(&self) -> &str {
-        &self.service.base
+        self.directory.base()
+    }
+
+    /// The tenant's site that a request is for: `path` names the tenant, where the URL does.
+    fn site(&self, path: Option<&str>, headers: &HeaderMap) -> Result<Arc<Site>, Refusal> {
+        let host = headers.get(axum::http::header::HOST).and_then(|host| host.to_str().ok());
+        let evidence = Evidence { path, host: host.map(browser::host_name), claim: None };
+        Ok(self.directory.site(evidence)?)
     }
 
     /// What authorises the commands of this program on the same data directory.
@@ -121,6 +167,8 @@ impl App {
         let id = self.request_id(request.headers());
         let cors = self.guard.cors(request.headers());
         let mut exchange = Exchange {
+            site: None,
+            meter: None,
             interaction: None,
             template: "",
             format: Format::Json,
@@ -138,6 +186,15 @@ impl App {
         };
         if let Some(origin) = cors {
             browser::allow(response.headers_mut(), origin);
+        }
+        if let Some(meter) = &exchange.meter
+            && let Ok(charge) = HeaderValue::try_from(format!("{:.2}", meter.ledger.units()))
+        {
+            response.headers_mut().insert(respond::REQUEST_CHARGE, charge);
+        }
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            // The tenant may be elsewhere by now.
+            self.alarm.ring();
         }
         if let Some(id) = id {
             response.headers_mut().insert(respond::REQUEST_ID, id);
@@ -182,7 +239,7 @@ impl App {
             );
             return Err(Refusal::new(StatusCode::URI_TOO_LONG, IssueType::TooLong, details));
         }
-        self.guard.check(&request)?;
+        self.guard.check(&request, |host| self.directory.has_host(host))?;
         // Futures but a read's are boxed, so that what is made for each request stays small.
         match place {
             Place::Fhir => fhir::answer(self, request, exchange).await,

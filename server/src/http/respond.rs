@@ -59,7 +59,7 @@ pub fn page(status: StatusCode, markup: maud::Markup) -> Response {
 /// Sends a resource in the form the exchange asks for.
 pub fn resource(app: &App, exchange: &Exchange, status: StatusCode, bytes: Bytes) -> Response {
     if exchange.format == Format::Html {
-        return page(status, page::resource(app.base(), &exchange.address, status.as_u16(), &bytes));
+        return page(status, page::resource(exchange.base(app), &exchange.address, status.as_u16(), &bytes));
     }
     let bytes = match (exchange.pretty, std::str::from_utf8(&bytes)) {
         (true, Ok(text)) => json::pretty(text).into(),
@@ -86,7 +86,7 @@ pub fn outcome(app: &App, exchange: &Exchange, outcome: Outcome, writes: bool) -
         map.insert(header::ETAG, tag);
     }
     if let Some(location) = outcome.location.filter(|_| writes)
-        && let Ok(value) = HeaderValue::try_from(format!("{}/{location}", app.base()))
+        && let Ok(value) = HeaderValue::try_from(format!("{}/{location}", exchange.base(app).url))
     {
         map.insert(header::LOCATION, value.clone());
         map.insert(header::CONTENT_LOCATION, value);
@@ -110,6 +110,9 @@ pub fn refusal(app: &App, exchange: &Exchange, refusal: Refusal) -> Response {
     }
     response
 }
+
+/// The name of the header that says what a request cost, in request units.
+pub const REQUEST_CHARGE: HeaderName = HeaderName::from_static("x-vesta-request-charge");
 
 /// The name of the header that tells requests apart in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -216,6 +216,17 @@ pub fn decode(path: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(out).ok().map(Cow::Owned)
 }
 
+/// The tenant that a decoded path names, if it names one, and what is below its base.
+pub fn below_base(path: &str) -> (Option<&str>, &str) {
+    use crate::open::BASE_PATH;
+    if let Some((tenant, rest)) = path.strip_prefix("/t/").and_then(|rest| rest.split_once('/'))
+        && let Some(below) = rest.strip_prefix(BASE_PATH.trim_start_matches('/'))
+    {
+        return (Some(tenant), below);
+    }
+    (None, path.strip_prefix(BASE_PATH).unwrap_or(path))
+}
+
 /// Takes a decoded path below the base apart (`/Patient/1`). One slash at the end is ignored. `None` for a path of no known
 /// shape; whether the type exists is not looked at.
 pub fn target(path: &str) -> Option<Target<'_>> {
@@ -288,6 +299,20 @@ mod tests {
         }
         for path in ["/Patient/1/_history/2/3", "/Patient/1/Observation/2", "/a/b/c/d/e/f"] {
             assert_eq!(target(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn bases() {
+        for (path, tenant, below) in [
+            ("/fhir", None, ""),
+            ("/fhir/Patient/1", None, "/Patient/1"),
+            ("/t/acme/fhir", Some("acme"), ""),
+            ("/t/acme/fhir/", Some("acme"), "/"),
+            ("/t/acme/fhir/Patient/1", Some("acme"), "/Patient/1"),
+            ("/t//fhir/Patient", Some(""), "/Patient"),
+        ] {
+            assert_eq!(below_base(path), (tenant, below), "{path}");
         }
     }
 

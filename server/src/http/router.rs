@@ -16,7 +16,7 @@ use crate::open::BASE_PATH;
 /// Where a request belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// The FHIR base and all below it.
+    /// The FHIR base, of the host's tenant or below /t/TENANT, and all below it.
     Fhir,
     /// A path of the site.
     Site(Part),
@@ -87,9 +87,15 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         Part::ALL.into_iter().fold(Router::new(), |router, part| router.route(part.path(), part.routes(app)));
     let at = |place| Endpoint { app: Arc::clone(app), place };
     let fhir = || any(at(Place::Fhir));
-    site.route(BASE_PATH, fhir())
-        .route(&format!("{BASE_PATH}/"), fhir())
-        .route(&format!("{BASE_PATH}/{{*below}}"), fhir())
+    let bases = [BASE_PATH.to_owned(), format!("/t/{{tenant}}{BASE_PATH}")];
+    bases
+        .iter()
+        .fold(site, |router, base| {
+            router
+                .route(base, fhir())
+                .route(&format!("{base}/"), fhir())
+                .route(&format!("{base}/{{*below}}"), fhir())
+        })
         .fallback(at(Place::Nowhere))
         // Handlers become services here, once, instead of with each request.
         .with_state(())

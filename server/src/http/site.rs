@@ -1,11 +1,16 @@
 //! What is not FHIR: the root page and its search box, health and metrics, and the program's own commands.
 
+use std::sync::Arc;
+
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::response::Response;
 use fhirpath::IssueType;
+use interaction::Failure;
+use store::Access;
 
+use super::metrics::TenantFigures;
 use super::negotiate::Format;
 use super::parameters::{self, Parameters};
 use super::refusal::Refusal;
@@ -14,6 +19,7 @@ use super::router::{Part, Place};
 use super::{App, Exchange, admin};
 use crate::open::BASE_PATH;
 use crate::page;
+use crate::tenants::Site;
 
 /// Answers a request outside the base.
 ///
@@ -29,10 +35,16 @@ pub(super) async fn answer(
     exchange.template = part.path();
     exchange.address = part.path().to_owned();
     match part {
-        Part::Root => root(app).await,
-        Part::Find => find(app, request.uri().query()),
+        Part::Root | Part::Find => {
+            let site = app.site(None, request.headers())?;
+            exchange.site = Some(Arc::clone(&site));
+            match part {
+                Part::Root => root(app, &site).await,
+                _ => find(&site, request.uri().query()),
+            }
+        }
         Part::Healthz => Ok(respond::text(StatusCode::OK, "ok\n")),
-        Part::Readyz => Ok(ready(app)),
+        Part::Readyz => Ok(super::ready::answer(app).await),
         Part::Metrics => metrics(app).await,
         Part::Backup | Part::Check => admin::answer(app, part, request).await,
     }
@@ -60,39 +72,36 @@ fn format(request: &Request) -> Format {
     }
 }
 
-async fn counts(app: &App) -> Result<Vec<(Box<str>, u64)>, Refusal> {
-    app.service.store.counts(&app.caller.tenant, &app.caller.access).await.map_err(|error| {
-        tracing::error!(%error, "counting failed");
-        Refusal::internal()
-    })
-}
-
-async fn root(app: &App) -> Result<Response, Refusal> {
-    let counts = counts(app).await?;
-    Ok(respond::page(StatusCode::OK, page::root(app.base(), &counts, app.started.elapsed())))
-}
-
-fn ready(app: &App) -> Response {
-    if app.stopping.load(std::sync::atomic::Ordering::Relaxed) {
-        respond::text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
-    } else {
-        respond::text(StatusCode::OK, "ready\n")
-    }
+async fn root(app: &App, site: &Site) -> Result<Response, Refusal> {
+    let Site { service, caller, path, .. } = site;
+    let counts = service.store.counts(&caller.tenant, &caller.access).await.map_err(Failure::from)?;
+    let base = page::Base { url: &service.base, path };
+    Ok(respond::page(StatusCode::OK, page::root(base, &counts, app.started.elapsed())))
 }
 
 async fn metrics(app: &App) -> Result<Response, Refusal> {
-    let text = app.metrics.render(&counts(app).await?);
+    let store = &app.directory.service().store;
+    let mut tenants = Vec::new();
+    for (tenant, usage) in app.directory.tenants() {
+        // What cannot be counted now is left out: the other figures tell why.
+        let counts = store.counts(&tenant, &Access::unrestricted()).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, tenant = tenant.as_str(), "counting failed");
+            Vec::new()
+        });
+        tenants.push(TenantFigures { tenant, usage, counts });
+    }
+    let text = app.metrics.render(&tenants);
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(respond::body(StatusCode::OK, content_type, text.into()))
 }
 
 /// The search box: sends the browser to the resource or the search that was typed.
-fn find(app: &App, query: Option<&str>) -> Result<Response, Refusal> {
+fn find(site: &Site, query: Option<&str>) -> Result<Response, Refusal> {
     let typed = Parameters::read(query)?;
     let value = |name: &str| {
         typed.others.iter().find(|(n, _)| n == name).map(|(_, value)| value.trim()).unwrap_or_default()
     };
-    let address = destination(app, value("type"), value("q"))?;
+    let address = destination(site, value("type"), value("q"))?;
     let mut response = respond::empty(StatusCode::SEE_OTHER);
     if let Ok(location) = HeaderValue::try_from(address) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -100,8 +109,8 @@ fn find(app: &App, query: Option<&str>) -> Result<Response, Refusal> {
     Ok(response)
 }
 
-fn destination(app: &App, resource_type: &str, typed: &str) -> Result<String, Refusal> {
-    let known = |name: &str| app.service.definitions.schema.is_resource(name);
+fn destination(site: &Site, resource_type: &str, typed: &str) -> Result<String, Refusal> {
+    let known = |name: &str| site.service.definitions.schema.is_resource(name);
     if let Some((kind, id)) = typed.split_once('/')
         && known(kind)
         && store::Key::parse(typed).is_some()
@@ -129,7 +138,7 @@ fn destination(app: &App, resource_type: &str, typed: &str) -> Result<String, Re
         }
         return Ok(address);
     }
-    let by_name = app.service.definitions.search_parameters.get(resource_type, "name").is_some();
+    let by_name = site.service.definitions.search_parameters.get(resource_type, "name").is_some();
     address.push_str(if by_name { "?name=" } else { "?_id=" });
     parameters::encode(typed, &mut address);
     Ok(address)

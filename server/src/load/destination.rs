@@ -22,6 +22,8 @@ pub struct InProcess {
     pub service: Arc<Service>,
     /// As whom.
     pub caller: Caller,
+    /// What the record of loaded files calls the store.
+    pub name: String,
     /// What waits for the store's commits.
     pub runtime: tokio::runtime::Runtime,
 }
@@ -124,7 +126,7 @@ impl Destination {
     /// What the record of loaded files calls it.
     pub fn name(&self) -> &str {
         match self {
-            Destination::Store(_) => "store",
+            Destination::Store(here) => &here.name,
             Destination::Server(remote) => &remote.base,
         }
     }

@@ -4,8 +4,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
 
-/// A page of a title and a content.
-pub fn frame(title: &str, content: &Markup) -> Markup {
+/// A page of a title and a content; `path` is that of the FHIR base.
+pub fn frame(path: &str, title: &str, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -20,7 +20,7 @@ pub fn frame(title: &str, content: &Markup) -> Markup {
                 header.top {
                     a.brand href="/" { "Vesta" }
                     nav aria-label="Site" {
-                        a href="/fhir/metadata" { "CapabilityStatement" }
+                        a href={ (path) "/metadata" } { "CapabilityStatement" }
                         a href="/metrics" { "Metrics" }
                     }
                 }

@@ -4,5 +4,14 @@ mod frame;
 mod resource;
 mod root;
 
+/// The FHIR base that a page is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Base<'b> {
+    /// Its URL.
+    pub url: &'b str,
+    /// Its path on this server.
+    pub path: &'b str,
+}
+
 pub use resource::resource;
 pub use root::root;

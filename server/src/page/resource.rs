@@ -3,12 +3,12 @@
 use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 
+use super::Base;
 use super::frame::frame;
 use crate::http::json::{Layout, Token, Tokens, unescaped};
-use crate::open::BASE_PATH;
 
 /// The page of a resource that a request to `address` (path and query) was answered with.
-pub fn resource(base: &str, address: &str, status: u16, json: &[u8]) -> Markup {
+pub fn resource(base: Base<'_>, address: &str, status: u16, json: &[u8]) -> Markup {
     let text = String::from_utf8_lossy(json);
     let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
     let title = title(&value);
@@ -19,11 +19,11 @@ pub fn resource(base: &str, address: &str, status: u16, json: &[u8]) -> Markup {
         nav.bar aria-label="Views" {
             a href=(with_format(address)) { "Raw JSON" }
             @if let Some((kind, id)) = identity(&value) {
-                a href={ (BASE_PATH) "/" (kind) "/" (id) "/_history" } { "History" }
-                a href={ (BASE_PATH) "/" (kind) } { "All " (kind) " resources" }
+                a href={ (base.path) "/" (kind) "/" (id) "/_history" } { "History" }
+                a href={ (base.path) "/" (kind) } { "All " (kind) " resources" }
                 @if kind == "Patient" {
                     @for held in ["Encounter", "Condition", "Observation", "MedicationRequest", "Procedure"] {
-                        a href={ (BASE_PATH) "/Patient/" (id) "/" (held) } { (held) "s" }
+                        a href={ (base.path) "/Patient/" (id) "/" (held) } { (held) "s" }
                     }
                 }
             }
@@ -34,7 +34,7 @@ pub fn resource(base: &str, address: &str, status: u16, json: &[u8]) -> Markup {
         h2 { "JSON" }
         pre.json tabindex="0" { (highlighted(base, &text)) }
     };
-    frame(&title, &content)
+    frame(base.path, &title, &content)
 }
 
 fn string<'v>(value: &'v Value, name: &str) -> &'v str {
@@ -78,7 +78,7 @@ fn with_format(address: &str) -> String {
         .replace("?_was=html&", "?")
 }
 
-fn paging(base: &str, value: &Value) -> Markup {
+fn paging(base: Base<'_>, value: &Value) -> Markup {
     html! {
         @for link in array(value, "link") {
             @let relation = string(link, "relation");
@@ -107,7 +107,7 @@ fn issues(value: &Value) -> Markup {
     }
 }
 
-fn entries(base: &str, value: &Value) -> Markup {
+fn entries(base: Base<'_>, value: &Value) -> Markup {
     let entries = array(value, "entry");
     html! {
         @if string(value, "resourceType") == "Bundle" && !entries.is_empty() {
@@ -128,7 +128,7 @@ fn entries(base: &str, value: &Value) -> Markup {
     }
 }
 
-fn name(base: &str, entry: &Value, found: &Value) -> Markup {
+fn name(base: Base<'_>, entry: &Value, found: &Value) -> Markup {
     let url = string(entry, "fullUrl");
     let version =
         entry.pointer("/request/method").and(found.pointer("/meta/versionId")).and_then(Value::as_str);
@@ -205,9 +205,9 @@ fn summary(found: &Value) -> String {
 }
 
 /// Where a URL or a reference leads on this server, as a path. `None` for anything that is not below the base.
-fn local(base: &str, target: &str) -> Option<String> {
-    let below = match target.strip_prefix(base) {
-        Some(rest) if rest.starts_with(['/', '?']) => return Some(format!("{BASE_PATH}{rest}")),
+fn local(base: Base<'_>, target: &str) -> Option<String> {
+    let below = match target.strip_prefix(base.url) {
+        Some(rest) if rest.starts_with(['/', '?']) => return Some(format!("{}{rest}", base.path)),
         Some(_) => return None,
         None => target,
     };
@@ -215,11 +215,11 @@ fn local(base: &str, target: &str) -> Option<String> {
     let key = format!("{}/{}", parts.next()?, parts.next()?);
     let versioned = parts.next().is_none_or(|rest| rest.starts_with("_history/"));
     let known_type = key.starts_with(|c: char| c.is_ascii_uppercase());
-    (versioned && known_type && store::Key::parse(&key).is_some()).then(|| format!("{BASE_PATH}/{below}"))
+    (versioned && known_type && store::Key::parse(&key).is_some()).then(|| format!("{}/{below}", base.path))
 }
 
 /// The JSON, indented, each token in its colour, references and URLs of this server as links.
-fn highlighted(base: &str, json: &str) -> PreEscaped<String> {
+fn highlighted(base: Base<'_>, json: &str) -> PreEscaped<String> {
     let mut out = String::with_capacity(json.len() * 4);
     let mut layout = Layout::default();
     let mut named = "";
@@ -263,7 +263,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const BASE: &str = "http://127.0.0.1:8080/fhir";
+    const BASE: Base<'_> = Base { url: "http://127.0.0.1:8080/fhir", path: "/fhir" };
 
     #[test]
     fn links_stay_on_this_server() {
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn references_and_pages_are_links() {
         let json = format!(
-            r#"{{"resourceType":"Bundle","type":"searchset","total":7,"link":[{{"relation":"next","url":"{BASE}/Condition?_cursor=abc&_count=1"}}],"entry":[{{"fullUrl":"{BASE}/Condition/9","resource":{{"resourceType":"Condition","id":"9","code":{{"text":"Cold"}},"subject":{{"reference":"Patient/1"}}}}}}]}}"#
+            r#"{{"resourceType":"Bundle","type":"searchset","total":7,"link":[{{"relation":"next","url":"http://127.0.0.1:8080/fhir/Condition?_cursor=abc&_count=1"}}],"entry":[{{"fullUrl":"http://127.0.0.1:8080/fhir/Condition/9","resource":{{"resourceType":"Condition","id":"9","code":{{"text":"Cold"}},"subject":{{"reference":"Patient/1"}}}}}}]}}"#
         );
         let page = resource(BASE, "/fhir/Condition", 200, json.as_bytes()).into_string();
         for part in [

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 
+use super::Base;
 use super::frame::frame;
 
 /// The root page. `counts` are the current resources by type.
-pub fn root(base: &str, counts: &[(Box<str>, u64)], running: Duration) -> Markup {
+pub fn root(base: Base<'_>, counts: &[(Box<str>, u64)], running: Duration) -> Markup {
     let total: u64 = counts.iter().map(|(_, count)| count).sum();
     let content = html! {
         h1 { "FHIR R4 server" }
@@ -16,7 +17,7 @@ pub fn root(base: &str, counts: &[(Box<str>, u64)], running: Duration) -> Markup
             "and those it links to show the same resources to people."
         }
         dl.facts {
-            dt { "FHIR base URL" } dd { a href="/fhir/metadata" { code { (base) } } }
+            dt { "FHIR base URL" } dd { a href={ (base.path) "/metadata" } { code { (base.url) } } }
             dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) ", FHIR 4.0.1" }
             dt { "Running for" } dd { (span(running)) }
             dt { "Resources" } dd { (grouped(total)) }
@@ -31,12 +32,12 @@ pub fn root(base: &str, counts: &[(Box<str>, u64)], running: Duration) -> Markup
         } @else {
             ul.counts aria-labelledby="types" {
                 @for (name, count) in counts {
-                    li { a href={ "/fhir/" (name) } { (name) } span { (grouped(*count)) } }
+                    li { a href={ (base.path) "/" (name) } { (name) } span { (grouped(*count)) } }
                 }
             }
         }
     };
-    frame("FHIR R4 server", &content)
+    frame(base.path, "FHIR R4 server", &content)
 }
 
 fn find(counts: &[(Box<str>, u64)]) -> Markup {
@@ -98,8 +99,12 @@ mod tests {
 
     #[test]
     fn counts_link_to_searches() {
-        let page = root("http://x/fhir", &[("Patient".into(), 1200)], Duration::ZERO).into_string();
+        let page =
+            root(Base { url: "http://x/fhir", path: "/fhir" }, &[("Patient".into(), 1200)], Duration::ZERO)
+                .into_string();
         assert!(page.contains("<a href=\"/fhir/Patient\">Patient</a><span>1,200</span>"), "{page}");
-        assert!(root("b", &[], Duration::ZERO).into_string().contains("vesta demo"));
+        assert!(
+            root(Base { url: "b", path: "/fhir" }, &[], Duration::ZERO).into_string().contains("vesta demo")
+        );
     }
 }

@@ -151,3 +151,25 @@ async fn includes_beyond_the_limit_are_told() {
         200
         {"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?_revinclude=Observation:subject&_elements=id&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/a","resource":{"resourceType":"Patient","id":"a","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]}},"search":{"mode":"match"}},{"fullUrl":"http://127.0.0.1:8080/fhir/Observation/o0","resource":{"resourceType":"Observation","id":"o0","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]},"status":"final","code":{"text":"x"}},"search":{"mode":"include"}},{"fullUrl":"http://127.0.0.1:8080/fhir/Observation/o1","resource":{"resourceType":"Observation","id":"o1","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]},"status":"final","code":{"text":"x"}},"search":{"mode":"include"}},{"resource":{"resourceType":"OperationOutcome","issue":[{"severity":"warning","code":"too-costly","details":{"text":"More than 2 resources would be included; the rest is left out. Ask for smaller pages with _count."}}]},"search":{"mode":"outcome"}}]}"#]]).await;
 }
+
+#[tokio::test]
+async fn explained() {
+    let server = filled().await;
+    server.check("GET Patient?family=adams&_explain=true&_summary=true", expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?family=adams&_explain=true&_summary=true&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/a","resource":{"resourceType":"Patient","id":"a","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]},"name":[{"family":"Adams"}]},"search":{"mode":"match"}},{"resource":{"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","details":{"text":"0.00 RU, items: 1; index of Patient: of 1 resources, 1 index entries were read; matches in the order of their creation, bodies of the page only"}},{"severity":"information","code":"informational","details":{"text":"0.00 RU in all, steps: 1"}}]},"search":{"mode":"outcome"}}]}"#]]).await;
+    server.check("GET Patient?_explain=yes", expect![[r#"
+        400
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"value","details":{"text":"_explain takes true or false."},"expression":["http._explain"]}]}"#]]).await;
+    server.check("DELETE Patient?family=adams&_explain=true", expect![[r#"
+        400
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"_explain shapes a result page; criteria of a conditional interaction cannot have it."},"expression":["http._explain"]}]}"#]]).await;
+    server.check("GET Patient/_history?_explain=true", expect![[r#"
+        400
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"_explain is not a parameter of history."},"expression":["http._explain"]}]}"#]]).await;
+    let first = server.json("GET Patient?_count=2&_explain=true").await;
+    let next = link(&first, "next").expect("a further page");
+    assert!(next.contains("_explain=true"), "{next}");
+    let second = server.json(&format!("GET {next}")).await;
+    assert_eq!(second["entry"].as_array().expect("entries").len(), 2, "a match and an outcome");
+}
