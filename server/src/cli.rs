@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
+use crate::backup;
 use crate::config::{self, Config, ConfigError, EngineKind, KEYS};
 use crate::load::{self, Destination, InProcess, LoadError, Remote};
 use crate::open::{self, OpenError};
@@ -68,19 +69,31 @@ enum Action {
         #[command(flatten)]
         keys: Keys,
     },
-    /// Write a consistent copy of the data to a new file, whether a server runs or not
+    /// Append what is new to an archive of the data, whether a server runs or not
     Backup {
-        /// The file to write
-        file: PathBuf,
+        /// Directory of archives; each tenant's is made if it is missing
+        directory: PathBuf,
         #[command(flatten)]
         of: Of,
         #[command(flatten)]
         keys: Keys,
     },
-    /// Bring the data of a backup back, into a directory without data
+    /// Bring the data of an archive back, all of it or up to a time, into a store without data
     Restore {
-        /// The file that `vesta backup` wrote
-        file: PathBuf,
+        /// The directory that `vesta backup` wrote to
+        directory: PathBuf,
+        /// Only what was committed at this time or before (2026-11-22T02:10:33Z)
+        #[arg(long, value_name = "TIME", value_parser = backup::instant)]
+        until: Option<store::Timestamp>,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Restore an archive to a temporary place, compare it with the data, and measure how long that takes and what would be lost
+    Drill {
+        /// The directory that `vesta backup` wrote to
+        directory: PathBuf,
         #[command(flatten)]
         of: Of,
         #[command(flatten)]
@@ -283,11 +296,14 @@ fn act(action: Action) -> Result<(), CommandError> {
             crate::demo::demo(&destination, patients)?;
         }
         Action::Check { of, keys } => crate::maintain::check(&keys.load()?, of.tenant.as_deref())?,
-        Action::Backup { file, of, keys } => {
-            crate::maintain::backup(&keys.load()?, of.tenant.as_deref(), &file)?;
+        Action::Backup { directory, of, keys } => {
+            backup::backup(&keys.load()?, of.tenant.as_deref(), &directory)?;
         }
-        Action::Restore { file, of, keys } => {
-            crate::maintain::restore(&keys.load()?, of.tenant.as_deref(), &file)?;
+        Action::Restore { directory, until, of, keys } => {
+            backup::restore(&keys.load()?, of.tenant.as_deref(), &directory, until)?;
+        }
+        Action::Drill { directory, of, keys } => {
+            backup::drill(&keys.load()?, of.tenant.as_deref(), &directory)?;
         }
         Action::Tenant { action } => match action {
             TenantAction::Add { add, keys } => tenants::command::add(&keys.load()?, &add)?,

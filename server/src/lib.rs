@@ -9,6 +9,7 @@
 //! - [`http`]: requests in, responses out.
 //! - [`memory`]: what the allocator may keep.
 
+pub mod backup;
 pub mod cli;
 pub mod config;
 mod demo;

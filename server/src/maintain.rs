@@ -1,15 +1,16 @@
-//! `vesta check`, `backup` and `restore`. A directory that a server has open is worked on by that server, asked over its
+//! `vesta check`, and what it shares with the other commands on the data ([`crate::backup`]). A directory that a server has open is worked on by that server, asked over its
 //! administrative paths; any other is opened here.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use archive::ArchiveError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::{Store, StoreError, Tenant};
 use tokio::runtime::Runtime;
 
 use crate::config::{Config, EngineKind};
-use crate::http::admin::{self, BackupReport, BackupRequest, CheckReport, CheckRequest};
+use crate::http::admin::{self, CheckReport, CheckRequest};
 use crate::open::{self, OpenError};
 use crate::progress::Progress;
 use crate::running::Running;
@@ -30,6 +31,12 @@ pub enum MaintainError {
     /// The store failed.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// The archive.
+    #[error("{0}")]
+    Archive(#[from] ArchiveError),
+    /// The archive is not the past of the data.
+    #[error("{0}")]
+    Drill(String),
     /// The server that has the directory open does not do it.
     #[error("the server that has the data open (process {pid}) did not do it: {message}")]
     Server {
@@ -89,44 +96,16 @@ pub fn check(config: &Config, tenant: Option<&str>) -> Result<(), MaintainError>
     }
 }
 
-/// Writes a consistent copy of the store to a new file.
-///
-/// # Errors
-/// The file exists or cannot be written.
-pub fn backup(config: &Config, tenant: Option<&str>, file: &Path) -> Result<(), MaintainError> {
-    let file =
-        std::path::absolute(file).map_err(|error| MaintainError::Path { path: file.to_owned(), error })?;
-    let (tenant, opened) = opened(config, tenant)?;
-    let bytes = match opened {
-        Opened::Here { store, .. } => store.backup(&tenant, &file)?,
-        Opened::There(server) => {
-            let request = BackupRequest { file: file.clone(), tenant: tenant.as_str().to_owned() };
-            let report: BackupReport = ask(&server, admin::BACKUP, &request)?;
-            report.bytes
-        }
-    };
-    println!("Wrote {bytes} bytes to {}; vesta restore {} brings them back", file.display(), file.display());
-    Ok(())
-}
-
-/// Makes the store of a directory from such a copy.
-///
-/// # Errors
-/// The directory has a store, or the file is no copy of one.
-pub fn restore(config: &Config, tenant: Option<&str>, file: &Path) -> Result<(), MaintainError> {
-    let tenant = open::tenant(Table::of(config)?.as_ref(), tenant)?;
-    Store::restore(file, &config.data, &tenant)?;
-    println!("Restored {} into {}", file.display(), config.data.display());
-    Ok(())
-}
-
-enum Opened {
+/// Who works on the data.
+pub(crate) enum Opened {
+    /// This process.
     Here { store: Store, runtime: Runtime },
+    /// A server that has it open.
     There(Running),
 }
 
 /// The tenant of that name, or the only one, and its store.
-fn opened(config: &Config, tenant: Option<&str>) -> Result<(Tenant, Opened), MaintainError> {
+pub(crate) fn opened(config: &Config, tenant: Option<&str>) -> Result<(Tenant, Opened), MaintainError> {
     if config.store == EngineKind::Embedded && !config.data.is_dir() {
         return Err(MaintainError::NoData(config.data.clone()));
     }
@@ -144,7 +123,12 @@ fn opened(config: &Config, tenant: Option<&str>) -> Result<(Tenant, Opened), Mai
     }
 }
 
-fn ask<T: DeserializeOwned>(server: &Running, path: &str, body: &impl Serialize) -> Result<T, MaintainError> {
+/// Asks a server to do it.
+pub(crate) fn ask<T: DeserializeOwned>(
+    server: &Running,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<T, MaintainError> {
     let fault = |message: String| MaintainError::Server { pid: server.pid, message };
     let text = serde_json::to_vec(body).map_err(|error| fault(error.to_string()))?;
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();

@@ -3,8 +3,12 @@
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::backup;
 use crate::config::{Config, EngineKind};
 use crate::http::{App, listen};
 use crate::open::{self, OpenError};
@@ -73,11 +77,30 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
             tokio::spawn(watch::watch(Arc::clone(&app), config.clone(), path, Some(mark)));
         }
         announce(config, &app, address, started);
+        let (serving, served) = oneshot::channel::<()>();
+        let backups = backups(config, &app, served);
         listen::run(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&app), config, stop).await;
+        drop(serving);
+        if let Some(backups) = backups {
+            backups.await.map_err(std::io::Error::other)?;
+        }
         Ok::<(), ServeError>(())
     })?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Begins the backups that are configured; they end with one more when `served` ends.
+fn backups(config: &Config, app: &Arc<App>, served: oneshot::Receiver<()>) -> Option<JoinHandle<()>> {
+    let directory = config.backup_directory.clone()?;
+    let interval = Duration::from_secs(config.backup_interval_s);
+    let store = app.directory.service().store.clone();
+    let app = Arc::clone(app);
+    let tenants = move || app.directory.tenants().into_iter().map(|(tenant, _)| tenant).collect();
+    Some(tokio::spawn(backup::keep(store, tenants, directory, interval, async {
+        // The other end is dropped, and never sent to.
+        let _ = served.await;
+    })))
 }
 
 /// The address by which this machine reaches a listener on `address`.

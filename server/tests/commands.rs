@@ -73,36 +73,144 @@ fn what_cannot_be_started_says_why() {
 #[test]
 fn demo_backup_restore_check() {
     let (data, copy) = (directory(), directory());
-    let file = copy.path().join("copy.vesta");
-    done(&["demo", "--patients", "3", "--data", text(data.path())]);
-    assert!(done(&["check", "--data", text(data.path())]).contains("all agree"));
+    let (archives, base) = (copy.path().join("archives"), text(data.path()));
+    done(&["demo", "--patients", "3", "--data", base]);
+    assert!(done(&["check", "--data", base]).contains("all agree"));
     let server = Server::start(data.path());
     assert_eq!(total(&server, "Patient"), 3);
     let observations = total(&server, "Observation");
     assert!(observations > 10);
     // The same sample again, now through the server, changes nothing.
-    done(&["demo", "--patients", "3", "--data", text(data.path())]);
+    done(&["demo", "--patients", "3", "--data", base]);
     assert_eq!(server.get("/fhir/Patient/demo-patient-1").expect(200).header("etag"), "W/\"1\"");
     // While it runs.
-    assert!(done(&["check", "--data", text(data.path())]).contains("all agree"));
-    done(&["backup", text(&file), "--data", text(data.path())]);
-    let twice = run(&["backup", text(&file), "--data", text(data.path())]);
-    assert!(!twice.status.success(), "a backup never overwrites: {}", said(&twice));
+    assert!(done(&["check", "--data", base]).contains("all agree"));
+    let first = done(&["backup", text(&archives), "--data", base]);
+    assert!(first.contains("new commits (") && first.contains("content hash "), "{first}");
+    let again = done(&["backup", text(&archives), "--data", base]);
+    assert!(again.starts_with("Wrote 0 new commits (0 bytes)"), "{again}");
+    assert_eq!(hash(&again), hash(&first));
+    let until = store::Timestamp::now().to_string();
+    std::thread::sleep(std::time::Duration::from_millis(5));
     server.send("DELETE", "/fhir/Patient/demo-patient-1", &[], b"").expect(204);
+    let behind = done(&["drill", text(&archives), "--data", base]);
+    assert!(
+        behind.contains(" s: 1 commits since 20") && behind.contains("are equal up to commit"),
+        "{behind}"
+    );
+    let third = done(&["backup", text(&archives), "--data", base]);
+    assert!(third.starts_with("Wrote 1 new commits"), "{third}");
+    let drilled = done(&["drill", text(&archives), "--data", base]);
+    for part in [hash(&third), "RTO  ", "RPO       0 s: every commit is in the archive; the last segment is "]
+    {
+        assert!(drilled.contains(part), "{part} is missing in\n{drilled}");
+    }
 
     let restored = copy.path().join("data");
-    done(&["restore", text(&file), "--data", text(&restored)]);
-    let again = run(&["restore", text(&file), "--data", text(&restored)]);
-    assert!(!again.status.success(), "restoring never overwrites: {}", said(&again));
+    let said = done(&["restore", text(&archives), "--data", text(&restored)]);
+    assert_eq!(hash(&said), hash(&third));
+    let again = said_by_failure(&["restore", text(&archives), "--data", text(&restored)]);
+    assert!(
+        again
+            .contains("the tenant has other data there, and only an empty one can be restored or moved into"),
+        "{again}"
+    );
     assert!(done(&["check", "--data", text(&restored)]).contains("all agree"));
     let second = Server::start(&restored);
-    second.get("/fhir/Patient/demo-patient-1").expect(200);
+    second.get("/fhir/Patient/demo-patient-1").expect(410);
+    let first_version = second.get("/fhir/Patient/demo-patient-1/_history/1").expect(200);
+    assert_eq!(first_version.body, server.get("/fhir/Patient/demo-patient-1/_history/1").expect(200).body);
     assert_eq!(total(&second, "Observation"), observations);
+    let busy = said_by_failure(&["restore", text(&archives), "--data", text(&restored)]);
+    assert!(busy.contains("is in use by another vesta process"), "{busy}");
     second.stop();
+
+    // To the time before the deletion.
+    let earlier = copy.path().join("earlier");
+    let said = done(&["restore", text(&archives), "--until", &until, "--data", text(&earlier)]);
+    assert_eq!(hash(&said), hash(&first));
+    let third = Server::start(&earlier);
+    third.get("/fhir/Patient/demo-patient-1").expect(200);
+    third.stop();
     server.stop();
-    let file2 = copy.path().join("stopped.vesta");
-    done(&["backup", text(&file2), "--data", text(data.path())]);
-    assert!(std::fs::metadata(&file2).unwrap().len() > 1000);
+    assert!(done(&["backup", text(&archives), "--data", base]).starts_with("Wrote 0 new commits"));
+    // Another store has another history.
+    done(&["demo", "--patients", "1", "--data", text(&earlier)]);
+    let other = Server::start(&earlier);
+    other.put("/fhir/Patient/other", r#"{"resourceType":"Patient","id":"other"}"#).expect(201);
+    other.stop();
+    let parted = said_by_failure(&["backup", text(&archives), "--data", text(&earlier)]);
+    assert!(parted.contains("has another history: its commit "), "{parted}");
+    let differs = said_by_failure(&["drill", text(&archives), "--data", text(&earlier)]);
+    assert!(differs.contains("the data differs from the archive: it holds "), "{differs}");
+}
+
+/// The content hash that a command says.
+fn hash(said: &str) -> &str {
+    let (_, after) = said.split_once("content hash ").unwrap_or_else(|| panic!("no content hash in {said}"));
+    &after[..64]
+}
+
+fn said_by_failure(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    said(&output)
+}
+
+#[test]
+fn what_cannot_be_restored_is_said() {
+    let (data, copy) = (directory(), directory());
+    let (archives, place) = (copy.path().join("archives"), copy.path().join("data"));
+    let none = said_by_failure(&["restore", text(&archives), "--data", text(&place)]);
+    assert!(none.contains(&format!("there is no archive in {}/default", text(&archives))), "{none}");
+    assert!(!place.exists());
+    done(&["demo", "--patients", "1", "--data", text(data.path())]);
+    done(&["backup", text(&archives), "--data", text(data.path())]);
+    let wrong = run(&["restore", text(&archives), "--until", "yesterday", "--data", text(&place)]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(
+        said(&wrong).contains("write the time with its zone, as 2026-11-22T02:10:33Z"),
+        "{}",
+        said(&wrong)
+    );
+    let early = ["restore", text(&archives), "--until", "2001-01-01T00:00:00Z", "--data", text(&place)];
+    assert!(said_by_failure(&early).contains("after the time asked for"));
+    let segment = std::fs::read_dir(archives.join("default")).unwrap().map(|entry| entry.unwrap().path());
+    let segment =
+        segment.filter(|path| path.extension().is_some_and(|ending| ending == "segment")).last().unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    for command in ["restore", "drill", "backup"] {
+        let whose = if command == "restore" { &place } else { data.path() };
+        let said = said_by_failure(&[command, text(&archives), "--data", text(whose)]);
+        assert!(said.contains(&format!("{} is damaged: block ", segment.display())), "{command}: {said}");
+    }
+}
+
+#[test]
+fn a_server_backs_up_by_itself() {
+    let (data, copy) = (directory(), directory());
+    let archives = copy.path().join("archives");
+    let every_second = ["--backup-directory", text(&archives), "--backup-interval-s", "1"];
+    let server = Server::start_with(data.path(), &every_second);
+    server.put("/fhir/Patient/a", r#"{"resourceType":"Patient","id":"a"}"#).expect(201);
+    let archive = archive::Archive::at(archives.join("default"));
+    let began = std::time::Instant::now();
+    while archive.end().unwrap().is_none_or(|end| end.content.sequence < 1) {
+        assert!(began.elapsed().as_secs() < 30, "no backup was made");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    // Stopping makes another.
+    server.put("/fhir/Patient/b", r#"{"resourceType":"Patient","id":"b"}"#).expect(201);
+    server.stop();
+    assert_eq!(archive.verify().unwrap().sequence, 2);
+    let restored = copy.path().join("data");
+    done(&["restore", text(&archives), "--data", text(&restored)]);
+    let server = Server::start(&restored);
+    assert_eq!(total(&server, "Patient"), 2);
+    server.stop();
 }
 
 #[test]

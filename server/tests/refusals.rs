@@ -264,6 +264,13 @@ fn refusals() {
             &["error login []: This is for the vesta commands that run on the server's data directory."],
         ),
         case!(
+            "POST /admin/lag",
+            &[json],
+            "{}",
+            401,
+            &["error login []: This is for the vesta commands that run on the server's data directory."],
+        ),
+        case!(
             "POST /admin/check",
             &[json, ("authorization", "Bearer x")],
             "{}",

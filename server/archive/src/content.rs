@@ -81,6 +81,32 @@ pub async fn content(store: &Store, tenant: &Tenant, until: u64) -> Result<Conte
     Ok(content)
 }
 
+/// How far a tenant is ahead of an archive of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lag {
+    /// What the tenant held at the archive's last commit.
+    pub content: Content,
+    /// How many commits it has after that.
+    pub commits: u64,
+    /// The time of the first of them, milliseconds since 1970.
+    pub since_ms: Option<i64>,
+}
+
+/// How far a tenant is ahead of an archive whose last commit is `sequence`. Reads all of it.
+///
+/// # Errors
+/// The store failed.
+pub async fn lag(store: &Store, tenant: &Tenant, sequence: u64) -> Result<Lag, StoreError> {
+    let mut lag = Lag { content: content(store, tenant, sequence).await?, commits: 0, since_ms: None };
+    let mut later = lag.content;
+    go_on(store, tenant, &mut later, u64::MAX, |commit| {
+        lag.commits += 1;
+        lag.since_ms.get_or_insert(commit.last_updated.0);
+    })
+    .await?;
+    Ok(lag)
+}
+
 /// Goes on with a tenant's commits after `content` up to `until`; shows each to `visit`.
 pub(crate) async fn go_on(
     store: &Store,

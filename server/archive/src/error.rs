@@ -1,4 +1,4 @@
-//! Why an archive cannot be written, read or restored.
+//! Why an archive cannot be written, read or restored, or a tenant moved.
 
 use std::io;
 use std::path::PathBuf;
@@ -86,11 +86,11 @@ pub enum ArchiveError {
         /// The time of the first commit.
         first: Timestamp,
     },
-    /// The tenant to restore into has commits that are not a beginning of what is restored.
-    #[error("the tenant has data; a backup is restored into an empty one")]
+    /// The tenant to restore or move into has commits that are not a beginning of what is restored or moved.
+    #[error("the tenant has other data there, and only an empty one can be restored or moved into")]
     NotEmpty,
-    /// What was restored is not what the archive says.
-    #[error("what was restored differs from the archive: {0}")]
+    /// What was restored or copied is not what it was made of.
+    #[error("the copy differs: {0}")]
     Differs(String),
     /// The store failed.
     #[error(transparent)]

@@ -1,7 +1,7 @@
-//! The archive of a tenant: its journal in a directory of segments, the same whichever engine it comes from or goes to.
-//! Appends to it, checks it, restores it; never changes a segment that is there.
+//! What the journal of a tenant is good for besides the store it is in: an archive, the same whichever engine it comes from or
+//! goes to; a content hash; a move to another store. Never changes a segment of an archive that is there, and no commit.
 //!
-//! A segment `<number of its first commit, 16 digits>.segment` is a row of blocks ([`mod@block`] has their bytes):
+//! An archive is a directory of segments. A segment `<number of its first commit, 16 digits>.segment` is a row of blocks ([`mod@block`] has their bytes):
 //!
 //! | block | payload |
 //! |---|---|
@@ -19,6 +19,7 @@ mod content;
 mod current;
 mod error;
 mod journal;
+mod moving;
 mod reader;
 mod restore;
 mod segment;
@@ -26,9 +27,10 @@ mod segment;
 use std::path::{Path, PathBuf};
 
 pub use append::Appended;
-pub use content::{Content, content};
+pub use content::{Content, Lag, content, lag};
 pub use current::{Survey, survey};
 pub use error::ArchiveError;
+pub use moving::{MoveError, Moved, move_tenant};
 
 /// The archive of one tenant: a directory, there or not.
 #[derive(Debug, Clone)]

@@ -105,6 +105,22 @@ async fn what_is_restored_is_the_same_store() {
     assert!(matches!(parted, ArchiveError::OtherHistory { sequence: 28, .. }), "{parted}");
 }
 
+/// Servers do it beside requests.
+#[tokio::test]
+async fn backups_can_be_spawned() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, archive) = sample(directory.path()).await;
+    let lag = tokio::spawn(async move { archive::lag(&store, &tenant(), 15).await }).await.unwrap().unwrap();
+    assert_eq!((lag.content.sequence, lag.commits), (15, 6));
+    let store = open(&directory.path().join("copy"));
+    let restored = tokio::spawn(async move { restore(&archive, &store, None).await });
+    assert_eq!(restored.await.unwrap().unwrap(), 21);
+    let store = open(&directory.path().join("live"));
+    let archive = Archive::at(directory.path().join("another"));
+    let appended = tokio::spawn(async move { archive.append(&store, &tenant()).await }).await.unwrap();
+    assert_eq!(appended.unwrap().commits, 21);
+}
+
 #[tokio::test]
 async fn large_archives_have_several_segments_and_blocks() {
     let directory = tempfile::tempdir().unwrap();
@@ -158,7 +174,10 @@ async fn only_an_empty_tenant_or_a_beginning_is_restored_into() {
     let refused = async |store: &Store, until| {
         let before = journal(store, u64::MAX).await;
         let error = restore(&archive, store, until).await.unwrap_err();
-        assert_eq!(error.to_string(), "the tenant has data; a backup is restored into an empty one");
+        assert_eq!(
+            error.to_string(),
+            "the tenant has other data there, and only an empty one can be restored or moved into"
+        );
         assert_eq!(journal(store, u64::MAX).await, before);
     };
     refused(&store, None).await;

@@ -109,4 +109,9 @@ keys! {
     request_timeout_s: u64 = "120";
     /// Seconds that requests under way have to finish when the server stops.
     stop_timeout_s: u64 = "10";
+    /// Directory of the archives (one for each tenant) that the server appends to by itself while it runs, as `vesta backup`
+    /// does. None by default.
+    backup_directory: Option<PathBuf> = "";
+    /// Seconds between these backups: what is written in that time can be lost with the disk.
+    backup_interval_s: u64 = "300";
 }

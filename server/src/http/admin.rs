@@ -1,14 +1,18 @@
-//! What the program's own commands ask of a server that has their data directory open: a backup, a check. Authorised by a
+//! What the program's own commands ask of a server that has their data directory open: a backup, how far it is behind, a
+//! check. Authorised by a
 //! secret that only readers of the data directory know ([`crate::running`]).
 
 use std::path::PathBuf;
 
+use archive::{Appended, Archive, Content};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::response::Response;
 use fhirpath::IssueType;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use store::{Store, StoreError, Tenant};
 
 use super::App;
 use super::refusal::Refusal;
@@ -20,13 +24,36 @@ pub const BACKUP: &str = "/admin/backup";
 /// Path of the check.
 pub const CHECK: &str = "/admin/check";
 
+/// Path of the question how far a tenant is ahead of an archive.
+pub const LAG: &str = "/admin/lag";
+
 /// Asks for a backup.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct BackupRequest {
-    /// Where to write it: an absolute path, of a file that does not exist.
-    pub file: PathBuf,
     /// Of which tenant.
     pub tenant: String,
+    /// Where its archive is: an absolute path.
+    pub archive: PathBuf,
+}
+
+/// A backup was written.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BackupReport {
+    /// What the archive holds.
+    pub content: Content,
+    /// Commits that are new in it.
+    pub commits: u64,
+    /// Bytes that are new in it.
+    pub bytes: u64,
+}
+
+/// Asks how far a tenant is ahead; answered by an [`archive::Lag`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LagRequest {
+    /// Which tenant.
+    pub tenant: String,
+    /// The archive's last commit.
+    pub sequence: u64,
 }
 
 /// Asks for a check.
@@ -36,11 +63,11 @@ pub struct CheckRequest {
     pub tenant: String,
 }
 
-/// A backup was written.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct BackupReport {
-    /// Its size.
-    pub bytes: u64,
+impl From<Appended> for BackupReport {
+    fn from(appended: Appended) -> BackupReport {
+        let Appended { content, commits, bytes, .. } = appended;
+        BackupReport { content, commits, bytes }
+    }
 }
 
 /// A check was made.
@@ -100,45 +127,51 @@ pub(super) async fn answer(app: &App, part: Part, request: Request) -> Result<Re
     let (body, _share) = app.bodies.collect(request.into_body(), 64 << 10).await?;
     match part {
         Part::Backup => backup(app, &body).await,
+        Part::Lag => lag(app, &body).await,
         _ => check(app, &body).await,
     }
 }
 
 async fn backup(app: &App, body: &[u8]) -> Result<Response, Refusal> {
     let request: BackupRequest = read(body)?;
-    let (store, tenant) = (app.directory.service().store.clone(), tenant(app, &request.tenant)?);
-    let written = tokio::task::spawn_blocking(move || store.backup(&tenant, &request.file)).await;
-    match written {
-        Ok(Ok(bytes)) => json(&BackupReport { bytes }),
-        Ok(Err(error)) => {
-            Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, IssueType::Processing, error.to_string()))
-        }
-        Err(_) => Err(Refusal::internal()),
-    }
+    let (store, tenant) = of(app, &request.tenant)?;
+    let archive = Archive::at(request.archive);
+    let appended = super::long::run(true, archive.append(&store, &tenant)).await.map_err(|error| {
+        Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, IssueType::Processing, error.to_string())
+    })?;
+    json(&BackupReport::from(appended))
 }
 
-fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+async fn lag(app: &App, body: &[u8]) -> Result<Response, Refusal> {
+    let request: LagRequest = read(body)?;
+    let (store, tenant) = of(app, &request.tenant)?;
+    json(&super::long::run(true, archive::lag(&store, &tenant, request.sequence)).await.map_err(failed)?)
+}
+
+async fn check(app: &App, body: &[u8]) -> Result<Response, Refusal> {
+    let request: CheckRequest = read(body)?;
+    let (store, tenant) = of(app, &request.tenant)?;
+    let report = super::long::run(true, store.check(&tenant, &|_, _| ())).await.map_err(failed)?;
+    json(&CheckReport::from(report))
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| {
         Refusal::new(StatusCode::BAD_REQUEST, IssueType::Invalid, format!("Not such a request: {error}."))
     })
 }
 
-fn tenant(app: &App, name: &str) -> Result<store::Tenant, Refusal> {
+/// The tenant of a name, and its store.
+fn of(app: &App, name: &str) -> Result<(Store, Tenant), Refusal> {
     let mut tenants = app.directory.tenants().into_iter().map(|(tenant, _)| tenant);
-    tenants.find(|tenant| tenant.as_str() == name).ok_or_else(|| {
+    let tenant = tenants.find(|tenant| tenant.as_str() == name).ok_or_else(|| {
         Refusal::new(StatusCode::NOT_FOUND, IssueType::NotFound, format!("There is no tenant {name}."))
-    })
+    })?;
+    Ok((app.directory.service().store.clone(), tenant))
 }
 
-async fn check(app: &App, body: &[u8]) -> Result<Response, Refusal> {
-    let request: CheckRequest = read(body)?;
-    let (store, tenant) = (app.directory.service().store.clone(), tenant(app, &request.tenant)?);
-    match super::long::run(true, store.check(&tenant, &|_, _| ())).await {
-        Ok(report) => json(&CheckReport::from(report)),
-        Err(error) => {
-            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, IssueType::Exception, error.to_string()))
-        }
-    }
+fn failed(error: StoreError) -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, IssueType::Exception, error.to_string())
 }
 
 fn json(value: &impl Serialize) -> Result<Response, Refusal> {

@@ -10,7 +10,7 @@ pub(super) const BODY: usize = 64 << 10;
 
 /// Runs a future to its end; where it is long, so that other requests go on meanwhile. What it waits for, it waits for as any
 /// other does.
-pub(super) async fn run<T>(is_long: bool, work: impl Future<Output = T>) -> T {
+pub(crate) async fn run<T>(is_long: bool, work: impl Future<Output = T>) -> T {
     if !is_long || Handle::current().runtime_flavor() != RuntimeFlavor::MultiThread {
         return work.await;
     }

@@ -13,7 +13,7 @@ mod headers;
 pub mod json;
 pub mod listen;
 pub mod log;
-mod long;
+pub(crate) mod long;
 pub mod metrics;
 mod negotiate;
 pub mod parameters;

@@ -41,13 +41,23 @@ pub(super) enum Part {
     Metrics,
     /// Backup, for `vesta backup`.
     Backup,
+    /// How far a backup is behind, for `vesta drill`.
+    Lag,
     /// Check, for `vesta check`.
     Check,
 }
 
 impl Part {
-    const ALL: [Part; 7] =
-        [Part::Root, Part::Find, Part::Healthz, Part::Readyz, Part::Metrics, Part::Backup, Part::Check];
+    const ALL: [Part; 8] = [
+        Part::Root,
+        Part::Find,
+        Part::Healthz,
+        Part::Readyz,
+        Part::Metrics,
+        Part::Backup,
+        Part::Lag,
+        Part::Check,
+    ];
 
     /// Its path, which is also its name in the log.
     pub(super) fn path(self) -> &'static str {
@@ -58,6 +68,7 @@ impl Part {
             Part::Readyz => "/readyz",
             Part::Metrics => "/metrics",
             Part::Backup => admin::BACKUP,
+            Part::Lag => admin::LAG,
             Part::Check => admin::CHECK,
         }
     }
@@ -65,14 +76,14 @@ impl Part {
     /// The methods it takes, for `Allow`.
     pub(super) fn methods(self) -> &'static str {
         match self {
-            Part::Backup | Part::Check => "POST",
+            Part::Backup | Part::Lag | Part::Check => "POST",
             _ => "GET, HEAD",
         }
     }
 
     fn routes(self, app: &Arc<App>) -> MethodRouter {
         let filter = match self {
-            Part::Backup | Part::Check => MethodFilter::POST,
+            Part::Backup | Part::Lag | Part::Check => MethodFilter::POST,
             // HEAD goes where GET goes.
             _ => MethodFilter::GET,
         };

@@ -46,7 +46,7 @@ pub(super) async fn answer(
         Part::Healthz => Ok(respond::text(StatusCode::OK, "ok\n")),
         Part::Readyz => Ok(super::ready::answer(app).await),
         Part::Metrics => metrics(app).await,
-        Part::Backup | Part::Check => admin::answer(app, part, request).await,
+        Part::Backup | Part::Lag | Part::Check => admin::answer(app, part, request).await,
     }
 }
 

@@ -22,7 +22,6 @@
 //! Reads take a snapshot and no lock. Writes go through one thread for each tenant (`writer`), which makes
 //! many batches durable at once. A file `DIR/lock` keeps a second process out.
 
-mod backup;
 mod changes;
 mod check;
 mod compare;
@@ -283,16 +282,6 @@ impl Embedded {
 
     pub(crate) async fn unseal(&self, tenant: &Tenant) -> Result<(), StoreError> {
         self.environment(tenant)?.seal(None).await.map(drop)
-    }
-
-    pub(crate) fn backup(&self, tenant: &Tenant, file: &Path) -> Result<u64, StoreError> {
-        backup::backup(&*self.environment(tenant)?, file)
-    }
-
-    pub(crate) fn restore(file: &Path, directory: &Path, tenant: &Tenant) -> Result<(), StoreError> {
-        std::fs::create_dir_all(directory)?;
-        let _lock = lock(directory)?;
-        backup::restore(file, &directory.join(tenant.as_str()))
     }
 }
 

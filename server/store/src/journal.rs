@@ -43,11 +43,18 @@ async fn versions(
     access: &Access,
     changes: &[Change],
 ) -> Result<Vec<Version>, StoreError> {
-    let reads = changes.iter().map(|change| async move {
-        let found = store.vread(tenant, access, &change.key, change.version).await?;
-        found.ok_or_else(|| {
-            StoreError::Damaged(format!("a version that commit {} wrote is not there", change.sequence))
-        })
-    });
+    let reads: Vec<_> = changes.iter().map(|change| version(store, tenant, access, change)).collect();
     stream::iter(reads).buffered(READS).try_collect().await
+}
+
+async fn version(
+    store: &Store,
+    tenant: &Tenant,
+    access: &Access,
+    change: &Change,
+) -> Result<Version, StoreError> {
+    let found = store.vread(tenant, access, &change.key, change.version).await?;
+    found.ok_or_else(|| {
+        StoreError::Damaged(format!("a version that commit {} wrote is not there", change.sequence))
+    })
 }

@@ -328,28 +328,4 @@ impl Store {
             Engine::Cosmos(engine) => engine.check(tenant, progress).await,
         }
     }
-
-    /// Copies a consistent snapshot into a new file, while reads and writes go on.
-    ///
-    /// # Errors
-    /// The file exists or cannot be written, or the store failed.
-    pub fn backup(&self, tenant: &Tenant, file: &std::path::Path) -> Result<u64, StoreError> {
-        match &self.engine {
-            Engine::Embedded(engine) => engine.backup(tenant, file),
-            Engine::Cosmos(_) => Err(StoreError::Unavailable("not built".into())),
-        }
-    }
-
-    /// Makes a tenant's store, in a data directory that no process has open, of a file that [`Store::backup`]
-    /// wrote.
-    ///
-    /// # Errors
-    /// The tenant has a store there, the file is not a copy of a store, or the directory is in use.
-    pub fn restore(
-        file: &std::path::Path,
-        directory: &std::path::Path,
-        tenant: &Tenant,
-    ) -> Result<(), StoreError> {
-        embedded::Embedded::restore(file, directory, tenant)
-    }
 }

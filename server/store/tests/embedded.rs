@@ -1,5 +1,5 @@
-//! What the embedded engine does besides what every engine does: opening, its lock, backup and restore,
-//! building its index anew.
+//! What the embedded engine does besides what every engine does: opening, its lock, building its
+//! index anew.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -85,86 +85,6 @@ async fn a_file_that_is_no_store_is_refused_and_kept() {
     fs::write(&data, &garbage).unwrap();
     assert!(matches!(open_with(directory.path(), FourElements::new()), Err(StoreError::Storage(_))));
     assert_eq!(fs::read(&data).unwrap(), garbage);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_made_under_writes_is_a_whole_store() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(&directory.path().join("live"));
-    fill(&store, 500).await;
-    let writer = tokio::spawn({
-        let store = store.clone();
-        async move {
-            for n in 0..300 {
-                let keys = [key(&format!("Group/{n}-a")), key(&format!("Group/{n}-b"))];
-                commit(&store, keys.iter().map(|key| put(key, 0, "")).collect()).await;
-            }
-        }
-    });
-    let file = directory.path().join("backup");
-    let length = tokio::task::spawn_blocking({
-        let (store, file) = (store.clone(), file.clone());
-        move || store.backup(&tenant(), &file).unwrap()
-    });
-    assert_eq!(length.await.unwrap(), fs::metadata(&file).unwrap().len());
-    writer.await.unwrap();
-
-    let restored = directory.path().join("restored");
-    Store::restore(&file, &restored, &tenant()).unwrap();
-    let copy = open(&restored);
-    let report = assert_whole(&copy, &tenant()).await;
-    assert!(report.resources >= 400);
-    assert_eq!(copy.secret(), store.secret());
-    // Whole commits, and those of the beginning.
-    let changes = copy.changes(&tenant(), &Access::unrestricted(), 3, usize::MAX).await.unwrap();
-    assert!(changes.len().is_multiple_of(2));
-    assert_eq!(read(&copy, "Patient/1").await.unwrap().body, read(&store, "Patient/1").await.unwrap().body);
-    commit(&copy, vec![put(&key("Group/new"), 0, "")]).await;
-    assert_whole(&copy, &tenant()).await;
-}
-
-#[tokio::test]
-async fn backup_and_restore_overwrite_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let live = directory.path().join("live");
-    let store = open(&live);
-    commit(&store, vec![put(&key("Patient/a"), 0, "")]).await;
-    let file = directory.path().join("backup");
-    fs::write(&file, "mine").unwrap();
-    assert!(store.backup(&tenant(), &file).is_err());
-    assert_eq!(fs::read(&file).unwrap(), b"mine");
-    fs::remove_file(&file).unwrap();
-    store.backup(&tenant(), &file).unwrap();
-
-    assert!(matches!(Store::restore(&file, &live, &tenant()), Err(StoreError::InUse(_))));
-    drop(store);
-    let answer = Store::restore(&file, &live, &tenant());
-    assert!(answer.unwrap_err().to_string().contains("exists; a backup is restored to where no store is"));
-    assert!(read(&open(&live), "Patient/a").await.is_some());
-
-    let other = Tenant::new("other").unwrap();
-    Store::restore(&file, &live, &other).unwrap();
-    let store = open(&live);
-    let copied = store.read(&other, &Access::unrestricted(), &key("Patient/a")).await.unwrap();
-    assert!(copied.is_some());
-}
-
-#[tokio::test]
-async fn what_is_no_backup_is_not_restored() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("backup");
-    let check = |content: &[u8]| {
-        fs::write(&file, content).unwrap();
-        let place = directory.path().join("restored");
-        assert!(Store::restore(&file, &place, &tenant()).is_err());
-        assert!(!place.join("default").exists());
-        let left: Vec<_> = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(left, ["lock"]);
-    };
-    check(b"");
-    check(b"no store");
-    check(&vec![0; 1 << 20]);
-    assert!(Store::restore(Path::new("/does/not/exist"), &directory.path().join("r"), &tenant()).is_err());
 }
 
 #[tokio::test]

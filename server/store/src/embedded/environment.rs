@@ -79,7 +79,8 @@ impl Environment {
         Ok(self.env.read_txn()?)
     }
 
-    /// The environment itself, to be copied.
+    /// The environment itself, to be damaged.
+    #[cfg(test)]
     pub(super) fn raw(&self) -> &Env<WithoutTls> {
         &self.env
     }
@@ -213,24 +214,12 @@ fn map_sized(directory: &Path, bytes: usize) -> heed::Result<Env<WithoutTls>> {
 }
 
 /// Looks at the format before anything is written.
-pub(super) fn refuse_other_formats(env: &Env<WithoutTls>) -> Result<(), StoreError> {
+fn refuse_other_formats(env: &Env<WithoutTls>) -> Result<(), StoreError> {
     let txn = env.read_txn()?;
     let Some(meta) = env.open_database(&txn, Some("meta"))? else { return Ok(()) };
     match Meta(meta).format(&txn)? {
         Some(found) if found != FORMAT => Err(StoreError::Format { found, known: FORMAT }),
         _ => Ok(()),
-    }
-}
-
-/// Opens an environment to look at it only, as [`Environment::open`] would.
-pub(super) fn verify(directory: &Path) -> Result<(), StoreError> {
-    let env = map(directory)?;
-    refuse_other_formats(&env)?;
-    let txn = env.read_txn()?;
-    let meta = env.open_database(&txn, Some("meta"))?;
-    match meta {
-        Some(meta) => Meta(meta).state(&txn).map(drop),
-        None => Err(StoreError::Damaged("the file is not a copy of a store".into())),
     }
 }
 
