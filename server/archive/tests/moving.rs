@@ -140,9 +140,9 @@ async fn check_move(source: &Store, destination: &Store, more: u64) {
     let copied = content(destination, &tenant(), moved.content.sequence).await.unwrap();
     assert_eq!(copied, moved.content);
     load.assert_all_in(destination).await;
-    let late =
-        source.commit(&tenant(), &Access::unrestricted(), batch(vec![put(&key("Patient/late"), 0, "")]));
-    assert!(matches!(late.await, Err(CommitError::Store(StoreError::Moving(_)))));
+    let late = batch(vec![put(&key("Patient/late"), 0, "")]);
+    let late = source.commit(&tenant(), &Access::unrestricted(), late).await;
+    assert!(matches!(late, Err(CommitError::Store(StoreError::Moving(_)))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
