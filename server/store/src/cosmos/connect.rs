@@ -144,7 +144,7 @@ impl Accounts {
         let properties = container.read(None).await.map_err(|error| fault::read(&error, &subject))?;
         let properties = properties.into_model().map_err(|error| fault::read(&error, &subject))?;
         check_key(home, properties.partition_key.paths())?;
-        Ok(Container::new(container, home))
+        Ok(Container::new(container, home, self.patience.operation))
     }
 }
 

@@ -30,6 +30,9 @@ pub(super) const MOST_BYTES: usize = 2 << 20;
 /// To how many physical partitions one query goes at most. A container has one for each 50 GB.
 const FAN_OUT: u32 = 1000;
 
+/// How much longer than the SDK is told to take an operation is waited for.
+const SLACK: Duration = Duration::from_millis(500);
+
 /// When to try again where the service does not say.
 const AFTER: Duration = Duration::from_secs(1);
 
@@ -106,6 +109,7 @@ pub(super) struct Sql {
 pub(super) struct Container {
     client: ContainerClient,
     home: Arc<TenantHome>,
+    patience: Duration,
     /// What other processes wrote: reads must find it.
     learned: Arc<Sessions>,
     /// What this process saw.
@@ -115,10 +119,11 @@ pub(super) struct Container {
 }
 
 impl Container {
-    pub(super) fn new(client: ContainerClient, home: &TenantHome) -> Container {
+    pub(super) fn new(client: ContainerClient, home: &TenantHome, patience: Duration) -> Container {
         Container {
             client,
             home: Arc::new(home.clone()),
+            patience,
             learned: Arc::default(),
             seen: Arc::default(),
             written: Arc::default(),
@@ -160,6 +165,25 @@ impl Container {
         }
     }
 
+    /// Waits for an operation of the SDK no longer than for any; it bounds its attempts, and not all that it waits for
+    /// between them. `None` if it is not over by then.
+    async fn bounded<T>(
+        &self,
+        operation: impl Future<Output = Result<T, CosmosError>>,
+    ) -> Option<Result<T, CosmosError>> {
+        tokio::time::timeout(self.patience + SLACK, operation).await.ok()
+    }
+
+    /// What a read is told that was not over in time.
+    fn unread(&self) -> StoreError {
+        StoreError::Unavailable(fault::late(&self.subject()))
+    }
+
+    /// What a write is told that was not over in time.
+    fn unwritten(&self) -> StoreError {
+        StoreError::Unsettled(fault::late(&self.subject()))
+    }
+
     fn subject(&self) -> Subject<'_> {
         Subject::Container(&self.home)
     }
@@ -172,7 +196,8 @@ impl Container {
     ) -> Result<Option<Item<T>>, StoreError> {
         let mut options = ItemReadOptions::default();
         options.session_token = self.session().map(Into::into);
-        match self.client.read_item(place.key(), id, Some(options)).await {
+        let answer = self.bounded(self.client.read_item(place.key(), id, Some(options))).await;
+        match answer.ok_or_else(|| self.unread())? {
             Ok(response) => {
                 charge(&response.diagnostics(), 1, || format!("read {id}"));
                 self.saw(response.headers());
@@ -197,7 +222,7 @@ impl Container {
         id: &str,
         document: &T,
     ) -> Result<Written, StoreError> {
-        let answer = self.client.create_item(place.key(), id, document, None).await;
+        let answer = self.bounded(self.client.create_item(place.key(), id, document, None)).await;
         self.outcome(place, document, answer, || format!("create {id}"))
     }
 
@@ -213,7 +238,7 @@ impl Container {
         etag: &str,
     ) -> Result<Written, StoreError> {
         let options = ItemWriteOptions::default().with_precondition(Precondition::if_match(etag.to_owned()));
-        let answer = self.client.replace_item(place.key(), id, document, Some(options)).await;
+        let answer = self.bounded(self.client.replace_item(place.key(), id, document, Some(options))).await;
         self.outcome(place, document, answer, || format!("replace {id}"))
     }
 
@@ -223,7 +248,7 @@ impl Container {
     /// [`StoreError::Unsettled`] where it may have been deleted.
     pub(super) async fn delete(&self, place: &Place, id: &str, etag: &str) -> Result<Written, StoreError> {
         let options = ItemWriteOptions::default().with_precondition(Precondition::if_match(etag.to_owned()));
-        let answer = self.client.delete_item(place.key(), id, Some(options)).await;
+        let answer = self.bounded(self.client.delete_item(place.key(), id, Some(options))).await;
         self.outcome(place, &(), answer, || format!("delete {id}"))
     }
 
@@ -231,10 +256,10 @@ impl Container {
         &self,
         place: &Place,
         document: &impl Serialize,
-        answer: Result<ItemResponse, CosmosError>,
+        answer: Option<Result<ItemResponse, CosmosError>>,
         what: impl FnOnce() -> String,
     ) -> Result<Written, StoreError> {
-        match answer {
+        match answer.ok_or_else(|| self.unwritten())? {
             Ok(response) => {
                 charge(&response.diagnostics(), 0, what);
                 self.wrote(response.headers());
@@ -263,7 +288,8 @@ impl Container {
     ) -> Result<bool, StoreError> {
         let what = || format!("batch of {}", operations.len());
         let batch = transactional(place, operations).map_err(|error| fault::read(&error, &self.subject()))?;
-        let response = match self.client.execute_transactional_batch(batch, None).await {
+        let answer = self.bounded(self.client.execute_transactional_batch(batch, None)).await;
+        let response = match answer.ok_or_else(|| self.unwritten())? {
             Ok(response) => response,
             Err(error) => {
                 charge_error(&error, what);
@@ -300,13 +326,11 @@ impl Container {
         let mut options =
             QueryOptions::default().with_feed_options(FeedOptions::default().with_max_fan_out(FAN_OUT));
         options.session_token = self.session().map(Into::into);
-        let mut pages = self
-            .client
-            .query_items::<T>(query, scope.feed(), Some(options))
-            .await
-            .map_err(failed)?
-            .into_pages();
-        while let Some(page) = pages.try_next().await.map_err(failed)? {
+        let pages = self.bounded(self.client.query_items::<T>(query, scope.feed(), Some(options))).await;
+        let mut pages = pages.ok_or_else(|| self.unread())?.map_err(failed)?.into_pages();
+        while let Some(page) =
+            self.bounded(pages.try_next()).await.ok_or_else(|| self.unread())?.map_err(failed)?
+        {
             charge(&page.diagnostics(), page.items().len() as u64, || explained(sql));
             self.saw(page.headers());
             if !take(page.into_items()) {

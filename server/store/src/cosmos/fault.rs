@@ -77,15 +77,24 @@ fn after(error: &CosmosError) -> Duration {
     asked.map_or(AFTER, Duration::from_millis)
 }
 
-/// What is wrong, and what to do about it.
-fn sentence(error: &CosmosError, subject: &Subject<'_>) -> String {
-    let what = match subject {
+/// That something was not over in time.
+pub(super) fn late(subject: &Subject<'_>) -> String {
+    format!("{} did not answer in time", name(subject))
+}
+
+fn name(subject: &Subject<'_>) -> String {
+    match subject {
         Subject::Nothing => "the client".to_owned(),
         Subject::Account { name, endpoint } => format!("the account {name} at {endpoint}"),
         Subject::Container(home) => {
             format!("the container {}/{} of the account {}", home.database, home.container, home.account)
         }
-    };
+    }
+}
+
+/// What is wrong, and what to do about it.
+fn sentence(error: &CosmosError, subject: &Subject<'_>) -> String {
+    let what = name(subject);
     match (status(error), subject) {
         (401, _) => {
             format!("{what} refuses the credential; configure its present key, or an identity it knows")
