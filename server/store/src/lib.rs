@@ -22,6 +22,7 @@ mod version;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 pub use access::{Access, Tenant};
@@ -112,7 +113,7 @@ impl Store {
             Engine::Embedded(engine) => engine.set_tenants(tenants.into_keys().collect()),
             Engine::Cosmos(engine) => {
                 let homes = tenants.into_iter().filter_map(|(tenant, home)| Some((tenant, home?))).collect();
-                engine.set_tenants(homes, accounts).await
+                apart(engine.set_tenants(homes, accounts)).await
             }
         }
     }
@@ -125,7 +126,7 @@ impl Store {
     pub async fn ready(&self, tenant: &Tenant) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.ready(tenant),
-            Engine::Cosmos(engine) => engine.ready(tenant).await,
+            Engine::Cosmos(engine) => apart(engine.ready(tenant)).await,
         }
     }
 
@@ -141,7 +142,7 @@ impl Store {
     ) -> Result<Option<Version>, StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.read(tenant, access, key),
-            Engine::Cosmos(engine) => engine.read(tenant, access, key).await,
+            Engine::Cosmos(engine) => apart(engine.read(tenant, access, key)).await,
         }
     }
 
@@ -158,7 +159,7 @@ impl Store {
     ) -> Result<Option<Version>, StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.vread(tenant, access, key, version),
-            Engine::Cosmos(engine) => engine.vread(tenant, access, key, version).await,
+            Engine::Cosmos(engine) => apart(engine.vread(tenant, access, key, version)).await,
         }
     }
 
@@ -176,7 +177,7 @@ impl Store {
     ) -> Result<Vec<Version>, CommitError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.commit(tenant, access, batch).await,
-            Engine::Cosmos(engine) => engine.commit(tenant, access, batch).await,
+            Engine::Cosmos(engine) => apart(engine.commit(tenant, access, batch)).await,
         }
     }
 
@@ -187,7 +188,7 @@ impl Store {
     pub async fn search(&self, tenant: &Tenant, access: &Access, query: &Query) -> Result<Page, StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.search(tenant, access, query),
-            Engine::Cosmos(engine) => engine.search(tenant, access, query).await,
+            Engine::Cosmos(engine) => apart(engine.search(tenant, access, query)).await,
         }
     }
 
@@ -205,7 +206,7 @@ impl Store {
     ) -> Result<Vec<Box<str>>, StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.references(tenant, access, from, parameters),
-            Engine::Cosmos(engine) => engine.references(tenant, access, from, parameters).await,
+            Engine::Cosmos(engine) => apart(engine.references(tenant, access, from, parameters)).await,
         }
     }
 
@@ -221,7 +222,7 @@ impl Store {
     ) -> Result<HistoryPage, StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.history(tenant, access, query),
-            Engine::Cosmos(engine) => engine.history(tenant, access, query).await,
+            Engine::Cosmos(engine) => apart(engine.history(tenant, access, query)).await,
         }
     }
 
@@ -238,7 +239,7 @@ impl Store {
     ) -> Result<Vec<Change>, StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.changes(tenant, access, after, limit),
-            Engine::Cosmos(engine) => engine.changes(tenant, access, after, limit).await,
+            Engine::Cosmos(engine) => apart(engine.changes(tenant, access, after, limit)).await,
         }
     }
 
@@ -267,7 +268,7 @@ impl Store {
     pub async fn replay(&self, tenant: &Tenant, commits: Vec<Commit>) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.replay(tenant, commits).await,
-            Engine::Cosmos(engine) => engine.replay(tenant, commits).await,
+            Engine::Cosmos(engine) => apart(engine.replay(tenant, commits)).await,
         }
     }
 
@@ -279,7 +280,7 @@ impl Store {
     pub async fn seal(&self, tenant: &Tenant) -> Result<u64, StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.seal(tenant).await,
-            Engine::Cosmos(engine) => engine.seal(tenant).await,
+            Engine::Cosmos(engine) => apart(engine.seal(tenant)).await,
         }
     }
 
@@ -290,7 +291,7 @@ impl Store {
     pub async fn unseal(&self, tenant: &Tenant) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.unseal(tenant).await,
-            Engine::Cosmos(engine) => engine.unseal(tenant).await,
+            Engine::Cosmos(engine) => apart(engine.unseal(tenant)).await,
         }
     }
 
@@ -301,7 +302,7 @@ impl Store {
     pub async fn counts(&self, tenant: &Tenant, access: &Access) -> Result<Vec<(Box<str>, u64)>, StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.counts(tenant, access),
-            Engine::Cosmos(engine) => engine.counts(tenant, access).await,
+            Engine::Cosmos(engine) => apart(engine.counts(tenant, access)).await,
         }
     }
 
@@ -325,7 +326,13 @@ impl Store {
     ) -> Result<CheckReport, StoreError> {
         match &self.engine {
             Engine::Embedded(engine) => engine.check(tenant, progress),
-            Engine::Cosmos(engine) => engine.check(tenant, progress).await,
+            Engine::Cosmos(engine) => apart(engine.check(tenant, progress)).await,
         }
     }
+}
+
+/// The future of a call to the service, on the heap: those of the SDK are large and of deep types, which callers, the
+/// embedded engine's above all, shall not carry.
+fn apart<'a, T>(call: impl Future<Output = T> + Send + 'a) -> Pin<Box<dyn Future<Output = T> + Send + 'a>> {
+    Box::pin(call)
 }
