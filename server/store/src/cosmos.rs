@@ -16,7 +16,16 @@
 //! | `log` | reads the log into the tail, and appends to it |
 //! | `shard` | a tenant as this process has it open |
 //! | `timings` | how long the engine waits for what |
-//! | `commit` | turns batches into staged documents and one record of the journal |
+//! | `tenants` | the tenants that are open |
+//! | `meta` | format, secret and watermark of a tenant |
+//! | `read` | single resources as they are committed |
+//! | `intake` | makes jobs of batches, and of another store's commits |
+//! | `group` | which batches are committed together |
+//! | `sequencer` | the task that commits |
+//! | `precondition` | whether preconditions hold, and what affects them |
+//! | `stage` | stages documents, and takes them back |
+//! | `settle` | decides the transactions that others left open |
+//! | `commit` | turns a group into staged documents and one record of the log |
 //! | `sweep` | discards what dead processes staged, strips superseded versions, moves the watermark |
 //! | `terms` | the index fields of a document |
 //! | `sql` | a filter as the condition of a query |
@@ -25,19 +34,34 @@
 //! | `check` | compares everything with everything else |
 
 mod account;
+mod check;
 mod codec;
+mod commit;
 mod connect;
 mod container;
 mod document;
 mod fault;
+mod group;
+mod history;
 mod init;
+mod intake;
 pub mod layout;
 mod log;
+mod meta;
+mod precondition;
+mod read;
 mod record;
 mod search;
+mod sequencer;
 mod session;
+mod settle;
 mod shard;
+mod stage;
+#[cfg(test)]
+mod stop;
+mod sweep;
 mod tail;
+mod tenants;
 mod terms;
 mod timings;
 mod transaction;
@@ -48,6 +72,9 @@ pub use init::{Made, Throughput, init};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::record::Kind;
+use self::tenants::Tenants;
+use self::timings::Settings;
 use crate::{
     Access, Batch, Change, CheckReport, Commit, CommitError, HistoryPage, HistoryQuery, Indexer, Key, Page,
     ParameterId, Query, StoreError, Tenant, Version,
@@ -55,10 +82,9 @@ use crate::{
 
 /// The engine.
 pub(crate) struct Cosmos {
-    accounts: connect::Accounts,
-    /// Of the default tenant.
-    container: container::Container,
+    tenants: Tenants,
     indexer: Arc<dyn Indexer>,
+    secret: [u8; 32],
 }
 
 impl Cosmos {
@@ -66,9 +92,17 @@ impl Cosmos {
         options: CosmosOptions,
         indexer: Arc<dyn Indexer>,
     ) -> Result<Cosmos, StoreError> {
-        let accounts = connect::Accounts::new(&options).await?;
-        let container = accounts.container(&options.default).await?;
-        Ok(Cosmos { accounts, container, indexer })
+        Cosmos::open_with(&options, indexer, Settings::default()).await
+    }
+
+    async fn open_with(
+        options: &CosmosOptions,
+        indexer: Arc<dyn Indexer>,
+        settings: Settings,
+    ) -> Result<Cosmos, StoreError> {
+        let tenants = Tenants::new(options, indexer.clone(), settings).await?;
+        let secret = tenants.get(&Tenant::default_tenant()).await?.shard.secret;
+        Ok(Cosmos { tenants, indexer, secret })
     }
 
     /// See [`crate::Store::set_tenants`].
@@ -77,14 +111,14 @@ impl Cosmos {
         tenants: BTreeMap<Tenant, TenantHome>,
         accounts: BTreeMap<String, AccountOptions>,
     ) -> Result<(), StoreError> {
-        let _ = (tenants, accounts);
-        Err(StoreError::Unavailable("not built".into()))
+        self.tenants.set(tenants, accounts).await
     }
 
     /// See [`crate::Store::ready`].
     pub(crate) async fn ready(&self, tenant: &Tenant) -> Result<(), StoreError> {
-        let _ = tenant;
-        Err(StoreError::Unavailable("not built".into()))
+        let shard = &self.tenants.get(tenant).await?.shard;
+        shard.refresh().await?;
+        shard.writable()
     }
 
     pub(crate) async fn read(
@@ -93,8 +127,7 @@ impl Cosmos {
         access: &Access,
         key: &Key,
     ) -> Result<Option<Version>, StoreError> {
-        let _ = (tenant, access, key, &self.indexer);
-        Err(StoreError::Unavailable("not built".into()))
+        read::read(&self.tenants.get(tenant).await?.shard, access, key).await
     }
 
     pub(crate) async fn vread(
@@ -104,8 +137,7 @@ impl Cosmos {
         key: &Key,
         version: u64,
     ) -> Result<Option<Version>, StoreError> {
-        let _ = (tenant, access, key, version);
-        Err(StoreError::Unavailable("not built".into()))
+        read::vread(&self.tenants.get(tenant).await?.shard, access, key, version).await
     }
 
     pub(crate) async fn commit(
@@ -114,23 +146,36 @@ impl Cosmos {
         access: &Access,
         batch: Batch,
     ) -> Result<Vec<Version>, CommitError> {
-        let _ = (tenant, access, batch);
-        Err(StoreError::Unavailable("not built".into()).into())
+        let opened = self.tenants.get(tenant).await?;
+        let (job, answer) = intake::batch(&*self.indexer, access, batch)?;
+        opened.commit(job, answer).await
     }
 
+    /// Each commit is atomic, all of them together are not: a version that follows another of the same call needs that
+    /// one committed. After an error the tenant's last commit says where to go on.
     pub(crate) async fn replay(&self, tenant: &Tenant, commits: Vec<Commit>) -> Result<(), StoreError> {
-        let _ = (tenant, commits);
-        Err(StoreError::Unavailable("not built".into()))
+        let opened = self.tenants.get(tenant).await?;
+        for commit in commits {
+            let (job, answer) = intake::replayed(&*self.indexer, commit)?;
+            opened.commit(job, answer).await.map_err(|error| match error {
+                CommitError::Store(error) => error,
+                conflict => StoreError::Damaged(format!("a commit of the journal does not fit: {conflict}")),
+            })?;
+        }
+        Ok(())
     }
 
+    /// See [`crate::Store::seal`].
     pub(crate) async fn seal(&self, tenant: &Tenant) -> Result<u64, StoreError> {
-        let _ = tenant;
-        Err(StoreError::Unavailable("not built".into()))
+        let shard = &self.tenants.get(tenant).await?.shard;
+        shard.append_unless(Kind::Sealed, |shard| (!shard.log.tail().is_sealed()).then(Vec::new)).await?;
+        Ok(shard.snapshot().sum().sequence)
     }
 
+    /// See [`crate::Store::unseal`].
     pub(crate) async fn unseal(&self, tenant: &Tenant) -> Result<(), StoreError> {
-        let _ = tenant;
-        Err(StoreError::Unavailable("not built".into()))
+        let shard = &self.tenants.get(tenant).await?.shard;
+        shard.append_unless(Kind::Unsealed, |shard| shard.log.tail().is_sealed().then(Vec::new)).await
     }
 
     pub(crate) async fn search(
@@ -139,8 +184,8 @@ impl Cosmos {
         access: &Access,
         query: &Query,
     ) -> Result<Page, StoreError> {
-        let _ = (tenant, access, query);
-        Err(StoreError::Unavailable("not built".into()))
+        let shard = &self.tenants.get(tenant).await?.shard;
+        search::run(shard, &shard.snapshot(), access, query).await
     }
 
     pub(crate) async fn references(
@@ -150,8 +195,8 @@ impl Cosmos {
         from: &[Key],
         parameters: &[ParameterId],
     ) -> Result<Vec<Box<str>>, StoreError> {
-        let _ = (tenant, access, from, parameters);
-        Err(StoreError::Unavailable("not built".into()))
+        let shard = &self.tenants.get(tenant).await?.shard;
+        search::references(shard, &shard.snapshot(), access, from, parameters).await
     }
 
     pub(crate) async fn history(
@@ -160,8 +205,7 @@ impl Cosmos {
         access: &Access,
         query: &HistoryQuery,
     ) -> Result<HistoryPage, StoreError> {
-        let _ = (tenant, access, query);
-        Err(StoreError::Unavailable("not built".into()))
+        history::page(&self.tenants.get(tenant).await?.shard, access, query).await
     }
 
     pub(crate) async fn changes(
@@ -171,8 +215,7 @@ impl Cosmos {
         after: u64,
         limit: usize,
     ) -> Result<Vec<Change>, StoreError> {
-        let _ = (tenant, access, after, limit);
-        Err(StoreError::Unavailable("not built".into()))
+        history::changes(&self.tenants.get(tenant).await?.shard, access, after, limit).await
     }
 
     pub(crate) async fn counts(
@@ -180,12 +223,11 @@ impl Cosmos {
         tenant: &Tenant,
         access: &Access,
     ) -> Result<Vec<(Box<str>, u64)>, StoreError> {
-        let _ = (tenant, access);
-        Err(StoreError::Unavailable("not built".into()))
+        history::counts(&self.tenants.get(tenant).await?.shard, access).await
     }
 
     pub(crate) fn secret(&self) -> [u8; 32] {
-        [0; 32]
+        self.secret
     }
 
     pub(crate) async fn check(
@@ -193,7 +235,6 @@ impl Cosmos {
         tenant: &Tenant,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<CheckReport, StoreError> {
-        let _ = (tenant, progress);
-        Err(StoreError::Unavailable("not built".into()))
+        check::run(&self.tenants.get(tenant).await?.shard, progress).await
     }
 }

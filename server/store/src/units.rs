@@ -73,6 +73,12 @@ impl Ledger {
         }
     }
 
+    /// Adds the share of one batch in what a commit of several cost.
+    pub(crate) fn share(&self, units: f64, batches: usize) {
+        let of = u32::try_from(batches.max(1)).unwrap_or(u32::MAX);
+        self.add(units / f64::from(of), 0, || format!("the log's record, shared by {batches}"));
+    }
+
     /// Runs a future; what it costs is summed here.
     pub async fn scope<F: Future>(&self, future: F) -> F::Output {
         OPEN.scope(self.clone(), future).await

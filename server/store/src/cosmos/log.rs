@@ -115,6 +115,10 @@ impl Log {
     }
 
     fn absorb(&self, record: Record) -> Result<(), StoreError> {
+        // Whoever knows the record finds the documents it is about.
+        if let Some(token) = &record.st {
+            self.container.learn(token);
+        }
         self.tail_mut().absorb(Arc::new(record))
     }
 

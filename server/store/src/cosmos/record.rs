@@ -63,9 +63,6 @@ pub(super) struct Record {
     /// How far the partitions of what was written must be seen by a session that reads it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub st: Option<String>,
-    /// When the service wrote it, seconds since 1970 by its clock. The service sets it.
-    #[serde(rename = "_ts", skip_serializing, default)]
-    pub ts: Option<i64>,
 }
 
 /// One write: `Type/id`, version, `C` `U` `P` or `D`, and by how much the number of current resources changes.
@@ -177,7 +174,6 @@ impl Record {
             w: Vec::new(),
             kills: Vec::new(),
             st: None,
-            ts: None,
         }
     }
 

@@ -1,14 +1,21 @@
-//! One tenant as this process has it open: its container, log, indexer and codec. Knows where a tenant's documents
-//! are, and how to read a version out of one; decides nothing about commits.
+//! One tenant as this process has it open: its container, log, indexer, codec and clock. Knows where a tenant's
+//! documents are, and how to read a version out of one; decides nothing about commits.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 
+use super::codec::Codec;
 use super::container::{Container, Place};
 use super::document::Document;
 use super::log::Log;
-use super::tail::Snapshot;
+use super::meta::{self, Meta};
+use super::tail::{Snapshot, Tail};
+use super::timings::{Settings, ms};
+use super::transaction::{TransactionId, Transactions};
 use crate::{Indexer, Key, StoreError, Tenant, Timestamp, Version};
 
 /// A tenant.
@@ -16,10 +23,52 @@ pub(super) struct Shard {
     pub tenant: Tenant,
     pub container: Container,
     pub indexer: Arc<dyn Indexer>,
+    pub codec: Codec,
     pub log: Log,
+    pub timings: super::timings::Timings,
+    pub transactions: Transactions,
+    /// When open transactions of others were first met.
+    pub met: Mutex<FxHashMap<TransactionId, Instant>>,
+    /// Signs cursors.
+    pub secret: [u8; 32],
+    clock: fn() -> i64,
+    /// By how much this process's clock is ahead of the service's, ms.
+    ahead: AtomicI64,
+    #[cfg(test)]
+    pub stop: super::stop::Stop,
 }
 
 impl Shard {
+    /// Opens a tenant: reads what its log adds up to, and what came since.
+    pub(super) async fn open(
+        tenant: &Tenant,
+        container: Container,
+        indexer: Arc<dyn Indexer>,
+        settings: &Settings,
+    ) -> Result<Shard, StoreError> {
+        let meta = meta::open(&container, tenant, (settings.clock)()).await?;
+        let (sum, decided) = meta.base();
+        let tail = Tail::new(sum, decided, &settings.timings);
+        let shard = Shard {
+            tenant: tenant.clone(),
+            log: Log::new(tenant.as_str(), container.clone(), settings.timings, tail),
+            container,
+            indexer,
+            codec: Codec::new(),
+            timings: settings.timings,
+            transactions: Transactions::new()?,
+            met: Mutex::default(),
+            secret: meta.secret()?,
+            clock: settings.clock,
+            ahead: AtomicI64::new(0),
+            #[cfg(test)]
+            stop: super::stop::Stop::default(),
+        };
+        shard.compare_clocks(&meta);
+        shard.refresh().await?;
+        Ok(shard)
+    }
+
     /// Where a resource's documents are.
     pub(super) fn place(&self, key: &Key) -> Place {
         Place {
@@ -39,11 +88,52 @@ impl Shard {
         self.log.refresh().await
     }
 
+    /// This process's clock, ms since 1970.
+    pub(super) fn now_ms(&self) -> i64 {
+        (self.clock)()
+    }
+
+    /// Takes in how far this process's clock is from the service's, from a document that it just wrote.
+    pub(super) fn compare_clocks(&self, meta: &Meta) {
+        self.ahead.store(meta.ahead_ms(), Ordering::Release);
+    }
+
+    /// Whether this process may write.
+    ///
+    /// # Errors
+    /// Why not: the tenant is being moved, or clocks differ.
+    pub(super) fn writable(&self) -> Result<(), StoreError> {
+        let ahead = self.ahead.load(Ordering::Acquire);
+        if ahead.saturating_abs() > ms(self.timings.skew) {
+            let way = if ahead > 0 { "ahead of" } else { "behind" };
+            return Err(StoreError::Unavailable(format!(
+                "this server's clock is {} s {way} the store's, and nothing is written while it is; set the clock",
+                ahead.saturating_abs() / 1000
+            )));
+        }
+        if self.log.tail().is_sealed() {
+            return Err(StoreError::Moving(self.tenant.as_str().into()));
+        }
+        Ok(())
+    }
+
+    /// Puts a body into its document.
+    pub(super) async fn encode(&self, document: &mut Document, body: &[u8]) -> Result<(), StoreError> {
+        let encoded = self.codec.encode(&document.key(), document.v, body).await?;
+        document.z = Some(encoded.z);
+        document.e = encoded.e;
+        Ok(())
+    }
+
     /// The version that a document is of.
     pub(super) async fn version(&self, document: &Document) -> Result<Version, StoreError> {
-        let body = document.z.clone().map_or_else(Bytes::new, |text| Bytes::from(text.into_bytes()));
+        let key = document.key();
+        let body = match &document.z {
+            Some(text) => self.codec.decode(&key, document.v, text, document.e.as_deref()).await?,
+            None => Bytes::new(),
+        };
         Ok(Version {
-            key: document.key(),
+            key,
             version: document.v,
             last_updated: Timestamp(document.lu),
             method: document.method()?,

@@ -181,6 +181,13 @@ impl Tail {
         self.killed.contains(transaction)
     }
 
+    /// Whether it is known what became of a transaction.
+    pub(super) fn is_decided(&self, transaction: &TransactionId) -> bool {
+        self.committed.contains_key(transaction)
+            || self.killed.contains(transaction)
+            || transaction.ms() <= self.decided_ms
+    }
+
     /// The records after a slot; `None` if not all of them are kept.
     pub(super) fn since(&self, slot: u64) -> Option<Vec<Arc<Record>>> {
         let kept = self.latest.front().map_or(self.now.slot, |(first, _)| first.saturating_sub(1));

@@ -44,3 +44,17 @@ impl Default for Timings {
 pub(super) fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
+
+/// What tests change of an engine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settings {
+    pub timings: Timings,
+    /// The process's clock, ms since 1970.
+    pub clock: fn() -> i64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { timings: Timings::default(), clock: || crate::Timestamp::now().0 }
+    }
+}

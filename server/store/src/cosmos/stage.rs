@@ -1,0 +1,249 @@
+//! Stages writes into the documents of their resources, and takes them back. A staged version is seen by nobody
+//! until the log has its transaction. Decides nothing about what enters the log.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::time::Instant;
+
+use super::container::{Container, Item, Operation, Place, Written};
+use super::document::{CURRENT, Document, IndexFields, method_name, superseded};
+use super::read::{self, Fate};
+use super::shard::Shard;
+use super::transaction::TransactionId;
+use crate::{Access, Key, Method, StoreError, Timestamp};
+
+/// A write on its way: what does not change when it is staged again.
+pub(super) struct Pending {
+    pub key: Key,
+    /// The version it follows.
+    pub previous: u64,
+    pub method: Method,
+    /// With the time of the latest attempt; empty for a deletion.
+    pub body: Vec<u8>,
+    /// Where the time stands in the body; `None` where the body has its time already.
+    pub stamp: Option<usize>,
+    pub index: IndexFields,
+}
+
+/// One attempt to commit a group.
+pub(super) struct Attempt {
+    pub transaction: TransactionId,
+    pub last_updated: Timestamp,
+    /// What staging writes through: it tells afterwards how far the partitions must be seen.
+    pub container: Container,
+    /// Until when lost answers are asked for again.
+    pub until: Instant,
+    /// Set when the service did not say whether a write happened: it may happen yet, so what was staged
+    /// cannot be taken back for sure while the transaction may still be committed.
+    pub uncertain: AtomicBool,
+}
+
+/// What became of one write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Staged {
+    /// It is staged; by how much the number of current resources changes with it.
+    Yes(i8),
+    /// This version is current, not the one it follows.
+    Conflict(u64),
+    /// To be tried again in another transaction; after this one, which began earlier, is decided.
+    Again(Option<TransactionId>),
+}
+
+/// Stages a write as the one with this index in its transaction.
+///
+/// # Errors
+/// The store failed; the document may have been staged all the same if the attempt is marked uncertain.
+pub(super) async fn stage(
+    shard: &Shard,
+    attempt: &Attempt,
+    access: &Access,
+    write: &Pending,
+    index: usize,
+) -> Result<Staged, StoreError> {
+    let place = shard.place(&write.key);
+    let order = attempt.transaction.order(index);
+    let mut document = document(shard, attempt, write, order).await?;
+    // Whether the version it follows is there to be found; known when that was read.
+    let mut replaces = false;
+    loop {
+        if write.previous == 0 {
+            let answer = attempt.container.create(&place, CURRENT, &document).await;
+            if let Some(Written::Yes(_)) = asked(attempt, answer)? {
+                return Ok(Staged::Yes(delta(write, false)));
+            }
+        }
+        let Some(current) = shard.container.read::<Document>(&place, CURRENT).await? else {
+            if write.previous == 0 {
+                continue;
+            }
+            return Ok(Staged::Conflict(0));
+        };
+        if current.document.o == document.o {
+            return Ok(Staged::Yes(delta(write, replaces)));
+        }
+        match meet(shard, attempt, &place, &current.document).await? {
+            Met::Committed => {}
+            Met::Gone => continue,
+            Met::Earlier(transaction) => return Ok(Staged::Again(Some(transaction))),
+        }
+        if current.document.v != write.previous || !read::visible(shard, access, &write.key).await? {
+            return Ok(Staged::Conflict(current.document.v));
+        }
+        if current.document.lu > attempt.last_updated.0 {
+            return Ok(Staged::Again(None));
+        }
+        replaces = !current.document.is_deleted();
+        document.b.clone_from(&current.document.b);
+        if asked(attempt, replace(attempt, &place, &current, &document).await)? == Some(true) {
+            return Ok(Staged::Yes(delta(write, replaces)));
+        }
+    }
+}
+
+/// The answer of a write, or `None` where it was lost: then the document must be read again.
+fn asked<T>(attempt: &Attempt, answer: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(StoreError::Unsettled(why)) => {
+            attempt.uncertain.store(true, Ordering::Release);
+            if Instant::now() > attempt.until { Err(StoreError::Unavailable(why)) } else { Ok(None) }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn replace(
+    attempt: &Attempt,
+    place: &Place,
+    current: &Item<Document>,
+    document: &Document,
+) -> Result<bool, StoreError> {
+    let older = current.document.superseded_by(&attempt.transaction, attempt.last_updated.0);
+    let operations = [
+        Operation::Create(&older),
+        Operation::Replace { id: CURRENT.to_owned(), document, etag: current.etag.clone() },
+    ];
+    attempt.container.batch(place, &operations).await
+}
+
+async fn document(
+    shard: &Shard,
+    attempt: &Attempt,
+    write: &Pending,
+    order: String,
+) -> Result<Document, StoreError> {
+    let version = write.previous + 1;
+    let mut document = Document {
+        id: CURRENT.to_owned(),
+        tn: shard.tenant.as_str().to_owned(),
+        ty: write.key.resource_type().to_owned(),
+        rid: write.key.id().to_owned(),
+        v: version,
+        m: method_name(write.method).to_owned(),
+        lu: attempt.last_updated.0,
+        b: order.clone(),
+        o: order,
+        to: None,
+        te: None,
+        d: None,
+        l: None,
+        index: IndexFields::default(),
+        z: None,
+        e: None,
+        ts: None,
+    };
+    if write.method != Method::Delete {
+        document.l = Some(1);
+        document.index = write.index.clone();
+        shard.encode(&mut document, &write.body).await?;
+    }
+    Ok(document)
+}
+
+fn delta(write: &Pending, replaces: bool) -> i8 {
+    match (replaces, write.method) {
+        (false, Method::Delete) | (true, Method::Post | Method::Put | Method::Patch) => 0,
+        (false, _) => 1,
+        (true, Method::Delete) => -1,
+    }
+}
+
+/// What a write finds where its resource is.
+enum Met {
+    /// A committed version.
+    Committed,
+    /// One that was not and never will be; it was taken away.
+    Gone,
+    /// One of a transaction that began before this one and is not decided.
+    Earlier(TransactionId),
+}
+
+/// Has the fate of a document decided. Of two transactions that meet, the later steps back and the earlier waits:
+/// so two that write the same resources in another order never wait for each other.
+async fn meet(
+    shard: &Shard,
+    attempt: &Attempt,
+    place: &Place,
+    document: &Document,
+) -> Result<Met, StoreError> {
+    let transaction = document.transaction()?;
+    match read::fate(shard, document).await? {
+        Fate::Committed => return Ok(Met::Committed),
+        Fate::Open if transaction < attempt.transaction => return Ok(Met::Earlier(transaction)),
+        Fate::Open => shard.settle(&transaction, Some(&attempt.transaction)).await?,
+        Fate::Never => {}
+    }
+    match read::fate(shard, document).await? {
+        Fate::Committed => Ok(Met::Committed),
+        // Its own transaction was killed meanwhile, or the other one is still open: step back.
+        Fate::Open => Ok(Met::Earlier(transaction)),
+        Fate::Never => {
+            unstage(shard, place, &transaction).await?;
+            Ok(Met::Gone)
+        }
+    }
+}
+
+/// Rounds of taking one document back; each is spoilt only by another process that does the same.
+const ROUNDS: usize = 8;
+
+/// Takes back what a transaction that will never be committed staged at a place: the version before is current
+/// again, or there is no resource.
+///
+/// # Errors
+/// The store failed; the document may still be there.
+pub(super) async fn unstage(
+    shard: &Shard,
+    place: &Place,
+    transaction: &TransactionId,
+) -> Result<(), StoreError> {
+    let mut lost = None;
+    for _ in 0..ROUNDS {
+        let Some(current) = shard.container.read::<Document>(place, CURRENT).await? else { return Ok(()) };
+        if current.document.transaction()? != *transaction {
+            return Ok(());
+        }
+        match take_back(shard, place, &current).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(StoreError::Unsettled(why)) => lost = Some(why),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(StoreError::Unavailable(lost.unwrap_or_else(|| "others are at the same document".to_owned())))
+}
+
+async fn take_back(shard: &Shard, place: &Place, current: &Item<Document>) -> Result<bool, StoreError> {
+    if current.document.v == 1 {
+        let deleted = shard.container.delete(place, CURRENT, &current.etag).await?;
+        return Ok(deleted != Written::No);
+    }
+    let id = superseded(current.document.v - 1);
+    let Some(older) = shard.container.read::<Document>(place, &id).await? else { return Ok(false) };
+    let restored = older.document.restored();
+    let operations = [
+        Operation::Replace { id: CURRENT.to_owned(), document: &restored, etag: current.etag.clone() },
+        Operation::Delete { id },
+    ];
+    shard.container.batch(place, &operations).await
+}
