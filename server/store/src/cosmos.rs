@@ -49,6 +49,8 @@ pub mod layout;
 mod log;
 mod meta;
 mod precondition;
+#[cfg(test)]
+mod processes;
 mod read;
 mod record;
 mod search;
@@ -65,6 +67,10 @@ mod tenants;
 mod terms;
 mod timings;
 mod transaction;
+
+#[cfg(test)]
+#[path = "../tests/fixture/mod.rs"]
+mod fixture;
 
 pub use account::{AccountOptions, CosmosOptions, Credential, Patience, TenantHome};
 pub use init::{Made, Throughput, init};

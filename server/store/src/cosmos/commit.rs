@@ -17,7 +17,7 @@ use super::precondition::{self, Touched};
 use super::record::{Entry, Letter, Record};
 use super::shard::Shard;
 use super::stage::{self, Attempt, Pending, Staged};
-use super::tail::Snapshot;
+use super::tail::{Snapshot, Tail};
 use super::timings::ms;
 use super::transaction::TransactionId;
 use crate::units::Ledger;
@@ -85,17 +85,20 @@ impl Group<'_> {
 
     /// Refuses what can be refused before anything is written.
     async fn prepare(&mut self) -> Result<(), StoreError> {
-        self.shard.writable()?;
-        let snapshot = if self.members.iter().any(|job| !job.preconditions.is_empty()) {
+        let asks = self.members.iter().any(|job| !job.preconditions.is_empty());
+        // A tenant that was sealed may take commits again.
+        let snapshot = if asks || self.shard.log.tail().is_sealed() {
             self.shard.refresh().await?
         } else {
             self.shard.snapshot()
         };
+        self.shard.writable()?;
         self.evaluated = snapshot.sum().slot;
         let failing = self.evaluate(&snapshot, |_| true).await;
         let mut leaving = Vec::new();
         for (job, failing) in self.members.iter_mut().zip(failing) {
-            leaving.push(failing.or_else(|| job.flaw.take().map(Leave::Refused)));
+            let flaw = job.flaw.take().or_else(|| outdated(&self.shard.log.tail(), &job.writes));
+            leaving.push(failing.or_else(|| flaw.map(Leave::Refused)));
         }
         self.leave(leaving);
         // What only asks is answered by having asked.
@@ -394,6 +397,14 @@ fn of_all(error: &StoreError) -> StoreError {
         StoreError::Damaged(what) => StoreError::Damaged(what.clone()),
         other => StoreError::Storage(other.to_string()),
     }
+}
+
+/// The first write that follows a version which is known to have been superseded: no need to find out by staging it.
+fn outdated(tail: &Tail, writes: &[Pending]) -> Option<CommitError> {
+    writes.iter().enumerate().find_map(|(index, write)| {
+        let found = tail.latest_version(write.key.as_str()).filter(|latest| *latest > write.previous)?;
+        Some(CommitError::Conflict { write: index, found })
+    })
 }
 
 fn answer(job: Job, answer: Result<Vec<Version>, CommitError>) {

@@ -1,6 +1,8 @@
-//! For tests: a process that dies at a step of a commit.
+//! For tests: a process that stands still at a step of a commit, for ever or until it may go on.
 
 use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
 
 use super::shard::Shard;
 
@@ -15,22 +17,38 @@ pub(super) enum Step {
     Appended,
 }
 
-/// The step at which the process dies, if it is to die.
+/// The step at which the process stands still.
 #[derive(Debug, Default)]
-pub(super) struct Stop(Mutex<Option<Step>>);
+pub(super) struct Stop {
+    step: Mutex<Option<Step>>,
+    reached: Notify,
+    goes_on: Notify,
+}
 
 impl Stop {
     pub(super) fn set(&self, step: Step) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(step);
+        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = Some(step);
+    }
+
+    /// Waits until the step is reached.
+    pub(super) async fn reached(&self) {
+        self.reached.notified().await;
+    }
+
+    /// Lets it go on.
+    pub(super) fn release(&self) {
+        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.goes_on.notify_one();
     }
 }
 
 impl Shard {
-    /// Does nothing more for ever, if it is to die here.
+    /// Stands still if this is the step to do so.
     pub(super) async fn at(&self, step: Step) {
-        let dies = *self.stop.0.lock().unwrap_or_else(PoisonError::into_inner) == Some(step);
-        if dies {
-            std::future::pending::<()>().await;
+        let here = *self.stop.step.lock().unwrap_or_else(PoisonError::into_inner) == Some(step);
+        if here {
+            self.stop.reached.notify_one();
+            self.stop.goes_on.notified().await;
         }
     }
 }

@@ -11,13 +11,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::document::Mark;
-use super::record::{Count, Counts, Kind, Record};
+use super::record::{Count, Counts, Entry, Kind, Record};
 use super::timings::{Timings, ms};
 use super::transaction::TransactionId;
 use crate::StoreError;
 
-/// Records kept whole, to see what came after a precondition was evaluated.
+/// Records kept whole, to see what came after a precondition was evaluated; but for the last, no more than have
+/// [`LATEST_WRITES`] together.
 const LATEST: usize = 256;
+
+/// Writes of the records kept whole.
+const LATEST_WRITES: usize = 100_000;
 
 /// What the log adds up to at a slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,6 +71,8 @@ pub(super) struct Tail {
     base: Sum,
     recent: VecDeque<Recent>,
     latest: VecDeque<(u64, Arc<Record>)>,
+    /// What the latest records made of resources, by `Type/id`.
+    versions: FxHashMap<String, u64>,
     committed: FxHashMap<TransactionId, u64>,
     killed: FxHashSet<TransactionId>,
     decided_ms: i64,
@@ -101,6 +107,7 @@ impl Tail {
             base,
             recent: VecDeque::new(),
             latest: VecDeque::new(),
+            versions: FxHashMap::default(),
             committed: FxHashMap::default(),
             killed: FxHashSet::default(),
             decided_ms,
@@ -143,11 +150,28 @@ impl Tail {
         };
         Arc::make_mut(&mut self.now).add(&recent);
         self.recent.push_back(recent);
-        if self.latest.len() >= LATEST {
-            self.latest.pop_front();
+        self.keep(slot, record);
+        Ok(())
+    }
+
+    fn keep(&mut self, slot: u64, record: Arc<Record>) {
+        for Entry(key, version, ..) in record.w.iter().flatten() {
+            self.versions.insert(key.clone(), *version);
         }
         self.latest.push_back((slot, record));
-        Ok(())
+        while self.latest.len() > LATEST || (self.latest.len() > 1 && self.versions.len() > LATEST_WRITES) {
+            let Some((_, oldest)) = self.latest.pop_front() else { break };
+            for Entry(key, version, ..) in oldest.w.iter().flatten() {
+                if self.versions.get(key) == Some(version) {
+                    self.versions.remove(key);
+                }
+            }
+        }
+    }
+
+    /// The version of a resource that was committed last, if that was of late.
+    pub(super) fn latest_version(&self, key: &str) -> Option<u64> {
+        self.versions.get(key).copied()
     }
 
     /// From now on all transactions that began at `ms` or before are decided. What led up to them is summed up.
@@ -270,7 +294,7 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{Entry, Letter};
+    use super::super::record::Letter;
     use super::*;
 
     fn id(ms: i64) -> TransactionId {
@@ -371,6 +395,8 @@ mod tests {
             tail.absorb(commit(slot, slot, 9000, 1)).unwrap();
         }
         assert!(tail.since(3).is_none());
+        let latest = [("Patient/300-0", Some(1)), ("Patient/1-0", None)];
+        assert_eq!(latest.map(|(key, _)| tail.latest_version(key)), latest.map(|(_, version)| version));
         assert_eq!(tail.since(299).unwrap().len(), 1);
     }
 }
