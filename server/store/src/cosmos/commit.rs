@@ -8,9 +8,6 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use futures_util::{FutureExt as _, StreamExt as _, stream};
-use tokio::time::Instant;
-
 use super::group::{Job, Replayed};
 use super::log::Appended;
 use super::precondition::{self, Touched};
@@ -22,6 +19,7 @@ use super::timings::ms;
 use super::transaction::TransactionId;
 use crate::units::Ledger;
 use crate::{CommitError, StoreError, Timestamp, Version, Write};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 
 /// Documents of one group written at a time.
 const STAGING: usize = 64;
@@ -154,7 +152,6 @@ impl Group<'_> {
             transaction: self.shard.transactions.next(now),
             last_updated,
             container: self.shard.container.recording(),
-            until: Instant::now() + self.shard.timings.settle,
             uncertain: AtomicBool::new(false),
         }
     }

@@ -31,8 +31,6 @@ pub(super) struct Attempt {
     pub last_updated: Timestamp,
     /// What staging writes through: it tells afterwards how far the partitions must be seen.
     pub container: Container,
-    /// Until when lost answers are asked for again.
-    pub until: Instant,
     /// Set when the service did not say whether a write happened: it may happen yet, so what was staged
     /// cannot be taken back for sure while the transaction may still be committed.
     pub uncertain: AtomicBool,
@@ -63,20 +61,26 @@ pub(super) async fn stage(
     let place = shard.place(&write.key);
     let order = attempt.transaction.order(index);
     let mut document = document(shard, attempt, write, order).await?;
+    // Until when it is tried again where an answer was lost, or reads do not show yet what was written.
+    let until = Instant::now() + shard.timings.settle;
     // Whether the version it follows is there to be found; known when that was read.
     let mut replaces = false;
     loop {
         if write.previous == 0 {
             let answer = attempt.container.create(&place, CURRENT, &document).await;
-            if let Some(Written::Yes(_)) = asked(attempt, answer)? {
+            if let Some(Written::Yes(_)) = asked(attempt, answer, until)? {
                 return Ok(Staged::Yes(delta(write, false)));
             }
         }
         let Some(current) = shard.container.read::<Document>(&place, CURRENT).await? else {
-            if write.previous == 0 {
-                continue;
+            if write.previous > 0 {
+                return Ok(Staged::Conflict(0));
             }
-            return Ok(Staged::Conflict(0));
+            if Instant::now() > until {
+                let why = format!("{} is neither there nor to be made", write.key.as_str());
+                return Err(StoreError::Unavailable(why));
+            }
+            continue;
         };
         if current.document.o == document.o {
             return Ok(Staged::Yes(delta(write, replaces)));
@@ -94,19 +98,23 @@ pub(super) async fn stage(
         }
         replaces = !current.document.is_deleted();
         document.b.clone_from(&current.document.b);
-        if asked(attempt, replace(attempt, &place, &current, &document).await)? == Some(true) {
+        if asked(attempt, replace(attempt, &place, &current, &document).await, until)? == Some(true) {
             return Ok(Staged::Yes(delta(write, replaces)));
         }
     }
 }
 
 /// The answer of a write, or `None` where it was lost: then the document must be read again.
-fn asked<T>(attempt: &Attempt, answer: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+fn asked<T>(
+    attempt: &Attempt,
+    answer: Result<T, StoreError>,
+    until: Instant,
+) -> Result<Option<T>, StoreError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(StoreError::Unsettled(why)) => {
             attempt.uncertain.store(true, Ordering::Release);
-            if Instant::now() > attempt.until { Err(StoreError::Unavailable(why)) } else { Ok(None) }
+            if Instant::now() > until { Err(StoreError::Unavailable(why)) } else { Ok(None) }
         }
         Err(error) => Err(error),
     }

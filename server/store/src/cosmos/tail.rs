@@ -370,7 +370,7 @@ mod tests {
         let tail = tail();
         tail.write().unwrap().decide(5000);
         let snapshot = Snapshot::of(&tail);
-        let late = |mark: Mark| Mark { ts: Some(306), ..mark };
+        let late = |mark: Mark| Mark { ts: Some(486), ..mark };
         assert_eq!(snapshot.sees(&late(mark(4000, None))), Seen::No);
         assert_eq!(snapshot.sees(&Mark { d: Some(1), ..late(mark(4000, None)) }), Seen::Yes);
         // Superseded late: what it says of its own transaction stays true.

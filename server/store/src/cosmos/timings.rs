@@ -8,7 +8,8 @@ pub(super) struct Timings {
     /// How long another process's unfinished transaction is waited for, from when this process first met it,
     /// before it is killed in the log.
     pub in_flight: Duration,
-    /// How long after its staging began a transaction may still enter the log; by the clock of its process.
+    /// How long after its staging began a transaction may still enter the log; by the clock of its process. It bounds how
+    /// long the largest transaction may take at the service's pace.
     pub stage_life: Duration,
     /// How old a transaction is when the sweep takes it for decided. More than `stage_life` and twice `skew`.
     pub grace: Duration,
@@ -29,9 +30,9 @@ impl Default for Timings {
     fn default() -> Timings {
         Timings {
             in_flight: Duration::from_secs(2),
-            stage_life: Duration::from_secs(60),
+            stage_life: Duration::from_secs(300),
             grace: Duration::from_secs(600),
-            late: Duration::from_secs(300),
+            late: Duration::from_secs(480),
             snapshot_life: Duration::from_secs(120),
             settle: Duration::from_secs(10),
             sweep: Duration::from_secs(60),
