@@ -4,17 +4,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cosmos_emulator::{Effect, Fault, Operation};
+use cosmos_emulator::{Account, Effect, Fault, Operation};
 
 use super::container::{Scope, Sql};
 use super::document::Document;
-use super::fixture::emulated::Emulated;
 use super::fixture::*;
 use super::stop::Step;
 use super::timings::{Settings, Timings};
-use super::{Cosmos, sweep};
+use super::{AccountOptions, Cosmos, CosmosOptions, Throughput, init, sweep};
 use crate::units::Ledger;
 use crate::*;
+
+/// An account with a container.
+struct Emulated {
+    account: Account,
+    options: CosmosOptions,
+}
+
+impl Emulated {
+    async fn new() -> Emulated {
+        let account = Account::start().unwrap();
+        let reached = AccountOptions::from_connection_string(&account.connection_string()).unwrap();
+        let options = CosmosOptions::single(reached, "vesta", "fhir");
+        init(&options, &options.default, Throughput::Account).await.unwrap();
+        Emulated { account, options }
+    }
+}
 
 /// Nothing happens by itself, and nobody waits long.
 fn quick() -> Settings {
