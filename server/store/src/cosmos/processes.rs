@@ -11,7 +11,7 @@ use super::document::Document;
 use super::fixture::*;
 use super::stop::Step;
 use super::timings::{Settings, Timings};
-use super::{AccountOptions, Cosmos, CosmosOptions, Throughput, init, sweep};
+use super::{AccountOptions, Cosmos, CosmosOptions, Patience, Throughput, init, sweep};
 use crate::units::Ledger;
 use crate::*;
 
@@ -25,7 +25,9 @@ impl Emulated {
     async fn new() -> Emulated {
         let account = Account::start().unwrap();
         let reached = AccountOptions::from_connection_string(&account.connection_string()).unwrap();
-        let options = CosmosOptions::single(reached, "vesta", "fhir");
+        let mut options = CosmosOptions::single(reached, "vesta", "fhir");
+        options.patience =
+            Patience { operation: Duration::from_secs(2), throttled: Duration::from_millis(200) };
         init(&options, &options.default, Throughput::Account).await.unwrap();
         Emulated { account, options }
     }
@@ -291,6 +293,52 @@ async fn lost_answers_lose_and_double_nothing() {
     let writes = [Operation::Create, Operation::Batch];
     account.account.inject(Fault::new(Effect::Lost).on(&writes).every(5));
     contend(&account, 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_throttled_for_ever_is_not_done() {
+    for (operation, of) in [(Operation::Batch, "Patient"), (Operation::Create, "$log")] {
+        let account = Emulated::new().await;
+        let process = begin(&account).await;
+        let state = process.state(&KEYS).await;
+        account.account.inject(Fault::throttled(10).on(&[operation]).of(of));
+        let answer = process.commit(transaction()).await;
+        assert!(matches!(answer, Err(CommitError::Store(StoreError::Throttled { .. }))), "{answer:?}");
+        // The versions before may be restored only when the service takes batches again.
+        account.account.clear_faults();
+        assert_eq!(process.state(&KEYS).await, state);
+        assert_whole(&process.store, &tenant()).await;
+        process.commit(transaction()).await.unwrap();
+        process.assert_clean().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_log_does_not_say_is_unsettled() {
+    for (effect, done) in [(Effect::Lost, true), (Effect::Dropped, false)] {
+        let account = Emulated::new().await;
+        let settings = Settings {
+            timings: Timings { settle: Duration::from_millis(500), ..quick().timings },
+            ..quick()
+        };
+        begin(&account).await;
+        let process = Process::start(&account, settings).await;
+        account.account.inject(Fault::new(effect).on(&[Operation::Create]).of("$log"));
+        account.account.inject(Fault::new(Effect::Dropped).on(&[Operation::Read]).of("$log"));
+        let answer = process.commit(transaction()).await;
+        assert!(matches!(answer, Err(CommitError::Store(StoreError::Unsettled(_)))), "{answer:?}");
+        account.account.clear_faults();
+        let expected = if done { (vec![1, 2, 2], 5) } else { (vec![0, 1, 1], 2) };
+        for process in [process, Process::start(&account, quick()).await] {
+            assert_eq!(process.state(&KEYS).await, expected, "{effect:?}");
+            assert_whole(&process.store, &tenant()).await;
+        }
+        let process = Process::start(&account, quick()).await;
+        let writes =
+            KEYS.iter().zip(expected.0).map(|(text, version)| put(&key(text), version, "")).collect();
+        process.commit(writes).await.unwrap();
+        process.assert_clean().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
