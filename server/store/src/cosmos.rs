@@ -28,8 +28,11 @@
 //! | `commit` | turns a group into staged documents and one record of the log |
 //! | `sweep` | discards what dead processes staged, strips superseded versions, moves the watermark |
 //! | `terms` | the index fields of a document |
-//! | `sql` | a filter as the condition of a query |
-//! | `search` | runs a query's plan, checks and orders what comes back |
+//! | `plan` | a filter made ready: what it asks of one resource |
+//! | `sql` | a plan as the condition of a query |
+//! | `order` | the order of matches, and cursors |
+//! | `walk` | reads documents in the order of one of their fields |
+//! | `search` | runs queries, checks and orders what comes back |
 //! | `history` | history and changes |
 //! | `check` | compares everything with everything else |
 
@@ -52,6 +55,8 @@ mod precondition;
 #[cfg(test)]
 mod processes;
 mod read;
+mod order;
+mod plan;
 mod record;
 mod search;
 mod sequencer;
@@ -62,11 +67,13 @@ mod stage;
 #[cfg(test)]
 mod stop;
 mod sweep;
+mod sql;
 mod tail;
 mod tenants;
 mod terms;
 mod timings;
 mod transaction;
+mod walk;
 
 #[cfg(test)]
 #[path = "../tests/fixture/mod.rs"]

@@ -25,7 +25,7 @@
 mod changes;
 mod check;
 mod compare;
-mod encoding;
+pub(crate) mod encoding;
 mod environment;
 mod forward;
 mod history;

@@ -1,8 +1,33 @@
-//! Runs a query's plan, checks and orders what comes back.
+//! Runs searches: follows chains, reads what the queries find, keeps what the snapshot sees and what fulfils the
+//! plan, and puts it in order. Everything that is found is checked on the entries of its body, so the index fields
+//! decide what is read, never what is found.
 
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde_json::Value as Json;
+
+use super::container::Scope;
+use super::document::Document;
+use super::order::{birth, position, read_cursor, time, write_cursor};
+use super::plan::{Keys, Plan, Resource, Targets, and, chains, or};
 use super::shard::Shard;
-use super::tail::Snapshot;
-use crate::{Access, Filter, Page, ParameterId, Query, StoreError};
+use super::sql::{Writer, parts};
+use super::tail::{Seen, Snapshot};
+use super::walk::{Axis, Merged, Walk, Way};
+use crate::{
+    Access, Entries, Filter, Key, Page, ParameterId, Query, SortBy, SortKey, StoreError, Timestamp, Value,
+    Version,
+};
+
+/// Longest that a search may take. Superseded versions are found for twice as long.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How many resources one query names.
+const IDS: usize = 256;
 
 /// A page of matches.
 pub(super) async fn run(
@@ -11,8 +36,8 @@ pub(super) async fn run(
     access: &Access,
     query: &Query,
 ) -> Result<Page, StoreError> {
-    let _ = (shard, snapshot, access, query);
-    Err(StoreError::Unavailable("not built".into()))
+    read_cursor(query)?;
+    settled(shard, snapshot, access, async |search| search.page(query).await).await
 }
 
 /// Whether any current resource of the type that the caller may see fulfils a filter.
@@ -23,18 +48,407 @@ pub(super) async fn any_match(
     resource_type: &str,
     filter: &Filter,
 ) -> Result<bool, StoreError> {
-    let _ = (shard, snapshot, access, resource_type, filter);
-    Err(StoreError::Unavailable("not built".into()))
+    settled(shard, snapshot, access, async |search| {
+        let ready = search.prepare(Some(resource_type), filter).await?;
+        let mut found = Found { full: Some(1), ..Found::new(&[], None, 1) };
+        search.each(&ready, way(&[], None, 1), &mut found).await?;
+        Ok(!found.kept.is_empty())
+    })
+    .await
 }
 
-/// The values of reference parameters on current resources that the caller may see.
+/// The values of reference parameters on current resources that the caller may see, each once, in the order met.
 pub(super) async fn references(
     shard: &Shard,
     snapshot: &Snapshot,
     access: &Access,
-    from: &[crate::Key],
+    from: &[Key],
     parameters: &[ParameterId],
 ) -> Result<Vec<Box<str>>, StoreError> {
-    let _ = (shard, snapshot, access, from, parameters);
-    Err(StoreError::Unavailable("not built".into()))
+    let entries = settled(shard, snapshot, access, async |search| search.entries(from).await).await?;
+    let (mut seen, mut targets) = (FxHashSet::default(), Vec::new());
+    for entries in from.iter().filter_map(|key| entries.get(key)) {
+        for parameter in parameters {
+            for (_, value) in entries.iter().filter(|entry| entry.0 == *parameter) {
+                if let Value::Reference(target) = value
+                    && seen.insert(target)
+                {
+                    targets.push(target.into());
+                }
+            }
+        }
+    }
+    Ok(targets)
+}
+
+/// How many current resources the caller may see of each type; types of which there are none are left out.
+pub(super) async fn counts(
+    shard: &Shard,
+    snapshot: &Snapshot,
+    access: &Access,
+) -> Result<Vec<(Box<str>, u64)>, StoreError> {
+    let mut counts = Vec::new();
+    for (name, count) in &snapshot.sum().counts {
+        let visible = match access.filter(name) {
+            Filter::All => count.current,
+            Filter::None => 0,
+            // A search runs under the access filter by itself.
+            _ => {
+                let (resource_type, filter) = (Some(name.as_str().into()), Filter::All);
+                let query =
+                    Query { resource_type, filter, sort: Vec::new(), after: None, limit: 0, total: true };
+                run(shard, snapshot, access, &query).await?.total.unwrap_or(0)
+            }
+        };
+        if visible > 0 {
+            counts.push((name.as_str().into(), visible));
+        }
+    }
+    Ok(counts)
+}
+
+/// Why a search stops.
+enum Stop {
+    /// It met a version of which the log may have more to say.
+    Unknown,
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Stop {
+        Stop::Failed(error)
+    }
+}
+
+/// Runs a search at a snapshot; if that does not know enough, once more at a fresh one.
+async fn settled<T>(
+    shard: &Shard,
+    snapshot: &Snapshot,
+    access: &Access,
+    mut run: impl AsyncFnMut(&Search<'_>) -> Result<T, Stop>,
+) -> Result<T, StoreError> {
+    let started = Instant::now();
+    match run(&Search { shard, snapshot, access, fresh: false, started }).await {
+        Ok(found) => return Ok(found),
+        Err(Stop::Failed(error)) => return Err(error),
+        Err(Stop::Unknown) => {}
+    }
+    let snapshot = &shard.refresh().await?;
+    match run(&Search { shard, snapshot, access, fresh: true, started }).await {
+        Ok(found) => Ok(found),
+        Err(Stop::Failed(error)) => Err(error),
+        Err(Stop::Unknown) => Err(StoreError::Unavailable("the log of the tenant cannot be read".into())),
+    }
+}
+
+/// One search at one snapshot.
+struct Search<'s> {
+    shard: &'s Shard,
+    snapshot: &'s Snapshot,
+    access: &'s Access,
+    /// Whether what the snapshot does not know is not committed.
+    fresh: bool,
+    started: Instant,
+}
+
+/// Where to read, and what of it counts.
+struct Ready {
+    scope: Scope,
+    plan: Plan,
+}
+
+/// What takes matches.
+trait Sink: Send {
+    /// Whether it asks for entries, besides what the plan does.
+    fn needs_entries(&self) -> bool;
+    /// Takes one.
+    fn take(&mut self, resource: &Resource<'_>, found: Match);
+    /// Whether those that come later cannot matter.
+    fn is_enough(&self) -> bool;
+}
+
+/// A match; its version if it was needed.
+struct Match {
+    document: Document,
+    version: Option<Version>,
+}
+
+/// The matches that a page needs.
+struct Found<'q> {
+    sort: &'q [SortKey],
+    after: Option<&'q [u8]>,
+    room: usize,
+    /// By position.
+    kept: BTreeMap<Vec<u8>, Match>,
+    /// With so many it is enough, because they come in order.
+    full: Option<usize>,
+    /// The births of all matches, if they are to be counted.
+    all: Option<FxHashSet<String>>,
+}
+
+impl<'q> Found<'q> {
+    fn new(sort: &'q [SortKey], after: Option<&'q [u8]>, room: usize) -> Found<'q> {
+        Found { sort, after, room, kept: BTreeMap::new(), full: None, all: None }
+    }
+}
+
+impl Sink for Found<'_> {
+    fn needs_entries(&self) -> bool {
+        self.sort.iter().any(|key| matches!(key.by, SortBy::Parameter(_)))
+    }
+
+    fn take(&mut self, resource: &Resource<'_>, found: Match) {
+        let position = position(self.sort, resource, &found.document.b);
+        if let Some(all) = &mut self.all {
+            all.insert(found.document.b.clone());
+        }
+        if self.after.is_some_and(|after| *position <= *after) {
+            return;
+        }
+        self.kept.insert(position, found);
+        if self.kept.len() > self.room {
+            self.kept.pop_last();
+        }
+    }
+
+    fn is_enough(&self) -> bool {
+        self.full.is_some_and(|full| self.kept.len() >= full)
+    }
+}
+
+/// The keys of all matches.
+#[derive(Default)]
+struct Named(FxHashSet<Box<str>>);
+
+impl Sink for Named {
+    fn needs_entries(&self) -> bool {
+        false
+    }
+
+    fn take(&mut self, resource: &Resource<'_>, _: Match) {
+        self.0.insert(resource.key.as_str().into());
+    }
+
+    fn is_enough(&self) -> bool {
+        false
+    }
+}
+
+/// The entries of all matches.
+#[derive(Default)]
+struct Indexed(FxHashMap<Key, Entries>);
+
+impl Sink for Indexed {
+    fn needs_entries(&self) -> bool {
+        true
+    }
+
+    fn take(&mut self, resource: &Resource<'_>, _: Match) {
+        self.0.insert(resource.key.clone(), resource.entries.clone());
+    }
+
+    fn is_enough(&self) -> bool {
+        false
+    }
+}
+
+/// The way through the documents that meets matches in their order, from a position on. Of other orders all
+/// matches are read.
+fn way(sort: &[SortKey], after: Option<&[u8]>, wanted: usize) -> Way {
+    match sort {
+        [] => {
+            let from = after.and_then(birth).map(Json::from);
+            Way { axis: Axis::Birth, descending: false, from, wanted }
+        }
+        &[SortKey { by: SortBy::LastUpdated, descending }] => {
+            let from = after.and_then(|after| time(after, descending)).map(Json::from);
+            Way { axis: Axis::LastUpdated, descending, from, wanted }
+        }
+        _ => EVERYTHING,
+    }
+}
+
+const EVERYTHING: Way = Way { axis: Axis::Birth, descending: false, from: None, wanted: usize::MAX };
+
+fn is_in_order(sort: &[SortKey]) -> bool {
+    matches!(sort, [] | [SortKey { by: SortBy::LastUpdated, .. }])
+}
+
+impl Search<'_> {
+    async fn page(&self, query: &Query) -> Result<Page, Stop> {
+        let ready = self.prepare(query.resource_type.as_deref(), &query.filter).await?;
+        let known = self.known(query, &ready);
+        let counting = query.total && known.is_none();
+        let after = read_cursor(query)?;
+        let room = if query.limit == 0 { 0 } else { query.limit.saturating_add(1) };
+        let mut found = Found::new(&query.sort, after, room);
+        found.all = counting.then(FxHashSet::default);
+        found.full = (!counting && is_in_order(&query.sort)).then_some(room);
+        if counting {
+            self.each(&ready, EVERYTHING, &mut found).await?;
+        } else if room > 0 {
+            self.each(&ready, way(&query.sort, after, room), &mut found).await?;
+        }
+        let counted = found.all.as_ref().map(|all| all.len() as u64);
+        let total = if query.total { known.or(counted) } else { None };
+        let more = found.kept.len() > query.limit;
+        let mut page = Page { matches: Vec::with_capacity(found.kept.len()), next: None, total };
+        for (position, found) in found.kept.into_iter().take(query.limit) {
+            page.matches.push(match found.version {
+                Some(version) => version,
+                None => self.shard.version(&found.document).await?,
+            });
+            if more && page.matches.len() == query.limit {
+                page.next = Some(write_cursor(query, &position));
+            }
+        }
+        Ok(page)
+    }
+
+    /// How many match, if the log says so.
+    fn known(&self, query: &Query, ready: &Ready) -> Option<u64> {
+        let counts = &self.snapshot.sum().counts;
+        match (&ready.plan, &query.resource_type) {
+            (Plan::All, Some(name)) => Some(counts.get(&**name).map_or(0, |count| count.current)),
+            (Plan::All, None) => Some(counts.values().map(|count| count.current).sum()),
+            (Plan::Nothing, _) => Some(0),
+            _ => None,
+        }
+    }
+
+    /// The entries of those of some resources that the caller may see.
+    async fn entries(&self, keys: &[Key]) -> Result<FxHashMap<Key, Entries>, Stop> {
+        let mut of_type: BTreeMap<&str, Vec<Box<str>>> = BTreeMap::new();
+        for key in keys {
+            of_type.entry(key.resource_type()).or_default().push(key.id().into());
+        }
+        let mut indexed = Indexed::default();
+        for (name, ids) in of_type {
+            for ids in ids.chunks(IDS) {
+                let ready = self.prepare(Some(name), &Filter::Ids(ids.to_vec())).await?;
+                self.each(&ready, EVERYTHING, &mut indexed).await?;
+            }
+        }
+        Ok(indexed.0)
+    }
+
+    /// Follows a filter's chains, and adds what access leaves.
+    async fn prepare(&self, resource_type: Option<&str>, filter: &Filter) -> Result<Ready, Stop> {
+        let tenant = self.shard.tenant.as_str().to_owned();
+        let asked = self.plan(filter).await?;
+        let visible = match resource_type {
+            Some(name) => self.plan(&self.access.filter(name)).await?,
+            None => self.visible().await?,
+        };
+        let plan = and(vec![asked, visible]);
+        let key = |name: &str| only_id(&plan).and_then(|id| Key::parse(&format!("{name}/{id}")));
+        let scope = match resource_type {
+            Some(name) => match key(name) {
+                Some(key) => Scope::One(self.shard.place(&key)),
+                None => Scope::Type(tenant, name.to_owned()),
+            },
+            None => Scope::Tenant(tenant),
+        };
+        Ok(Ready { scope, plan })
+    }
+
+    /// What access leaves of all types.
+    async fn visible(&self) -> Result<Plan, Stop> {
+        let (mut any, mut limited) = (Vec::new(), false);
+        for name in self.snapshot.sum().counts.keys() {
+            let filter = self.access.filter(name);
+            limited |= filter != Filter::All;
+            any.push(and(vec![Plan::Type(name.as_str().into()), self.plan(&filter).await?]));
+        }
+        Ok(if limited { or(any) } else { Plan::All })
+    }
+
+    async fn plan(&self, filter: &Filter) -> Result<Plan, Stop> {
+        let mut followed = Vec::new();
+        for targets in chains(filter) {
+            followed.push(self.follow(targets).await?);
+        }
+        Ok(Plan::of(filter, &mut followed.into_iter()))
+    }
+
+    /// The resources that a chain leads to. Boxed, for a target's filter may have chains of its own.
+    fn follow<'a>(
+        &'a self,
+        targets: &'a Targets,
+    ) -> Pin<Box<dyn Future<Output = Result<Keys, Stop>> + Send + 'a>> {
+        Box::pin(async move {
+            let mut named = Named::default();
+            for (name, filter) in targets {
+                let ready = self.prepare(Some(name), filter).await?;
+                self.each(&ready, EVERYTHING, &mut named).await?;
+            }
+            Ok(Arc::new(named.0))
+        })
+    }
+
+    /// Hands over the matches that a way meets.
+    async fn each(&self, ready: &Ready, way: Way, sink: &mut dyn Sink) -> Result<(), Stop> {
+        let parts = parts(&ready.plan);
+        let descending = way.descending;
+        let walks = parts.iter().map(|part| {
+            let mut writer = Writer::new(self.shard.indexer.parameters());
+            let condition = writer.over(part);
+            Walk::new(&self.shard.container, &ready.scope, condition, writer.parameters, way.clone())
+        });
+        let mut merged = Merged::new(walks.collect(), descending);
+        while !sink.is_enough() {
+            if self.started.elapsed() > LONGEST {
+                return Err(too_long().into());
+            }
+            let group = merged.next().await?;
+            if group.is_empty() {
+                break;
+            }
+            for document in group {
+                self.consider(&ready.plan, document, sink).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands a document over if the snapshot sees it and it fulfils the plan.
+    async fn consider(&self, plan: &Plan, document: Document, sink: &mut dyn Sink) -> Result<(), Stop> {
+        match self.snapshot.sees(&document.mark()) {
+            Seen::Yes => {}
+            Seen::Unknown if !self.fresh => return Err(Stop::Unknown),
+            Seen::No | Seen::Unknown => return Ok(()),
+        }
+        let (key, mut entries, mut version) = (document.key(), Entries::new(), None);
+        if !plan.is_plain() || sink.needs_entries() {
+            let read = self.shard.version(&document).await?;
+            let indexed = self.shard.indexer.entries(&document.ty, &read.body, &mut entries);
+            indexed.map_err(|error| StoreError::Damaged(format!("{}: {error}", key.as_str())))?;
+            version = Some(read);
+        }
+        let resource = Resource { key: &key, last_updated: Timestamp(document.lu), entries: &entries };
+        if plan.holds(&resource) {
+            sink.take(&resource, Match { document, version });
+        }
+        Ok(())
+    }
+}
+
+fn too_long() -> StoreError {
+    StoreError::TooCostly(format!(
+        "the search takes more than {} s; add a parameter that few resources fulfil (a patient, an identifier, a \
+         code) or narrow its dates, numbers or texts",
+        LONGEST.as_secs()
+    ))
+}
+
+/// The id that all matches have.
+fn only_id(plan: &Plan) -> Option<&str> {
+    match plan {
+        Plan::Ids(ids) => match ids.as_slice() {
+            [id] => Some(id),
+            _ => None,
+        },
+        Plan::And(plans) => plans.iter().find_map(only_id),
+        _ => None,
+    }
 }

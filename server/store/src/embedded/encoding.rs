@@ -38,7 +38,7 @@ pub(super) const STRING: u8 = 0x20;
 pub(super) const URI: u8 = 0x28;
 pub(super) const REFERENCE: u8 = 0x30;
 pub(super) const NUMBER: u8 = 0x40;
-pub(super) const DATE: u8 = 0x50;
+pub(crate) const DATE: u8 = 0x50;
 pub(super) const QUANTITY: u8 = 0x60;
 pub(super) const COMPOSITE: u8 = 0x70;
 pub(super) const LONG_COMPOSITE: u8 = 0x71;
@@ -63,7 +63,7 @@ const UNIT_LIMIT: usize = 150;
 pub(super) type LongHash = [u8; 16];
 
 /// A number as eight bytes that sort.
-pub(super) fn ordered_i64(value: i64) -> u64 {
+pub(crate) fn ordered_i64(value: i64) -> u64 {
     value.cast_unsigned() ^ (1 << 63)
 }
 
@@ -434,7 +434,7 @@ fn take_ordered(bytes: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 /// A sort component of a text: its kind's space, and the first [`SortBy::TEXT_LENGTH`] bytes as a text.
-pub(super) fn sort_text(out: &mut Vec<u8>, space: u8, text: &[u8]) {
+pub(crate) fn sort_text(out: &mut Vec<u8>, space: u8, text: &[u8]) {
     out.push(space);
     for &byte in text.iter().take(SortBy::TEXT_LENGTH) {
         match byte {
@@ -447,13 +447,13 @@ pub(super) fn sort_text(out: &mut Vec<u8>, space: u8, text: &[u8]) {
 }
 
 /// A sort component of a number that sorts: its kind's space of points, and eight bytes.
-pub(super) fn sort_number(out: &mut Vec<u8>, space: u8, ordered: u64) {
+pub(crate) fn sort_number(out: &mut Vec<u8>, space: u8, ordered: u64) {
     out.push(space);
     out.extend_from_slice(&ordered.to_be_bytes());
 }
 
 /// Appends the sort component of a value; whether its kind sorts.
-pub(super) fn sort_value(out: &mut Vec<u8>, value: &Value<'_>) -> bool {
+pub(crate) fn sort_value(out: &mut Vec<u8>, value: &Value<'_>) -> bool {
     match *value {
         Value::Token { code, .. } => sort_text(out, TOKEN, code.as_bytes()),
         Value::String(text) => sort_text(out, STRING, fold(text).as_bytes()),

@@ -1,0 +1,101 @@
+//! The order of matches: where a resource stands in it, as bytes, and the cursors made of that. Reads nothing.
+//!
+//! A position is, for each sort key, a byte (0: it has a value; 1: it has none) and the value as bytes that sort,
+//! each inverted if the key is descending; then the resource's birth, 29 hex digits. Positions compare as bytes
+//! and no two resources have the same, so a page that starts after one is right whatever has changed since.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::plan::Resource;
+use crate::embedded::encoding::{DATE, ordered_i64, sort_number, sort_text, sort_value};
+use crate::{Cursor, ParameterId, Query, SortBy, SortKey, StoreError};
+
+const PRESENT: u8 = 0;
+const MISSING: u8 = 1;
+
+/// Length of a birth.
+const BIRTH: usize = 29;
+
+/// Where a resource stands.
+pub(super) fn position(keys: &[SortKey], resource: &Resource<'_>, birth: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(BIRTH + 16 * keys.len());
+    for key in keys {
+        let mut component = Vec::new();
+        match key.by {
+            SortBy::Parameter(parameter) => best(resource, parameter, key.descending, &mut component),
+            SortBy::LastUpdated => {
+                let micros = resource.last_updated.0.saturating_mul(1_000);
+                sort_number(&mut component, DATE, ordered_i64(micros));
+            }
+            SortBy::Id => sort_text(&mut component, 0, resource.key.id().as_bytes()),
+        }
+        if component.is_empty() {
+            out.push(MISSING);
+            continue;
+        }
+        out.push(PRESENT);
+        out.extend(component.into_iter().map(|byte| if key.descending { !byte } else { byte }));
+    }
+    out.extend_from_slice(birth.as_bytes());
+    out
+}
+
+/// The least (or largest) of a parameter's values, if one sorts.
+fn best(resource: &Resource<'_>, parameter: ParameterId, largest: bool, out: &mut Vec<u8>) {
+    let mut component = Vec::new();
+    for (_, value) in resource.entries.iter().filter(|entry| entry.0 == parameter) {
+        component.clear();
+        if !sort_value(&mut component, &value) {
+            continue;
+        }
+        if out.is_empty() || (component > *out) == largest && component != *out {
+            out.clone_from(&component);
+        }
+    }
+}
+
+/// What a cursor begins with: it tells orders apart.
+fn mark(query: &Query) -> [u8; 8] {
+    let mut text = query.resource_type.as_deref().unwrap_or_default().as_bytes().to_vec();
+    for key in &query.sort {
+        text.extend_from_slice(&[0, u8::from(key.descending)]);
+        match key.by {
+            SortBy::Parameter(parameter) => {
+                text.push(0);
+                text.extend_from_slice(&parameter.0.to_be_bytes());
+            }
+            SortBy::LastUpdated => text.push(1),
+            SortBy::Id => text.push(2),
+        }
+    }
+    xxh3_64(&text).to_be_bytes()
+}
+
+/// The cursor of a position.
+pub(super) fn write_cursor(query: &Query, position: &[u8]) -> Cursor {
+    Cursor([&mark(query), position].concat().into_boxed_slice())
+}
+
+/// The position after which a query goes on.
+pub(super) fn read_cursor(query: &Query) -> Result<Option<&[u8]>, StoreError> {
+    let Some(cursor) = &query.after else { return Ok(None) };
+    match cursor.0.split_first_chunk() {
+        Some((found, position)) if *found == mark(query) && birth(position).is_some() => Ok(Some(position)),
+        _ => Err(StoreError::Cursor),
+    }
+}
+
+/// The birth that a position ends with.
+pub(super) fn birth(position: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(position.last_chunk::<BIRTH>()?).ok()?;
+    text.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(text)
+}
+
+/// The time, ms, that a position by time begins with.
+pub(super) fn time(position: &[u8], descending: bool) -> Option<i64> {
+    let (_, rest) = position.split_at_checked(2)?;
+    let bytes = rest.first_chunk::<8>()?.map(|byte| if descending { !byte } else { byte });
+    // The inverse of `ordered_i64`: the sign bit turned.
+    let micros = i64::from_be_bytes(bytes) ^ i64::MIN;
+    Some(micros.div_euclid(1_000))
+}

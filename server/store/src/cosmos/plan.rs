@@ -1,0 +1,152 @@
+//! A filter made ready: chains are followed to the resources they lead to, and what is left asks of one resource
+//! alone. Says whether a resource fulfils it; knows no queries.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
+
+use crate::{Comparison, Entries, Filter, Key, ParameterId, Predicate, Timestamp, Value};
+
+/// `Type/id` of resources.
+pub(super) type Keys = Arc<FxHashSet<Box<str>>>;
+
+/// A condition on one resource.
+#[derive(Debug, Clone)]
+pub(super) enum Plan {
+    /// Every resource.
+    All,
+    /// No resource.
+    Nothing,
+    And(Vec<Plan>),
+    Or(Vec<Plan>),
+    Not(Box<Plan>),
+    Match(ParameterId, Predicate),
+    Present(ParameterId),
+    Ids(Vec<Box<str>>),
+    Type(Box<str>),
+    LastUpdated(Comparison, i64, i64),
+    /// The parameter points to one of these.
+    PointsTo(ParameterId, Keys),
+}
+
+/// What a plan asks of.
+pub(super) struct Resource<'r> {
+    pub key: &'r Key,
+    pub last_updated: Timestamp,
+    pub entries: &'r Entries,
+}
+
+/// A chain as a filter has it.
+pub(super) type Targets = [(Box<str>, Filter)];
+
+impl Plan {
+    /// The plan of a filter; `follow` gives what each chain leads to, in the order of [`chains`].
+    pub(super) fn of(filter: &Filter, follow: &mut dyn Iterator<Item = Keys>) -> Plan {
+        let each = |filters: &[Filter], follow: &mut dyn Iterator<Item = Keys>| -> Vec<Plan> {
+            filters.iter().map(|filter| Plan::of(filter, follow)).collect()
+        };
+        match filter {
+            Filter::All => Plan::All,
+            Filter::None => Plan::Nothing,
+            Filter::And(filters) => and(each(filters, follow)),
+            Filter::Or(filters) => or(each(filters, follow)),
+            Filter::Not(filter) => not(Plan::of(filter, follow)),
+            Filter::Match(parameter, predicate) => Plan::Match(*parameter, predicate.clone()),
+            Filter::Present(parameter) => Plan::Present(*parameter),
+            Filter::Ids(ids) => Plan::Ids(ids.clone()),
+            Filter::Type(name) => Plan::Type(name.clone()),
+            &Filter::LastUpdated(comparison, lo, hi) => Plan::LastUpdated(comparison, lo, hi),
+            Filter::Chain { parameter, .. } => match follow.next() {
+                Some(keys) if !keys.is_empty() => Plan::PointsTo(*parameter, keys),
+                _ => Plan::Nothing,
+            },
+        }
+    }
+
+    /// Whether it needs no entries.
+    pub(super) fn is_plain(&self) -> bool {
+        match self {
+            Plan::All | Plan::Nothing | Plan::Ids(_) | Plan::Type(_) | Plan::LastUpdated(..) => true,
+            Plan::And(plans) | Plan::Or(plans) => plans.iter().all(Plan::is_plain),
+            Plan::Not(plan) => plan.is_plain(),
+            Plan::Match(..) | Plan::Present(_) | Plan::PointsTo(..) => false,
+        }
+    }
+
+    /// Whether a resource fulfils it. Of a plain one the entries are not looked at.
+    pub(super) fn holds(&self, resource: &Resource<'_>) -> bool {
+        let values = |parameter: ParameterId| {
+            resource.entries.iter().filter(move |entry| entry.0 == parameter).map(|(_, value)| value)
+        };
+        match self {
+            Plan::All => true,
+            Plan::Nothing => false,
+            Plan::And(plans) => plans.iter().all(|plan| plan.holds(resource)),
+            Plan::Or(plans) => plans.iter().any(|plan| plan.holds(resource)),
+            Plan::Not(plan) => !plan.holds(resource),
+            Plan::Match(parameter, predicate) => values(*parameter).any(|value| predicate.matches(&value)),
+            Plan::Present(parameter) => values(*parameter).next().is_some(),
+            Plan::Ids(ids) => ids.iter().any(|id| **id == *resource.key.id()),
+            Plan::Type(name) => **name == *resource.key.resource_type(),
+            &Plan::LastUpdated(comparison, lo, hi) => {
+                let point = resource.last_updated.0.saturating_mul(1_000);
+                comparison.holds((lo, hi), (point, point))
+            }
+            Plan::PointsTo(parameter, keys) => values(*parameter)
+                .any(|value| matches!(value, Value::Reference(target) if keys.contains(target))),
+        }
+    }
+}
+
+/// The chains of a filter, in the order in which a plan follows them.
+pub(super) fn chains(filter: &Filter) -> Vec<&Targets> {
+    match filter {
+        Filter::And(filters) | Filter::Or(filters) => filters.iter().flat_map(chains).collect(),
+        Filter::Not(filter) => chains(filter),
+        Filter::Chain { targets, .. } => vec![targets],
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn and(plans: Vec<Plan>) -> Plan {
+    let mut flat = Vec::with_capacity(plans.len());
+    for plan in plans {
+        match plan {
+            Plan::All => {}
+            Plan::Nothing => return Plan::Nothing,
+            Plan::And(inner) => flat.extend(inner),
+            other => flat.push(other),
+        }
+    }
+    match flat.len() {
+        0 => Plan::All,
+        1 => flat.pop().unwrap_or(Plan::All),
+        _ => Plan::And(flat),
+    }
+}
+
+pub(super) fn or(plans: Vec<Plan>) -> Plan {
+    let mut flat = Vec::with_capacity(plans.len());
+    for plan in plans {
+        match plan {
+            Plan::Nothing => {}
+            Plan::All => return Plan::All,
+            Plan::Or(inner) => flat.extend(inner),
+            other => flat.push(other),
+        }
+    }
+    match flat.len() {
+        0 => Plan::Nothing,
+        1 => flat.pop().unwrap_or(Plan::Nothing),
+        _ => Plan::Or(flat),
+    }
+}
+
+fn not(plan: Plan) -> Plan {
+    match plan {
+        Plan::All => Plan::Nothing,
+        Plan::Nothing => Plan::All,
+        Plan::Not(inner) => *inner,
+        other => Plan::Not(Box::new(other)),
+    }
+}
