@@ -55,6 +55,8 @@ mod precondition;
 #[cfg(test)]
 mod processes;
 mod read;
+#[cfg(test)]
+mod model;
 mod order;
 mod plan;
 mod record;

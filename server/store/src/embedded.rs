@@ -32,7 +32,7 @@ mod history;
 mod journal;
 mod meta;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 mod pending;
 mod plan;
 mod postings;

@@ -413,10 +413,18 @@ impl Search<'_> {
 
     /// Hands a document over if the snapshot sees it and it fulfils the plan.
     async fn consider(&self, plan: &Plan, document: Document, sink: &mut dyn Sink) -> Result<(), Stop> {
-        match self.snapshot.sees(&document.mark()) {
+        let mark = document.mark();
+        match self.snapshot.sees(&mark) {
             Seen::Yes => {}
+            Seen::No => return Ok(()),
             Seen::Unknown if !self.fresh => return Err(Stop::Unknown),
-            Seen::No | Seen::Unknown => return Ok(()),
+            Seen::Unknown => {
+                // What a fresh snapshot does not know is not committed: neither the version, nor what supersedes it.
+                let superseded = self.snapshot.superseded(&mark) == Seen::Yes;
+                if self.snapshot.knows(&mark) != Seen::Yes || superseded {
+                    return Ok(());
+                }
+            }
         }
         let (key, mut entries, mut version) = (document.key(), Entries::new(), None);
         if !plan.is_plain() || sink.needs_entries() {

@@ -11,7 +11,7 @@ use super::terms::{self, finite, ms};
 use crate::{Comparison, Parameter, ParameterId, Predicate, StringMatch, fold};
 
 /// Most targets of a chain in one query; of more, each query has so many.
-pub(super) const TARGETS: usize = 256;
+pub(super) const TARGETS: usize = 128;
 
 /// A condition, and the parameters it names.
 #[derive(Debug, Clone, PartialEq)]

@@ -20,7 +20,7 @@ use crate::query::fold;
 use crate::*;
 
 /// splitmix64.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -31,24 +31,24 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
-    fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+    pub(crate) fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         &of[self.below(of.len())]
     }
 
-    fn chance(&mut self, percent: usize) -> bool {
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 }
 
-const TYPES: [&str; 3] = ["Observation", "Patient", "Group"];
+pub(crate) const TYPES: [&str; 3] = ["Observation", "Patient", "Group"];
 const SYSTEMS: [&str; 3] = ["", "http://loinc.org", "urn:s"];
 const PARAMETERS: u16 = 11;
 /// A reference to resources of this world.
-const REFERENCE: ParameterId = ParameterId(3);
+pub(crate) const REFERENCE: ParameterId = ParameterId(3);
 
 fn texts() -> Vec<String> {
     let mut texts: Vec<String> =
@@ -63,7 +63,7 @@ fn texts() -> Vec<String> {
     texts
 }
 
-struct Pool {
+pub(crate) struct Pool {
     texts: Vec<String>,
     references: Vec<String>,
 }
@@ -124,7 +124,7 @@ impl Pool {
         }
     }
 
-    fn entries(&self, random: &mut Random) -> Entries {
+    pub(crate) fn entries(&self, random: &mut Random) -> Entries {
         let mut entries = Entries::new();
         for _ in 0..random.below(14) {
             let parameter = random.below(usize::from(PARAMETERS)) as u16;
@@ -197,7 +197,7 @@ impl Pool {
         }
     }
 
-    fn filter(&self, random: &mut Random, depth: usize) -> Filter {
+    pub(crate) fn filter(&self, random: &mut Random, depth: usize) -> Filter {
         let leaf = depth == 0 || random.chance(40);
         let several = |random: &mut Random| -> Vec<Filter> {
             (0..random.below(4)).map(|_| self.filter(random, depth - 1)).collect()
@@ -264,15 +264,15 @@ impl Pool {
 }
 
 /// Microseconds of the first commit.
-const TIME: i64 = 1_700_000_000_000_000;
+pub(crate) const TIME: i64 = 1_700_000_000_000_000;
 
 /// A resource as the model knows it.
 #[derive(Clone)]
-struct Resource {
-    ordinal: u32,
-    key: Key,
-    last_updated: Timestamp,
-    entries: Entries,
+pub(crate) struct Resource {
+    pub(crate) ordinal: u32,
+    pub(crate) key: Key,
+    pub(crate) last_updated: Timestamp,
+    pub(crate) entries: Entries,
 }
 
 /// The engine's databases beside a list of all resources.
@@ -395,65 +395,12 @@ impl World {
     }
 
     fn fulfils(&self, resource: &Resource, filter: &Filter) -> bool {
-        match filter {
-            Filter::All => true,
-            Filter::None => false,
-            Filter::And(filters) => filters.iter().all(|filter| self.fulfils(resource, filter)),
-            Filter::Or(filters) => filters.iter().any(|filter| self.fulfils(resource, filter)),
-            Filter::Not(filter) => !self.fulfils(resource, filter),
-            Filter::Match(parameter, predicate) => resource
-                .entries
-                .iter()
-                .any(|(number, value)| number == *parameter && predicate.matches(&value)),
-            Filter::Present(parameter) => resource.entries.iter().any(|(number, _)| number == *parameter),
-            Filter::Type(name) => **name == *resource.key.resource_type(),
-            Filter::Ids(ids) => ids.iter().any(|id| **id == *resource.key.id()),
-            &Filter::LastUpdated(comparison, lo, hi) => {
-                let point = resource.last_updated.0 * 1_000;
-                comparison.holds((lo, hi), (point, point))
-            }
-            Filter::Chain { parameter, targets } => resource.entries.iter().any(|(number, value)| {
-                let Value::Reference(target) = value else { return false };
-                let Some(target) = self.resources.iter().find(|other| other.key.as_str() == target) else {
-                    return false;
-                };
-                number == *parameter
-                    && targets.iter().any(|(name, filter)| {
-                        **name == *target.key.resource_type() && self.fulfils(target, filter)
-                    })
-            }),
-        }
+        fulfils(&self.resources, resource, filter)
     }
 
     /// All matches in order.
     fn expected(&self, query: &Query) -> Vec<&Resource> {
-        let mut found: Vec<_> = self
-            .resources
-            .iter()
-            .filter(|resource| {
-                query.resource_type.as_deref().is_none_or(|name| name == resource.key.resource_type())
-            })
-            .filter(|resource| self.fulfils(resource, &query.filter))
-            .map(|resource| {
-                (query.sort.iter().map(|key| sort_value(resource, key)).collect::<Vec<_>>(), resource)
-            })
-            .collect();
-        found.sort_by(|(a, x), (b, y)| {
-            for ((a, b), key) in a.iter().zip(b).zip(&query.sort) {
-                let order = match (a, b) {
-                    (None, None) => continue,
-                    (None, Some(_)) => std::cmp::Ordering::Greater,
-                    (Some(_), None) => std::cmp::Ordering::Less,
-                    (Some(a), Some(b)) if key.descending => b.order(a),
-                    (Some(a), Some(b)) => a.order(b),
-                };
-                if order.is_ne() {
-                    return order;
-                }
-            }
-            x.ordinal.cmp(&y.ordinal)
-        });
-        found.into_iter().map(|(_, resource)| resource).collect()
+        expected(&self.resources, query)
     }
 
     fn run(&self, limits: Limits, query: &Query) -> Result<Page, StoreError> {
@@ -502,6 +449,67 @@ impl World {
         compare(&txn, &self.databases, &self.records, &Packed, &mut report, &|_| ()).unwrap();
         report
     }
+}
+
+/// Whether one of some resources fulfils a filter.
+fn fulfils(resources: &[Resource], resource: &Resource, filter: &Filter) -> bool {
+    match filter {
+        Filter::All => true,
+        Filter::None => false,
+        Filter::And(filters) => filters.iter().all(|filter| fulfils(resources, resource, filter)),
+        Filter::Or(filters) => filters.iter().any(|filter| fulfils(resources, resource, filter)),
+        Filter::Not(filter) => !fulfils(resources, resource, filter),
+        Filter::Match(parameter, predicate) => {
+            resource.entries.iter().any(|(number, value)| number == *parameter && predicate.matches(&value))
+        }
+        Filter::Present(parameter) => resource.entries.iter().any(|(number, _)| number == *parameter),
+        Filter::Type(name) => **name == *resource.key.resource_type(),
+        Filter::Ids(ids) => ids.iter().any(|id| **id == *resource.key.id()),
+        &Filter::LastUpdated(comparison, lo, hi) => {
+            let point = resource.last_updated.0 * 1_000;
+            comparison.holds((lo, hi), (point, point))
+        }
+        Filter::Chain { parameter, targets } => resource.entries.iter().any(|(number, value)| {
+            let Value::Reference(target) = value else { return false };
+            let Some(target) = resources.iter().find(|other| other.key.as_str() == target) else {
+                return false;
+            };
+            number == *parameter
+                && targets.iter().any(|(name, filter)| {
+                    **name == *target.key.resource_type() && fulfils(resources, target, filter)
+                })
+        }),
+    }
+}
+
+/// Of some resources, those that a query finds, in order.
+pub(crate) fn expected<'r>(resources: &'r [Resource], query: &Query) -> Vec<&'r Resource> {
+    let mut found: Vec<_> = resources
+        .iter()
+        .filter(|resource| {
+            query.resource_type.as_deref().is_none_or(|name| name == resource.key.resource_type())
+        })
+        .filter(|resource| fulfils(resources, resource, &query.filter))
+        .map(|resource| {
+            (query.sort.iter().map(|key| sort_value(resource, key)).collect::<Vec<_>>(), resource)
+        })
+        .collect();
+    found.sort_by(|(a, x), (b, y)| {
+        for ((a, b), key) in a.iter().zip(b).zip(&query.sort) {
+            let order = match (a, b) {
+                (None, None) => continue,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (Some(a), Some(b)) if key.descending => b.order(a),
+                (Some(a), Some(b)) => a.order(b),
+            };
+            if order.is_ne() {
+                return order;
+            }
+        }
+        x.ordinal.cmp(&y.ordinal)
+    });
+    found.into_iter().map(|(_, resource)| resource).collect()
 }
 
 /// Takes bodies for packed entries.
@@ -571,7 +579,7 @@ fn sort_value(resource: &Resource, key: &SortKey) -> Option<Sorted> {
     if key.descending { sorted.max_by(Sorted::order) } else { sorted.min_by(Sorted::order) }
 }
 
-fn pool(random: &mut Random) -> Pool {
+pub(crate) fn pool(random: &mut Random) -> Pool {
     let mut references =
         vec!["http://other.org/Patient/1".to_owned(), format!("http://long.org/{}", "z".repeat(500))];
     for _ in 0..12 {
@@ -580,7 +588,7 @@ fn pool(random: &mut Random) -> Pool {
     Pool { texts: texts(), references }
 }
 
-fn query(random: &mut Random, pool: &Pool) -> Query {
+pub(crate) fn query(random: &mut Random, pool: &Pool) -> Query {
     Query {
         resource_type: random.chance(75).then(|| (*random.one::<&str>(&TYPES)).into()),
         filter: pool.filter(random, 3),
