@@ -9,7 +9,7 @@ use cosmos_emulator::Account;
 use serde_json::json;
 
 use super::connect::Accounts;
-use super::container::Written;
+use super::container::{Container, Written};
 use super::document::Document;
 use super::log::Log;
 use super::shard::Shard;
@@ -63,6 +63,13 @@ impl Indexer for Packed {
     }
 }
 
+/// A log by which all that began within a minute is committed; of later transactions nothing is known.
+fn log(container: &Container, now: i64, sum: Sum) -> Log {
+    let timings = Timings::default();
+    let tail = Tail::new(sum, now + 60_000, &timings);
+    Log::new(Tenant::default_tenant().as_str(), container.clone(), timings, tail)
+}
+
 /// A tenant on the emulator beside a list of all that a search may find.
 struct World {
     _account: Account,
@@ -82,11 +89,8 @@ impl World {
         init(&options, &options.default, Throughput::Account).await.unwrap();
         let container = Accounts::new(&options).await.unwrap().container(&options.default).await.unwrap();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
-        let timings = Timings::default();
-        // All that began within the next minute is committed; nothing is known of later transactions.
-        let tail = Tail::new(Sum::default(), now + 60_000, &timings);
         let tenant = Tenant::default_tenant();
-        let log = Log::new(tenant.as_str(), container.clone(), timings, tail);
+        let log = log(&container, now, Sum::default());
         let shard = Shard { tenant, container, indexer: Arc::new(Packed::new()), log };
         World { _account: account, shard, resources: Vec::new(), now, transactions: 0 }
     }
@@ -142,6 +146,9 @@ impl World {
             }
             _ => self.write("c", &key, &entries, times).await,
         }
+        let mut sum = self.shard.snapshot().sum().clone();
+        sum.counts.entry(key.resource_type().to_owned()).or_default().current += 1;
+        self.shard.log = log(&self.shard.container, self.now, sum);
         let ordinal = self.resources.len() as u32;
         self.resources.push(Resource { ordinal, key, last_updated, entries });
     }
@@ -265,14 +272,14 @@ async fn chains_have_no_limit() {
     let mut random = Random(14);
     let pool = model::pool(&mut random);
     let mut world = World::new().await;
-    for number in 0..400 {
-        let (patient, observation) = (Key::new("Patient", &format!("{number}")), format!("{}", 399 - number));
+    for number in 0..150 {
+        let (patient, observation) = (Key::new("Patient", &format!("{number}")), format!("{}", 149 - number));
         let mut entries = Entries::new();
         let code = if number % 7 == 0 { "other" } else { "asked" };
         entries.push(ParameterId(0), &Value::Token { system: "", code });
         world.add(&mut random, &pool, patient, entries).await;
         let mut entries = Entries::new();
-        for target in [number, (number + 150) % 400] {
+        for target in [number, (number + 70) % 150] {
             entries.push(model::REFERENCE, &Value::Reference(&format!("Patient/{target}")));
         }
         world.add(&mut random, &pool, Key::new("Observation", &observation), entries).await;

@@ -11,7 +11,7 @@ use super::terms::{self, finite, ms};
 use crate::{Comparison, Parameter, ParameterId, Predicate, StringMatch, fold};
 
 /// Most targets of a chain in one query; of more, each query has so many.
-pub(super) const TARGETS: usize = 128;
+pub(super) const TARGETS: usize = 64;
 
 /// A condition, and the parameters it names.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,8 +115,10 @@ impl<'p> Writer<'p> {
                 self.span(parameter, comparison, ends.map(Json::from))
             }
             &Predicate::Number(comparison, lo, hi) | &Predicate::Quantity { comparison, lo, hi, .. } => {
-                let (lo, hi) = (finite(lo), finite(hi));
-                self.span(parameter, comparison, [lo, hi, lo, hi].map(Json::from))
+                let (lo, hi) = (finite(lo - slack(lo)), finite(hi + slack(hi)));
+                // What is not above `hi` is not above `hi` and its slack either: the ends may be those of the others.
+                let (above, below) = (finite(hi - 2.0 * slack(hi)), finite(lo + 2.0 * slack(lo)));
+                self.span(parameter, comparison, [lo, above, below, hi].map(Json::from))
             }
             Predicate::Composite(parts) => all(parts.iter().map(|part| self.predicate(None, part)).collect()),
         }
@@ -136,7 +138,8 @@ impl<'p> Writer<'p> {
         let Some(name) = parameter.and_then(|parameter| terms::name(self.names, parameter)) else {
             return Condition::True;
         };
-        let path = format!("c.r[\"{name}\"]");
+        // The emulator takes text in double quotes for the name of a property of the document itself.
+        let path = format!("c.r['{name}']");
         let reaches = |point: String| format!("({path}.l >= {point} OR {path}.h >= {point})");
         Condition::Text(match comparison {
             Comparison::Equal | Comparison::Approximately => {
@@ -173,6 +176,11 @@ impl<'p> Writer<'p> {
             Comparison::LessOrEqual => format!("({within} OR {before})"),
         })
     }
+}
+
+/// By how much a number of a document may differ from what was written: readers of JSON round differently.
+fn slack(number: f64) -> f64 {
+    if number.is_finite() { number.abs() * 1e-12 } else { 0.0 }
 }
 
 fn all(conditions: Vec<Condition>) -> Condition {
