@@ -286,3 +286,50 @@ fn faults_are_reported_by_line() {
     let nobody = run(&["load", text(&ndjson), "--server", "http://127.0.0.1:9/fhir"]);
     assert!(said(&nobody).contains("is the server running?"), "{}", said(&nobody));
 }
+
+/// What was acknowledged before the disk was full is there, is read, and is there after the next start.
+#[test]
+fn a_full_disk() {
+    let data = directory();
+    let server = Server::start_in_little_room(data.path(), 8192);
+    let body = |id: &str| {
+        format!(r#"{{"resourceType":"Patient","id":"{id}","name":[{{"text":"{}"}}]}}"#, "x".repeat(60_000))
+    };
+    let mut acknowledged = Vec::new();
+    let refused = (0..1000)
+        .find_map(|n| {
+            let id = format!("p{n}");
+            let answer = server.put(&format!("/fhir/Patient/{id}"), &body(&id));
+            if answer.status == 201 {
+                acknowledged.push(id);
+                return None;
+            }
+            Some(answer)
+        })
+        .expect("the room ends");
+    assert!(acknowledged.len() > 10, "{} were stored", acknowledged.len());
+    assert_eq!(
+        refused.expect(503).issues(),
+        [
+            "error no-store: The server has no room for more, so nothing was stored; what was stored before can be read."
+        ]
+    );
+    let readiness = server.get("/readyz").expect(503).text();
+    assert!(readiness.starts_with("not ready: there is no room to write: "), "{readiness}");
+    assert!(readiness.contains("make room and start the server again"), "{readiness}");
+    server.put("/fhir/Patient/small", r#"{"resourceType":"Patient","id":"small"}"#).expect(503);
+    for id in &acknowledged {
+        server.get(&format!("/fhir/Patient/{id}")).expect(200);
+    }
+    let total = |server: &Server| {
+        server.get("/fhir/Patient?_summary=count").expect(200).json()["total"].as_u64().unwrap()
+    };
+    assert_eq!(total(&server), acknowledged.len() as u64);
+    server.stop();
+    let server = Server::start(data.path());
+    for id in &acknowledged {
+        server.get(&format!("/fhir/Patient/{id}")).expect(200);
+    }
+    assert_eq!(total(&server), acknowledged.len() as u64);
+    server.put("/fhir/Patient/small", r#"{"resourceType":"Patient","id":"small"}"#).expect(201);
+}

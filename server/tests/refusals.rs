@@ -191,6 +191,13 @@ fn refusals() {
             ],
         ),
         case!(
+            "GET /fhir/Patient/p1?_explain=true",
+            &[],
+            "",
+            400,
+            &["error not-supported [http._explain]: The parameter _explain is not known for a read."],
+        ),
+        case!(
             "PUT /fhir/Patient/p1?colour=red",
             &[],
             patient,

@@ -58,8 +58,24 @@ impl Server {
 
     pub fn start_with(data: &Path, more: &[&str]) -> Server {
         let data = data.to_str().unwrap();
-        let mut child = vesta(&["serve", "--data", data, "--bind", "127.0.0.1:0"])
-            .args(more)
+        let mut command = vesta(&["serve", "--data", data, "--bind", "127.0.0.1:0"]);
+        command.args(more);
+        Server::spawn(command)
+    }
+
+    /// Serves where no file may become longer than this many blocks of 512 bytes, as on a disk that is full.
+    pub fn start_in_little_room(data: &Path, blocks: u32) -> Server {
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        let program = env!("CARGO_BIN_EXE_vesta");
+        let data = data.to_str().unwrap();
+        command.args(["-c", &script, program, "serve", "--data", data, "--bind", "127.0.0.1:0"]);
+        Server::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Server {
+        let mut child = command
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

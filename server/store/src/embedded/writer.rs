@@ -199,7 +199,7 @@ impl Writer {
         if let Err(error) = txn.commit() {
             // Whether the disk has it is not known, nor whether a later sync would say so.
             tracing::error!(%error, "a commit failed; the store refuses writes until it is opened again");
-            let error = StoreError::from(error);
+            let error = commit_error(error);
             let failed = self.failed.get_or_init(|| Failed::of(&error));
             return Err(failed.error());
         }
@@ -482,6 +482,18 @@ fn no_head(key: &Key) -> StoreError {
 
 fn full() -> StoreError {
     StoreError::Storage("the store holds as many resources as it can number".into())
+}
+
+/// What a commit failed of.
+fn commit_error(error: heed::Error) -> StoreError {
+    /// LMDB's answer to a write that the system cut short, as it does at the end of a disk.
+    const EIO: i32 = 5;
+    match error {
+        heed::Error::Io(error) if error.raw_os_error() == Some(EIO) => {
+            StoreError::Full("the disk took a part of a commit only; it is full, or it fails".into())
+        }
+        error => error.into(),
+    }
 }
 
 /// Why an environment takes no writes any more: a commit failed, and whether the disk has it is not known.
