@@ -14,7 +14,9 @@ use crate::open::{self, OpenError};
 use crate::running::Running;
 
 /// A tenant to add. What is left out is as the table's defaults say.
+// The variant of its name has the group of this name.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Add {
     /// Its name: 1 to 63 of a-z, 0-9 and -
     name: String,
