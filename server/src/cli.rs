@@ -12,6 +12,7 @@ use crate::load::{self, Destination, InProcess, LoadError, Remote};
 use crate::open::{self, OpenError};
 use crate::running::Running;
 use crate::tenants::command::{Add, TenantCommandError};
+use crate::tenants::moving::Move;
 use crate::tenants::{self, Table, TableError};
 
 /// A FHIR R4 server that keeps its records in a directory.
@@ -119,6 +120,13 @@ enum TenantAction {
     Add {
         #[command(flatten)]
         add: Add,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Move a tenant to another home in Cosmos DB, while servers read and write it
+    Move {
+        #[command(flatten)]
+        to: Move,
         #[command(flatten)]
         keys: Keys,
     },
@@ -307,6 +315,7 @@ fn act(action: Action) -> Result<(), CommandError> {
         }
         Action::Tenant { action } => match action {
             TenantAction::Add { add, keys } => tenants::command::add(&keys.load()?, &add)?,
+            TenantAction::Move { to, keys } => tenants::moving::move_tenant(&keys.load()?, &to)?,
             TenantAction::List { keys } => tenants::command::list(&keys.load()?)?,
         },
         Action::Cosmos { action: CosmosAction::Init { keys } } => tenants::command::init(&keys.load()?)?,

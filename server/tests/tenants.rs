@@ -194,6 +194,11 @@ fn commands_work_for_a_tenant() {
     );
     let none = run(&["tenant", "list", "--data", text(tenants.data.path())]);
     assert!(said(&none).starts_with("vesta: there is no table of tenants; name its file: --tenants FILE"));
+    let moved = tenants.refused(&["tenant", "move", "a", "--tier", "T2"]);
+    assert_eq!(
+        moved,
+        "vesta: a tenant of the embedded store is a directory of its own; `vesta backup` and `vesta restore` take it to another store\n"
+    );
     let init = tenants.refused(&["cosmos", "init"]);
     assert_eq!(
         init,

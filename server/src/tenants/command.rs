@@ -87,6 +87,17 @@ pub enum TenantCommandError {
     /// The command is for the other engine.
     #[error("the store is embedded, and needs no containers; with store = cosmos this makes them")]
     Embedded,
+    /// The embedded engine has nowhere to move a tenant to.
+    #[error(
+        "a tenant of the embedded store is a directory of its own; `vesta backup` and `vesta restore` take it to another store"
+    )]
+    EmbeddedMove,
+    /// The new home is the old one.
+    #[error("it is at {0} already")]
+    There(String),
+    /// It was not moved.
+    #[error(transparent)]
+    Move(#[from] archive::MoveError),
     /// The table.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -170,15 +181,19 @@ pub fn init(config: &Config) -> Result<(), TenantCommandError> {
     make(config, table.as_ref(), homes)
 }
 
-fn table_path(config: &Config) -> Result<PathBuf, TenantCommandError> {
+pub(super) fn table_path(config: &Config) -> Result<PathBuf, TenantCommandError> {
     config.tenants.clone().ok_or(TenantCommandError::NoTable)
 }
 
-fn runtime() -> std::io::Result<Runtime> {
+pub(super) fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-fn make(config: &Config, table: Option<&Table>, homes: Vec<TenantHome>) -> Result<(), TenantCommandError> {
+pub(super) fn make(
+    config: &Config,
+    table: Option<&Table>,
+    homes: Vec<TenantHome>,
+) -> Result<(), TenantCommandError> {
     runtime()?.block_on(async {
         let options: CosmosOptions = open::cosmos_options(config, table).await?;
         for home in homes {
@@ -196,7 +211,7 @@ fn make(config: &Config, table: Option<&Table>, homes: Vec<TenantHome>) -> Resul
     })
 }
 
-fn shown(home: &TenantHome) -> String {
+pub(super) fn shown(home: &TenantHome) -> String {
     format!("{}/{}/{}", home.account, home.database, home.container)
 }
 
