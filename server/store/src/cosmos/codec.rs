@@ -1,18 +1,31 @@
 //! A body as its document carries it: `z` the text, `e` how it is written. Knows no documents and no index.
 //!
-//! `e` is absent for plain text. Otherwise its first letter says what `z` holds, in the 91 characters of `text`:
+//! `e` is absent for plain text. Otherwise it says how to get from `z` to the body:
 //!
-//! | letter | the body is |
-//! |---|---|
-//! | `a` | compressed with dictionary `a` (`compression`) |
-//! | `b` | the same, without its head: [`head`] of the document's key and version |
+//! | `e` | meaning | module |
+//! |---|---|---|
+//! | `...@` | `z` names a blob, which has the bytes; otherwise `z` is the bytes, in 91 characters | `overflow`, `text` |
+//! | `...KEY` after a full stop | the bytes are encrypted with this data key of the tenant, for tenant, type, id, version and letter | `keys::DataKeys` |
+//! | first letter `p` | the bytes are the body | |
+//! | first letter `a` | they are the body compressed with dictionary `a` | `compression` |
+//! | first letter `b` | the same, but for the body's [`head`], which the document says anyway | |
 
 mod compression;
+mod label;
+mod overflow;
 mod text;
 
-use bytes::Bytes;
+#[cfg(test)]
+mod azurite;
 
-use crate::{Key, StoreError};
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use keys::{DataKeys, KeyError};
+
+use crate::{Key, StoreError, Tenant};
+use label::{Form, Label};
+pub use overflow::BlobContainer;
 
 /// Most characters of `z`. A document is limited to 2 MB; the rest is for its index fields.
 pub(super) const MOST_TEXT: usize = 1_900_000;
@@ -33,49 +46,66 @@ pub(super) struct Encoded {
 }
 
 /// Writes and reads the bodies of one tenant.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Codec {}
+#[derive(Debug, Clone)]
+pub(super) struct Codec {
+    tenant: Tenant,
+    keys: Option<DataKeys>,
+    overflow: Option<BlobContainer>,
+}
 
 impl Codec {
-    /// A codec for a tenant whose bodies are neither encrypted nor kept elsewhere.
+    /// A codec that neither encrypts nor keeps anything outside of documents.
     pub(super) fn new() -> Codec {
-        Codec {}
+        Codec::of(&Tenant::default_tenant(), None, None)
     }
 
-    /// The body of a version as its document is to carry it.
+    /// A tenant's codec: with its data keys, if its bodies are encrypted, and with where large ones go.
+    pub(super) fn of(tenant: &Tenant, keys: Option<DataKeys>, overflow: Option<BlobContainer>) -> Codec {
+        Codec { tenant: tenant.clone(), keys, overflow }
+    }
+
+    /// The body of a version as its document is to carry it. When this returns, a blob that it refers to is durable.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`] when it does not fit a document.
+    /// [`StoreError::TooLarge`] when it does not fit a document and there is no Blob container, or one of those of
+    /// the container or the keys.
     pub(super) async fn encode(&self, key: &Key, version: u64, body: &[u8]) -> Result<Encoded, StoreError> {
         if body.len() > compression::MOST {
             return Err(too_large(key, body.len(), compression::MOST));
         }
-        let plain = std::str::from_utf8(body).ok();
-        if let Some(plain) = plain.filter(|plain| plain.len() < WORTH_COMPRESSING) {
-            return Ok(Encoded { z: plain.to_owned(), e: None });
-        }
-        let (letter, content) = match body.strip_prefix(head(key, version).as_bytes()) {
-            Some(rest) => ('b', rest),
-            None => ('a', body),
-        };
-        let compressed = compression::compress(content)
-            .map_err(|error| StoreError::Storage(format!("compressing {}: {error}", key.as_str())))?;
-        if let Some(plain) = plain
-            && escaped_length(plain) <= text::length(compressed.len()) + LABEL + 1
+        let (form, bytes) = squeezed(key, version, body)?;
+        if self.keys.is_none()
+            && let Some(plain) = plain(body, &bytes)
         {
             return Ok(Encoded { z: plain.to_owned(), e: None });
         }
-        let z = text::write(&compressed);
-        if z.len() > MOST_TEXT {
-            return Err(too_large(key, z.len(), MOST_TEXT));
+        let (key_id, bytes) = match &self.keys {
+            Some(keys) => {
+                let (id, sealed) = keys
+                    .seal(&self.place(key, version, form), &bytes)
+                    .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+                (Some(id), Cow::Owned(sealed))
+            }
+            None => (None, bytes),
+        };
+        let label = |in_blob| Some(Label { form, key: key_id, in_blob }.to_string());
+        if text::length(bytes.len()) <= MOST_TEXT {
+            return Ok(Encoded { z: text::write(&bytes), e: label(false) });
         }
-        Ok(Encoded { z, e: Some(letter.to_string()) })
+        match &self.overflow {
+            Some(blobs) => {
+                let z = blobs.put(&self.tenant, key, version, bytes.into_owned()).await?;
+                Ok(Encoded { z, e: label(true) })
+            }
+            None => Err(too_large(key, text::length(bytes.len()), MOST_TEXT)),
+        }
     }
 
     /// The body that [`Codec::encode`] wrote for this key and version.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when it cannot have written this.
+    /// [`StoreError::Damaged`] when it cannot have written this, or the key it was encrypted with or its blob is gone;
+    /// [`StoreError::Unavailable`] when the keys or the Blob container cannot be reached.
     pub(super) async fn decode(
         &self,
         key: &Key,
@@ -83,20 +113,72 @@ impl Codec {
         z: &str,
         e: Option<&str>,
     ) -> Result<Bytes, StoreError> {
-        let head = match e {
-            None => return Ok(Bytes::copy_from_slice(z.as_bytes())),
-            Some("a") => String::new(),
-            Some("b") => head(key, version),
-            Some(other) => {
-                return Err(damaged(key, version, &format!("its encoding `{other}` is not known")));
-            }
+        let Some(e) = e else { return Ok(Bytes::copy_from_slice(z.as_bytes())) };
+        let damaged = |why: &str| damaged(key, version, why);
+        let label = Label::parse(e).ok_or_else(|| damaged(&format!("its encoding `{e}` is not known")))?;
+        let mut bytes = Vec::new();
+        if label.in_blob {
+            let blobs = self.overflow.as_ref().ok_or_else(|| {
+                StoreError::Unavailable(format!(
+                    "{} is in a Blob container, and none is configured",
+                    key.as_str()
+                ))
+            })?;
+            bytes = blobs.get(&self.tenant, key, version, z).await?.map_err(damaged)?;
+        } else {
+            text::read(z, &mut bytes).ok_or_else(|| damaged("its text is not of the alphabet"))?;
+        }
+        if let Some(id) = label.key {
+            let keys = self.keys.as_ref().ok_or_else(|| {
+                damaged(&format!("it is encrypted with key {id}, and the tenant has no keys configured"))
+            })?;
+            let place = self.place(key, version, label.form);
+            bytes = keys.unseal(id, &place, &bytes).await.map_err(|error| match error {
+                KeyError::Missing { .. } | KeyError::NotSealed { .. } => damaged(&error.to_string()),
+                error => StoreError::Unavailable(error.to_string()),
+            })?;
+        }
+        let mut body = match label.form {
+            Form::Plain => return Ok(Bytes::from(bytes)),
+            Form::Whole => Vec::new(),
+            Form::Headless => head(key, version).into_bytes(),
         };
-        let mut frame = compression::frame();
-        text::read(z, &mut frame).ok_or_else(|| damaged(key, version, "its text is not of the alphabet"))?;
-        let mut body = head.into_bytes();
-        compression::decompress(&frame, &mut body).map_err(|error| damaged(key, version, error))?;
+        compression::decompress(bytes, &mut body).map_err(damaged)?;
         Ok(Bytes::from(body))
     }
+
+    /// Whether a body is encrypted with the current key, or need not be encrypted: what it was read from may stay.
+    pub(super) fn is_current(&self, e: Option<&str>) -> bool {
+        let with = e.and_then(Label::parse).and_then(|label| label.key);
+        with == self.keys.as_ref().and_then(|keys| keys.current().ok())
+    }
+
+    /// What encrypted bytes are bound to.
+    fn place(&self, key: &Key, version: u64, form: Form) -> String {
+        let form = Label { form, key: None, in_blob: false };
+        format!("{}/{}/{version}/{form}", self.tenant.as_str(), key.as_str())
+    }
+}
+
+/// The fewest bytes that say the body.
+fn squeezed<'b>(key: &Key, version: u64, body: &'b [u8]) -> Result<(Form, Cow<'b, [u8]>), StoreError> {
+    if body.len() < WORTH_COMPRESSING {
+        return Ok((Form::Plain, Cow::Borrowed(body)));
+    }
+    let (form, content) = match body.strip_prefix(head(key, version).as_bytes()) {
+        Some(rest) => (Form::Headless, rest),
+        None => (Form::Whole, body),
+    };
+    let compressed = compression::compress(content)
+        .map_err(|error| StoreError::Storage(format!("compressing {}: {error}", key.as_str())))?;
+    Ok((form, Cow::Owned(compressed)))
+}
+
+/// The body as it is, where it is text and takes no more of a document than what it was squeezed to.
+fn plain<'b>(body: &'b [u8], squeezed: &[u8]) -> Option<&'b str> {
+    let text = std::str::from_utf8(body).ok()?;
+    let most = (text::length(squeezed.len()) + LABEL + 1).min(MOST_TEXT);
+    (escaped_length(text) <= most || body.len() < WORTH_COMPRESSING).then_some(text)
 }
 
 /// What the canonical body of a version begins with: all that the document says anyway.
@@ -127,103 +209,4 @@ fn damaged(key: &Key, version: u64, why: &str) -> StoreError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn key() -> Key {
-        Key::new("Observation", "ebe12ce1-5bc6-bc56-efc3-a4a30c70ebe4")
-    }
-
-    fn run<F: Future>(future: F) -> F::Output {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
-    }
-
-    fn encode(body: &[u8]) -> Encoded {
-        run(Codec::new().encode(&key(), 3, body)).unwrap()
-    }
-
-    fn decode(encoded: &Encoded) -> Result<Bytes, String> {
-        run(Codec::new().decode(&key(), 3, &encoded.z, encoded.e.as_deref())).map_err(|e| e.to_string())
-    }
-
-    fn observation(version: u64) -> String {
-        let head = head(&key(), version);
-        format!(
-            r#"{head}2026-11-22T02:10:33.123Z","profile":["http://hl7.org/fhir/us/core/StructureDefinition/us-core-observation-lab"]}},"status":"final","category":[{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory","display":"Laboratory"}}]}}],"code":{{"coding":[{{"system":"http://loinc.org","code":"2339-0","display":"Glucose"}}],"text":"Glucose"}},"subject":{{"reference":"Patient/9fa1e332-a3eb-52e2-d79a-62042a485967"}},"effectiveDateTime":"2011-09-24T06:52:56+02:00","valueQuantity":{{"value":1.10,"unit":"mg/dL","system":"http://unitsofmeasure.org","code":"mg/dL"}}}}"#
-        )
-    }
-
-    #[test]
-    fn a_body_is_written_the_shorter_way() {
-        let check = |body: &str, e: Option<&str>| {
-            let encoded = encode(body.as_bytes());
-            assert_eq!(encoded.e.as_deref(), e, "{body}");
-            assert_eq!(decode(&encoded).unwrap(), body.as_bytes());
-            let escaped = |text: &str| serde_json::to_string(text).unwrap().len();
-            assert!(escaped(&encoded.z) <= escaped(body), "{body}");
-            assert_eq!(escaped_length(body) + 2, escaped(body), "{body}");
-        };
-        check("", None);
-        check(r#"{"resourceType":"Patient","id":"1"}"#, None);
-        check("\u{1}\u{8}\t\"\\é", None);
-        check(&observation(3), Some("b"));
-        check(&observation(4), Some("a"));
-    }
-
-    #[test]
-    fn an_observation_takes_a_quarter() {
-        let body = observation(3);
-        let encoded = encode(body.as_bytes());
-        assert!(encoded.z.len() * 4 < body.len(), "{} of {}", encoded.z.len(), body.len());
-    }
-
-    #[test]
-    fn a_body_of_another_version_is_not_taken_for_this_one() {
-        let encoded = encode(observation(3).as_bytes());
-        let other = run(Codec::new().decode(&key(), 4, &encoded.z, encoded.e.as_deref())).unwrap();
-        assert_eq!(other, observation(4).as_bytes(), "head comes from the document");
-    }
-
-    #[test]
-    fn what_was_never_written_is_damaged() {
-        let check = |z: &str, e: &str, why: &str| {
-            let encoded = Encoded { z: z.to_owned(), e: Some(e.to_owned()) };
-            let error = format!("stored data is damaged: the body of {} version 3: {why}", key().as_str());
-            assert_eq!(decode(&encoded).unwrap_err(), error);
-        };
-        check("x", "q", "its encoding `q` is not known");
-        check("x", "", "its encoding `` is not known");
-        check("\"", "a", "its text is not of the alphabet");
-        check("", "a", "it does not say its length");
-    }
-
-    #[test]
-    fn a_body_that_does_not_fit_is_refused_with_both_numbers() {
-        // Not compressible: digits of a simple generator.
-        let mut state = 1_u64;
-        let noise: Vec<u8> = std::iter::repeat_with(|| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            state.to_be_bytes().first().copied().unwrap_or_default()
-        })
-        .take(1_600_000)
-        .collect();
-        match run(Codec::new().encode(&key(), 1, &noise)) {
-            Err(StoreError::TooLarge { key: of, bytes, most }) => {
-                assert_eq!((&*of, most), (key().as_str(), MOST_TEXT));
-                assert!(bytes > most, "{bytes}");
-            }
-            other => panic!("{other:?}"),
-        }
-        let fits = encode(noise.get(..1_500_000).unwrap());
-        assert_eq!(decode(&fits).unwrap(), noise.get(..1_500_000).unwrap());
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn any_bytes_come_back(body in proptest::collection::vec(any::<u8>(), 0..400)) {
-            prop_assert_eq!(decode(&encode(&body)).unwrap(), body);
-        }
-    }
-}
+mod tests;

@@ -16,8 +16,8 @@ const LEVEL: i32 = 6;
 /// What every frame begins with, and what is therefore not stored.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// The longest body that is compressed or believed to be one, bytes.
-pub(super) const MOST: usize = 512 << 20;
+/// The longest body, bytes.
+pub(super) const MOST: usize = 256 << 20;
 
 static DICTIONARY: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut dictionary = include_bytes!("dictionary-a.tables").to_vec();
@@ -55,14 +55,11 @@ fn compressor() -> Result<CCtx<'static>, usize> {
     Ok(context)
 }
 
-/// An empty buffer, to take what [`compress`] gave, for [`decompress`].
-pub(super) fn frame() -> Vec<u8> {
-    MAGIC.to_vec()
-}
-
-/// What was compressed, appended to `plain`; `frame` is [`frame`]'s buffer with the compressed bytes.
-pub(super) fn decompress(frame: &[u8], plain: &mut Vec<u8>) -> Result<(), &'static str> {
-    let length = match zstd_safe::get_frame_content_size(frame) {
+/// What [`compress`] compressed, appended to `plain`.
+pub(super) fn decompress(compressed: Vec<u8>, plain: &mut Vec<u8>) -> Result<(), &'static str> {
+    let mut frame = compressed;
+    frame.splice(..0, MAGIC);
+    let length = match zstd_safe::get_frame_content_size(&frame) {
         Ok(Some(length)) => usize::try_from(length).unwrap_or(usize::MAX),
         _ => return Err("it does not say its length"),
     };
@@ -79,7 +76,7 @@ pub(super) fn decompress(frame: &[u8], plain: &mut Vec<u8>) -> Result<(), &'stat
             }
         };
         let mut content = Vec::with_capacity(length);
-        context.decompress(&mut content, frame).map_err(get_error_name)?;
+        context.decompress(&mut content, frame.as_slice()).map_err(get_error_name)?;
         if content.len() != length {
             return Err("it is cut short");
         }
@@ -97,10 +94,8 @@ mod tests {
     use super::*;
 
     fn back(compressed: &[u8]) -> Result<Vec<u8>, &'static str> {
-        let mut buffer = frame();
-        buffer.extend_from_slice(compressed);
         let mut plain = Vec::new();
-        decompress(&buffer, &mut plain).map(|()| plain)
+        decompress(compressed.to_vec(), &mut plain).map(|()| plain)
     }
 
     /// Dictionary `a` as it was frozen: bodies stored with it are readable only by the very same.
