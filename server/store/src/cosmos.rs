@@ -82,6 +82,7 @@ mod walk;
 mod fixture;
 
 pub use account::{AccountOptions, CosmosOptions, Credential, Patience, TenantHome};
+pub use codec::{BlobContainer, Bodies, BodyOptions, Codec, Encoded};
 pub use init::{Made, Throughput, init};
 
 use std::collections::BTreeMap;

@@ -24,6 +24,8 @@ pub struct CosmosOptions {
     pub tenants: BTreeMap<Tenant, TenantHome>,
     /// How long the service is waited for.
     pub patience: Patience,
+    /// Which tenants' bodies are encrypted, and where large ones go.
+    pub bodies: super::Bodies,
 }
 
 impl CosmosOptions {
@@ -39,6 +41,7 @@ impl CosmosOptions {
             default,
             tenants: BTreeMap::new(),
             patience: Patience::default(),
+            bodies: super::Bodies::default(),
         }
     }
 }

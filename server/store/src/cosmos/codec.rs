@@ -12,6 +12,7 @@
 
 mod compression;
 mod label;
+mod options;
 mod overflow;
 mod text;
 
@@ -21,10 +22,11 @@ mod azurite;
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use keys::{DataKeys, KeyError};
+use keys::{DataKeys, KeyError, KeyId};
 
 use crate::{Key, StoreError, Tenant};
 use label::{Form, Label};
+pub use options::{Bodies, BodyOptions};
 pub use overflow::BlobContainer;
 
 /// Most characters of `z`. A document is limited to 2 MB; the rest is for its index fields.
@@ -38,7 +40,7 @@ const LABEL: usize = 7;
 
 /// A body, written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Encoded {
+pub struct Encoded {
     /// The document's `z`.
     pub z: String,
     /// The document's `e`.
@@ -47,15 +49,21 @@ pub(super) struct Encoded {
 
 /// Writes and reads the bodies of one tenant.
 #[derive(Debug, Clone)]
-pub(super) struct Codec {
+pub struct Codec {
     tenant: Tenant,
     keys: Option<DataKeys>,
     overflow: Option<BlobContainer>,
 }
 
+impl Default for Codec {
+    fn default() -> Codec {
+        Codec::new()
+    }
+}
+
 impl Codec {
     /// A codec that neither encrypts nor keeps anything outside of documents.
-    pub(super) fn new() -> Codec {
+    pub fn new() -> Codec {
         Codec::of(&Tenant::default_tenant(), None, None)
     }
 
@@ -69,7 +77,7 @@ impl Codec {
     /// # Errors
     /// [`StoreError::TooLarge`] when it does not fit a document and there is no Blob container, or one of those of
     /// the container or the keys.
-    pub(super) async fn encode(&self, key: &Key, version: u64, body: &[u8]) -> Result<Encoded, StoreError> {
+    pub async fn encode(&self, key: &Key, version: u64, body: &[u8]) -> Result<Encoded, StoreError> {
         if body.len() > compression::MOST {
             return Err(too_large(key, body.len(), compression::MOST));
         }
@@ -106,7 +114,7 @@ impl Codec {
     /// # Errors
     /// [`StoreError::Damaged`] when it cannot have written this, or the key it was encrypted with or its blob is gone;
     /// [`StoreError::Unavailable`] when the keys or the Blob container cannot be reached.
-    pub(super) async fn decode(
+    pub async fn decode(
         &self,
         key: &Key,
         version: u64,
@@ -148,9 +156,14 @@ impl Codec {
     }
 
     /// Whether a body is encrypted with the current key, or need not be encrypted: what it was read from may stay.
-    pub(super) fn is_current(&self, e: Option<&str>) -> bool {
+    pub fn is_current(&self, e: Option<&str>) -> bool {
         let with = e.and_then(Label::parse).and_then(|label| label.key);
-        with == self.keys.as_ref().and_then(|keys| keys.current().ok())
+        with == self.current_key()
+    }
+
+    /// The key that bodies are encrypted with, if they are.
+    fn current_key(&self) -> Option<KeyId> {
+        self.keys.as_ref().and_then(|keys| keys.current().ok())
     }
 
     /// What encrypted bytes are bound to.
