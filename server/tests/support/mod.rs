@@ -50,6 +50,41 @@ pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+/// Sends a request on a connection of its own.
+///
+/// # Errors
+/// The server is not there, or gone before it answered.
+pub fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<Answer> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+    let given = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+    if !given("host") {
+        head.push_str(&format!("host: {address}\r\n"));
+    }
+    if !body.is_empty() && !given("content-length") {
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    if !body.is_empty() && !given("content-type") {
+        head.push_str("content-type: application/fhir+json\r\n");
+    }
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes())?;
+    // A refusal may come, and the connection close, before all of a body is sent.
+    let _ = stream.write_all(body);
+    let mut all = Vec::new();
+    let _ = stream.read_to_end(&mut all);
+    Answer::read(&all).ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
+}
+
 impl Server {
     /// Serves a directory on a free port.
     pub fn start(data: &Path) -> Server {
@@ -58,9 +93,7 @@ impl Server {
 
     pub fn start_with(data: &Path, more: &[&str]) -> Server {
         let data = data.to_str().unwrap();
-        let mut command = vesta(&["serve", "--data", data, "--bind", "127.0.0.1:0"]);
-        command.args(more);
-        Server::spawn(command)
+        Server::start_command(vesta(&["serve", "--data", data, "--bind", "127.0.0.1:0"]).args(more))
     }
 
     /// Serves where no file may become longer than this many blocks of 512 bytes, as on a disk that is full.
@@ -70,10 +103,11 @@ impl Server {
         let program = env!("CARGO_BIN_EXE_vesta");
         let data = data.to_str().unwrap();
         command.args(["-c", &script, program, "serve", "--data", data, "--bind", "127.0.0.1:0"]);
-        Server::spawn(command)
+        Server::start_command(&mut command)
     }
 
-    fn spawn(mut command: Command) -> Server {
+    /// Runs `vesta serve` as a command says, on a free port.
+    pub fn start_command(command: &mut Command) -> Server {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -93,28 +127,7 @@ impl Server {
     }
 
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
-        let given = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
-        if !given("host") {
-            head.push_str(&format!("host: {}\r\n", self.address));
-        }
-        if !body.is_empty() && !given("content-length") {
-            head.push_str(&format!("content-length: {}\r\n", body.len()));
-        }
-        if !body.is_empty() && !given("content-type") {
-            head.push_str("content-type: application/fhir+json\r\n");
-        }
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
-        // A refusal may come, and the connection close, before all of a body is sent.
-        let _ = stream.write_all(body);
-        let mut all = Vec::new();
-        let _ = stream.read_to_end(&mut all);
-        Answer::read(&all)
+        exchange(self.address, method, path, headers, body).unwrap()
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -159,8 +172,9 @@ impl Drop for Server {
 }
 
 impl Answer {
-    fn read(all: &[u8]) -> Answer {
-        let end = all.windows(4).position(|four| four == b"\r\n\r\n").expect("a response has a head");
+    /// `None` for what is cut off.
+    fn read(all: &[u8]) -> Option<Answer> {
+        let end = all.windows(4).position(|four| four == b"\r\n\r\n")?;
         let head = std::str::from_utf8(&all[..end]).unwrap();
         let mut lines = head.split("\r\n");
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -170,7 +184,11 @@ impl Answer {
                 (name.to_ascii_lowercase(), value.trim().to_owned())
             })
             .collect();
-        Answer { status, headers, body: all[end + 4..].to_vec() }
+        let answer = Answer { status, headers, body: all[end + 4..].to_vec() };
+        let length = answer.header("content-length").parse();
+        let is_whole =
+            length.map_or(true, |length: usize| answer.body.len() == length || answer.body.is_empty());
+        is_whole.then_some(answer)
     }
 
     pub fn header(&self, name: &str) -> &str {
