@@ -4,7 +4,7 @@ use conformance::SearchParameter;
 use store::{Entries, Indexer as _, Value};
 
 use super::seeds::{self, WORDS_ASKING, WORDS_OTHER, Words};
-use super::world::World;
+use super::world::{DEFINITIONS, INDEX};
 
 const PREFIXES: [&str; 10] = ["", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"];
 
@@ -14,59 +14,55 @@ pub struct Criterion {
     pub code: String,
     pub name: String,
     pub value: String,
+    /// Whether it asks for a value, and not for whether there is one.
+    pub is_value: bool,
 }
 
 /// The index entries of a tenant's resources.
-fn entries(world: &World, words: &Words, resources: &[(&'static str, &str)]) -> Vec<(&'static str, Entries)> {
+fn entries(words: &Words, resources: &[(&'static str, &str)]) -> Vec<(&'static str, Entries)> {
     let made = resources.iter().map(|(key, members)| {
         let (resource_type, _) = key.split_once('/').unwrap();
         let mut entries = Entries::new();
-        world
-            .service
-            .index
-            .entries(resource_type, words.resource(key, members).as_bytes(), &mut entries)
-            .unwrap();
+        INDEX.entries(resource_type, words.resource(key, members).as_bytes(), &mut entries).unwrap();
         (resource_type, entries)
     });
     made.collect()
 }
 
-fn parameter(world: &World, index: u16) -> &SearchParameter {
-    world.service.definitions.search_parameters.by_index(index).expect("entries have known parameters")
+fn parameter(index: u16) -> &'static SearchParameter {
+    DEFINITIONS.search_parameters.by_index(index).expect("entries have known parameters")
 }
 
 /// The types and parameters that the asking tenant's resources have values of.
-pub fn with_values(world: &World) -> Vec<(&'static str, &SearchParameter)> {
+pub fn with_values() -> Vec<(&'static str, &'static SearchParameter)> {
     let kept: Vec<_> =
         seeds::BOTH.iter().copied().filter(|(key, _)| *key != seeds::DELETED_BY_ASKING).collect();
     let mut all = Vec::new();
-    for (resource_type, entries) in entries(world, &WORDS_ASKING, &kept) {
-        all.extend(entries.iter().map(|(id, _)| (resource_type, parameter(world, id.0))));
+    for (resource_type, entries) in entries(&WORDS_ASKING, &kept) {
+        all.extend(entries.iter().map(|(id, _)| (resource_type, parameter(id.0))));
     }
     all
 }
 
 /// For each parameter of each seeded type: whether it is there, and the values of both tenants in every form.
-pub fn all(world: &World) -> Vec<Criterion> {
+pub fn all() -> Vec<Criterion> {
     let mut all = Vec::new();
     let mut types: Vec<&str> =
         seeds::BOTH.iter().chain(seeds::ONLY_OTHER).filter_map(|(key, _)| key.split('/').next()).collect();
     types.dedup();
     for resource_type in types {
-        for parameter in
-            world.service.definitions.search_parameters.of(resource_type).filter(|it| it.is_indexed())
-        {
+        for parameter in DEFINITIONS.search_parameters.of(resource_type).filter(|it| it.is_indexed()) {
             for value in ["true", "false"] {
                 all.push(criterion(resource_type, parameter, "missing", value.to_owned()));
             }
         }
     }
-    let of_asking = entries(world, &WORDS_ASKING, seeds::BOTH);
-    let of_other = entries(world, &WORDS_OTHER, seeds::BOTH);
-    let hidden = entries(world, &WORDS_OTHER, seeds::ONLY_OTHER);
+    let of_asking = entries(&WORDS_ASKING, seeds::BOTH);
+    let of_other = entries(&WORDS_OTHER, seeds::BOTH);
+    let hidden = entries(&WORDS_OTHER, seeds::ONLY_OTHER);
     for (resource_type, entries) in of_asking.iter().chain(&of_other).chain(&hidden) {
         for (id, value) in entries.iter() {
-            let parameter = parameter(world, id.0);
+            let parameter = parameter(id.0);
             for (modifier, text) in forms(&value) {
                 all.push(criterion(resource_type, parameter, modifier, text));
             }
@@ -80,7 +76,13 @@ pub fn all(world: &World) -> Vec<Criterion> {
 fn criterion(resource_type: &str, parameter: &SearchParameter, modifier: &str, value: String) -> Criterion {
     let colon = if modifier.is_empty() { "" } else { ":" };
     let (resource_type, code) = (resource_type.to_owned(), parameter.code.clone());
-    Criterion { resource_type, name: format!("{code}{colon}{modifier}"), code, value }
+    Criterion {
+        resource_type,
+        name: format!("{code}{colon}{modifier}"),
+        code,
+        value,
+        is_value: modifier != "missing",
+    }
 }
 
 /// Modifier and text of the queries that a value answers to, or nearly.

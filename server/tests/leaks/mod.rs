@@ -21,6 +21,8 @@
 )]
 
 mod criteria;
+mod in_process;
+mod over_http;
 mod requests;
 mod seeds;
 mod world;
@@ -30,7 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use operations::REGISTRY;
 use requests::Request;
 use vesta::http::route::{ROUTES, Shape};
-use world::{Answer, Who, World};
+use world::{Answer, DEFINITIONS, Way, Who, World};
 
 /// Rows that show nothing of any tenant and change nothing.
 const OF_NO_TENANT: [(&str, Shape); 1] = [("GET", Shape::Metadata)];
@@ -45,16 +47,16 @@ struct Told {
 }
 
 /// Asks everything for the first tenant.
-async fn ask(world: &World) -> Told {
-    let reading = requests::reading(world);
+async fn ask(world: &World, way: Way) -> Told {
+    let reading = requests::reading(way);
     let mut told = Told { answers: Vec::new(), changed: BTreeSet::new(), state: String::new() };
     for request in &reading {
         told.answers.push((request.clone(), world.send(Who::Asking, request).await));
     }
-    let mut before = world.state(Who::Asking).await;
-    for request in requests::writing(world, &reading) {
+    let mut before = world.versions(Who::Asking).await;
+    for request in requests::writing(&reading) {
         let answer = world.send(Who::Asking, &request).await;
-        let after = world.state(Who::Asking).await;
+        let after = world.versions(Who::Asking).await;
         if after != before {
             told.changed.insert(told.answers.len());
         }
@@ -65,16 +67,26 @@ async fn ask(world: &World) -> Told {
     for request in &reading {
         told.answers.push((request.clone(), world.send(Who::Asking, request).await));
     }
-    told.state = before;
+    told.state = world.state(Who::Asking).await;
     told
 }
 
 #[tokio::test]
-async fn a_tenant_learns_nothing_of_another_and_changes_nothing_of_it() {
-    let alone = ask(&World::new(crate::ENGINE, false).await).await;
-    let world = World::new(crate::ENGINE, true).await;
+async fn a_tenant_learns_nothing_of_another_by_the_interactions() {
+    compare(Way::InProcess).await;
+}
+
+#[tokio::test]
+async fn a_tenant_learns_nothing_of_another_over_http() {
+    compare(Way::Http).await;
+}
+
+/// What the tenant is told when it is alone, and beside the other, whom nothing happens to.
+async fn compare(way: Way) {
+    let alone = ask(&World::new(crate::ENGINE, way, false).await, way).await;
+    let world = World::new(crate::ENGINE, way, true).await;
     let others = world.state(Who::Other).await;
-    let beside = ask(&world).await;
+    let beside = ask(&world, way).await;
     let mut leaks = Vec::new();
     for ((request, alone), (_, beside)) in alone.answers.iter().zip(&beside.answers) {
         if let Some(difference) = alone.differs(beside) {
@@ -94,11 +106,18 @@ async fn a_tenant_learns_nothing_of_another_and_changes_nothing_of_it() {
     if others.contains(seeds::ASKING) {
         leaks.push("the other has the tenant's secret".to_owned());
     }
+    for (path, text) in world.site() {
+        if [seeds::ASKING, seeds::OTHER].iter().any(|secret| text.contains(secret))
+            && !path.contains(seeds::OTHER)
+        {
+            leaks.push(format!("{path} shows a tenant's secret: {text}"));
+        }
+    }
     let shown = leaks.iter().take(25).map(String::as_str).collect::<Vec<_>>().join("\n");
     assert!(leaks.is_empty(), "{} leaks, the first:\n{shown}", leaks.len());
     println!("{} requests", beside.answers.len());
     every_row_is_covered(&beside);
-    every_parameter_is_covered(&world, &beside);
+    every_parameter_is_covered(&beside);
 }
 
 /// Each route and each operation was asked for, and showed or changed something of the tenant's own.
@@ -127,10 +146,10 @@ fn every_row_is_covered(told: &Told) {
 }
 
 /// Each search parameter that the tenant's resources have values of found one of them; each kind of parameter has such.
-fn every_parameter_is_covered(world: &World, told: &Told) {
+fn every_parameter_is_covered(told: &Told) {
     let mut found: BTreeMap<String, bool> = BTreeMap::new();
     let mut kinds = BTreeSet::new();
-    for (resource_type, parameter) in criteria::with_values(world) {
+    for (resource_type, parameter) in criteria::with_values() {
         kinds.insert(parameter.kind.as_str());
         found.insert(format!("{resource_type}?{}", parameter.code), false);
     }
@@ -143,17 +162,26 @@ fn every_parameter_is_covered(world: &World, told: &Told) {
     }
     let blind: Vec<&String> = found.iter().filter(|(_, found)| !**found).map(|(asked, _)| asked).collect();
     assert!(blind.is_empty(), "these parameters found nothing of the tenant's own: {blind:?}");
-    let indexed = world.service.definitions.search_parameters.all().iter().filter(|it| it.is_indexed());
+    let indexed = DEFINITIONS.search_parameters.all().iter().filter(|it| it.is_indexed());
     let all: BTreeSet<&str> = indexed.map(|parameter| parameter.kind.as_str()).collect();
     assert_eq!(kinds, all, "the seeds have a value of each kind of parameter");
 }
 
 /// A page link that the other tenant was given says nothing here; the tenant's own goes on.
 #[tokio::test]
-async fn a_page_link_is_of_one_tenant() {
-    let world = World::new(crate::ENGINE, true).await;
+async fn a_page_link_is_of_one_tenant_by_the_interactions() {
+    page_links(Way::InProcess).await;
+}
+
+#[tokio::test]
+async fn a_page_link_is_of_one_tenant_over_http() {
+    page_links(Way::Http).await;
+}
+
+async fn page_links(way: Way) {
+    let world = World::new(crate::ENGINE, way, true).await;
     let mut interactions = BTreeSet::new();
-    for request in requests::paged(&world) {
+    for request in requests::paged() {
         let interaction = request.interaction().name();
         let next = world.send(Who::Other, &request).await.next;
         let Some(next) = next else { panic!("{request}: the other has one page only") };

@@ -9,7 +9,7 @@ use vesta::http::route::{self, Interaction, ROUTES, Route, Shape};
 
 use super::criteria;
 use super::seeds::{self, ASKING, OTHER, WORDS_ASKING};
-use super::world::World;
+use super::world::{DEFINITIONS, Way};
 
 /// A request below the base.
 #[derive(Debug, Clone)]
@@ -120,28 +120,34 @@ fn types() -> BTreeSet<&'static str> {
 }
 
 /// Everything that is asked without changing anything.
-pub fn reading(world: &World) -> Vec<Request> {
+pub fn reading(way: Way) -> Vec<Request> {
     let mut all = Vec::new();
     for route in ROUTES {
-        all.extend(of_route(world, route));
+        all.extend(of_route(route));
     }
-    for criterion in criteria::all(world) {
+    let mut met = BTreeSet::new();
+    for criterion in criteria::all() {
+        let parameter = format!("{}?{}", criterion.resource_type, criterion.code);
+        // What values mean is not the way's: over HTTP one of each parameter is enough.
+        if way == Way::Http && criterion.is_value && !met.insert(parameter.clone()) {
+            continue;
+        }
         let mut request = Request::new("GET", &format!("/{}", criterion.resource_type))
             .with(&criterion.name, &criterion.value);
-        request.parameter = Some(format!("{}?{}", criterion.resource_type, criterion.code));
+        request.parameter = Some(parameter).filter(|_| criterion.is_value);
         all.push(request.clone());
         request.parameters.push(("_summary".to_owned(), "count".to_owned()));
         all.push(request);
     }
-    all.extend(results(world));
-    all.extend(through_references(world));
+    all.extend(results());
+    all.extend(through_references());
     all
 }
 
 /// What a row of the table is asked, if it changes nothing. A new interaction does not compile until it says what it is asked.
-fn of_route(world: &World, route: &Route) -> Vec<Request> {
+fn of_route(route: &Route) -> Vec<Request> {
     let request = |path: String| Request::new(route.method, &path);
-    let paths = || paths(world, route.shape);
+    let paths = || paths(route.shape);
     match route.interaction {
         Interaction::Read | Interaction::Vread | Interaction::Capabilities => {
             paths().into_iter().map(request).collect()
@@ -217,7 +223,7 @@ fn calls(route: &Route, descriptor: &interaction::OperationDescriptor) -> Vec<Re
 }
 
 /// The paths of a shape, for all that is seeded.
-fn paths(world: &World, shape: Shape) -> Vec<String> {
+fn paths(shape: Shape) -> Vec<String> {
     let each_key =
         |form: &dyn Fn(&str, &str) -> Vec<String>| keys().flat_map(|(kind, id)| form(kind, id)).collect();
     let each_type = |form: &dyn Fn(&str) -> String| types().into_iter().map(form).collect();
@@ -234,17 +240,17 @@ fn paths(world: &World, shape: Shape) -> Vec<String> {
         Shape::Version => {
             each_key(&|kind, id| (1..=5).map(|number| format!("/{kind}/{id}/_history/{number}")).collect())
         }
-        Shape::Compartment => compartments(world, ""),
-        Shape::CompartmentSearch => compartments(world, "/_search"),
+        Shape::Compartment => compartments(""),
+        Shape::CompartmentSearch => compartments("/_search"),
         Shape::SystemOperation | Shape::TypeOperation | Shape::InstanceOperation => Vec::new(),
     }
 }
 
-fn compartments(world: &World, end: &str) -> Vec<String> {
-    let codes = world.service.definitions.compartments.codes();
+fn compartments(end: &str) -> Vec<String> {
+    let codes = DEFINITIONS.compartments.codes();
     let mut paths = Vec::new();
     for (owner, id) in keys().filter(|(kind, _)| codes.contains(kind)) {
-        let of = world.service.definitions.compartments.resource_types(owner);
+        let of = DEFINITIONS.compartments.resource_types(owner);
         for kind in types().into_iter().filter(|kind| of.contains(kind)).chain(["*"]) {
             paths.push(format!("/{owner}/{id}/{kind}{end}"));
         }
@@ -253,7 +259,7 @@ fn compartments(world: &World, end: &str) -> Vec<String> {
 }
 
 /// Parameters of the result: order, pages, what is included, what is left out.
-fn results(world: &World) -> Vec<Request> {
+fn results() -> Vec<Request> {
     let mut all = Vec::new();
     for kind in types() {
         let plain = Request::new("GET", &format!("/{kind}"));
@@ -270,7 +276,7 @@ fn results(world: &World) -> Vec<Request> {
         ] {
             all.push(plain.clone().with(name, value));
         }
-        let sortable = world.service.definitions.search_parameters.of(kind).filter(|it| it.is_sortable());
+        let sortable = DEFINITIONS.search_parameters.of(kind).filter(|it| it.is_sortable());
         for parameter in sortable {
             for sign in ["", "-"] {
                 all.push(plain.clone().with("_sort", &format!("{sign}{}", parameter.code)));
@@ -281,9 +287,9 @@ fn results(world: &World) -> Vec<Request> {
 }
 
 /// Includes in both directions, and chains through every reference to what the other tenant is found by.
-fn through_references(world: &World) -> Vec<Request> {
+fn through_references() -> Vec<Request> {
     let mut all = Vec::new();
-    let parameters = &world.service.definitions.search_parameters;
+    let parameters = &DEFINITIONS.search_parameters;
     for kind in types() {
         let references = parameters
             .of(kind)
@@ -315,12 +321,12 @@ fn through_references(world: &World) -> Vec<Request> {
 }
 
 /// Searches and histories that have more than one page for each tenant.
-pub fn paged(world: &World) -> Vec<Request> {
+pub fn paged() -> Vec<Request> {
     let mut all = Vec::new();
     for route in ROUTES {
         let all_pages = match route.interaction {
             Interaction::SearchSystem => {
-                vec![format!("{}?_type=Patient,Observation", paths(world, route.shape)[0])]
+                vec![format!("{}?_type=Patient,Observation", paths(route.shape)[0])]
             }
             Interaction::SearchType => vec![
                 route.shape.template().replace("{type}", "Patient"),
@@ -358,7 +364,7 @@ pub fn paged(world: &World) -> Vec<Request> {
 }
 
 /// Everything that may change something: aimed at what only the other has, at what both have, and at the tenant's own.
-pub fn writing(world: &World, reading: &[Request]) -> Vec<Request> {
+pub fn writing(reading: &[Request]) -> Vec<Request> {
     let mut all = Vec::new();
     for route in ROUTES {
         match route.interaction {
@@ -383,7 +389,6 @@ pub fn writing(world: &World, reading: &[Request]) -> Vec<Request> {
             | Interaction::Capabilities => {}
         }
     }
-    let _ = world;
     all
 }
 

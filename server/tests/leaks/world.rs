@@ -1,24 +1,24 @@
-//! A server with two tenants, and a client that speaks for either.
+//! Two tenants, and a client that speaks for either.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use axum::http::Method;
 use conformance::Definitions;
-use engines::{Engine, Opened};
-use interaction::{
-    Caller, Failure, Handling, Limits, Outcome, OutcomeBody, ReadConditions, Return, Service, VersionMatch,
-    WriteConditions,
-};
-use operations::Invocation;
+use engines::Engine;
 use search::SearchIndex;
-use store::{Access, HistoryScope, Key, Tenant, Timestamp};
-use vesta::http::route::{self, Interaction, Shape};
+use vesta::http::route::{self, Interaction};
 
+use super::in_process::InProcess;
+use super::over_http::OverHttp;
 use super::requests::Request;
 use super::seeds::{self, WORDS_ASKING, WORDS_OTHER, Words};
 
-const BASE: &str = "http://127.0.0.1:8080/fhir";
+pub const BASE: &str = "http://127.0.0.1:8080/fhir";
+
+pub static DEFINITIONS: LazyLock<Arc<Definitions>> =
+    LazyLock::new(|| Arc::new(Definitions::embedded().unwrap()));
+pub static INDEX: LazyLock<Arc<SearchIndex>> =
+    LazyLock::new(|| Arc::new(SearchIndex::new(Arc::clone(&DEFINITIONS), vec![BASE.to_owned()])));
 
 /// For whom a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +29,31 @@ pub enum Who {
     Other,
 }
 
-/// A store with both tenants, and the interactions on it.
+/// By what way requests go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To the interactions, in this process.
+    InProcess,
+    /// To a server, over HTTP.
+    Http,
+}
+
+/// A store with both tenants, and what answers their requests.
 pub struct World {
-    pub service: Service,
-    asking: Caller,
-    other: Caller,
-    _opened: Opened,
+    face: Face,
+}
+
+enum Face {
+    InProcess(Box<InProcess>),
+    Http(OverHttp),
+}
+
+/// An answer as it came.
+pub struct Said {
+    pub status: u16,
+    /// What the head says of the resource.
+    pub head: String,
+    pub body: String,
 }
 
 /// All of an answer that a client sees.
@@ -75,29 +94,12 @@ impl Answer {
 
 impl World {
     /// Seeds the first tenant, and the other before and after it.
-    pub async fn new(engine: Engine, with_other: bool) -> World {
-        let definitions = Arc::new(Definitions::embedded().unwrap());
-        let index = Arc::new(SearchIndex::new(Arc::clone(&definitions), vec![BASE.to_owned()]));
-        let opened = engine.open(Arc::clone(&index) as _).await;
-        let ids = AtomicU64::new(0);
-        let limits = Limits {
-            body: fhirpath::tree::Limits::DEFAULT,
-            bundle_entries: 10_000,
-            default_count: 50,
-            max_count: 1000,
-            includes: 1000,
+    pub async fn new(engine: Engine, way: Way, with_other: bool) -> World {
+        let face = match way {
+            Way::InProcess => Face::InProcess(Box::new(InProcess::new(engine).await)),
+            Way::Http => Face::Http(OverHttp::new(engine)),
         };
-        let service = Service {
-            store: opened.store.clone(),
-            definitions,
-            index,
-            limits,
-            base: BASE.to_owned(),
-            clock: Arc::new(|| Timestamp(1_795_313_433_123)),
-            new_id: Arc::new(move || format!("n{}", ids.fetch_add(1, Ordering::Relaxed) + 1)),
-        };
-        let caller = |name| Caller { tenant: Tenant::new(name).unwrap(), access: Access::unrestricted() };
-        let world = World { service, asking: caller("asking"), other: caller("other"), _opened: opened };
+        let world = World { face };
         // The other is older and younger than the tenant that asks.
         let (first, last) = seeds::BOTH.split_at(seeds::BOTH.len() / 2);
         if with_other {
@@ -129,124 +131,44 @@ impl World {
         assert_eq!(answer.status, 204, "{key}: {}", answer.excerpt());
     }
 
-    pub fn caller(&self, who: Who) -> &Caller {
-        match who {
-            Who::Asking => &self.asking,
-            Who::Other => &self.other,
-        }
-    }
-
-    /// Everything that a tenant's store holds: counts, and each change with its version.
+    /// Everything that a tenant's store holds.
     pub async fn state(&self, who: Who) -> String {
-        let Caller { tenant, access } = self.caller(who);
-        let store = &self.service.store;
-        let mut counts = store.counts(tenant, access).await.unwrap();
-        counts.sort();
-        let mut text = format!("{counts:?}\n");
-        for change in store.changes(tenant, access, 0, usize::MAX).await.unwrap() {
-            let version = store.vread(tenant, access, &change.key, change.version).await.unwrap();
-            let version = version.expect("each change has its version");
-            let body = String::from_utf8_lossy(&version.body).into_owned();
-            let (sequence, key) = (change.sequence, change.key.as_str());
-            text.push_str(&format!("{sequence} {key} {} {:?} {body}\n", change.version, change.method));
-        }
+        let text = match &self.face {
+            Face::InProcess(face) => face.state(who).await,
+            Face::Http(face) => face.state(who),
+        };
         without_times(&text)
     }
 
-    /// Sends a request, as `http/fhir.rs` does.
+    /// How many versions a tenant's store holds.
+    pub async fn versions(&self, who: Who) -> u64 {
+        let count = Request::new("GET", "/_history").with("_summary", "count");
+        let answer = self.send(who, &count).await;
+        let (_, total) =
+            answer.text.split_once("\"total\":").unwrap_or_else(|| panic!("{}", answer.excerpt()));
+        total.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).unwrap()
+    }
+
+    /// What is served to whoever runs the server; nothing in this process.
+    pub fn site(&self) -> Vec<(&'static str, String)> {
+        match &self.face {
+            Face::InProcess(_) => Vec::new(),
+            Face::Http(face) => face.site(),
+        }
+    }
+
+    /// Sends a request.
     pub async fn send(&self, who: Who, request: &Request) -> Answer {
         if request.method != "GET" {
             // No two writes in the same millisecond: their order by time would be chance.
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
-        let (status, mut text, body) = match self.call(who, request).await {
-            Ok(outcome) => {
-                let text = format!("{:?} {:?} ", outcome.location, outcome.version);
-                let body = match outcome.body {
-                    OutcomeBody::Resource(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-                    OutcomeBody::Empty => String::new(),
-                };
-                (outcome.status.code(), text, body)
-            }
-            Err(failure) => {
-                (failure.status.code(), String::new(), String::from_utf8(failure.body().to_vec()).unwrap())
-            }
+        let Said { status, head, body } = match &self.face {
+            Face::InProcess(face) => face.send(who, request).await,
+            Face::Http(face) => face.send(who, request),
         };
-        text.push_str(&without_times(&body));
-        let next = cursors(&text).next().map(str::to_owned);
-        let text = without_cursors(&text);
-        Answer { status, text, next }
-    }
-
-    async fn call(&self, who: Who, request: &Request) -> Result<Outcome, Failure> {
-        let (service, caller) = (&self.service, self.caller(who));
-        let target = route::target(&request.path).expect("requests have paths of the table");
-        let (kind, id, last) = (target.resource_type, target.id, target.last);
-        let versions =
-            |name: &str| request.header(name).map(|text| VersionMatch::parse(name, text)).transpose();
-        let write =
-            WriteConditions { if_match: versions("If-Match")?, if_none_match: versions("If-None-Match")? };
-        let body = || request.body.clone().unwrap_or_default().into_bytes();
-        let (parameters, returns) = (&request.parameters, Return::default());
-        match request.interaction() {
-            Interaction::Read => {
-                interaction::read(service, caller, kind, id, &ReadConditions::default()).await
-            }
-            Interaction::Vread => {
-                interaction::vread(service, caller, kind, id, last, &ReadConditions::default()).await
-            }
-            Interaction::Create => {
-                interaction::create(service, caller, kind, body(), request.header("If-None-Exist"), returns)
-                    .await
-            }
-            Interaction::Update => {
-                interaction::update(service, caller, kind, id, body(), &write, returns).await
-            }
-            Interaction::ConditionalUpdate => {
-                interaction::conditional_update(service, caller, kind, parameters, body(), &write, returns)
-                    .await
-            }
-            Interaction::Delete => interaction::delete(service, caller, kind, id, &write, returns).await,
-            Interaction::ConditionalDelete => {
-                interaction::conditional_delete(service, caller, kind, parameters, &write, returns).await
-            }
-            Interaction::HistoryInstance => {
-                interaction::history(service, caller, HistoryScope::Instance(Key::new(kind, id)), parameters)
-                    .await
-            }
-            Interaction::HistoryType => {
-                interaction::history(service, caller, HistoryScope::Type(kind.into()), parameters).await
-            }
-            Interaction::HistorySystem => {
-                interaction::history(service, caller, HistoryScope::System, parameters).await
-            }
-            Interaction::SearchType | Interaction::SearchSystem | Interaction::SearchCompartment => {
-                let (kind, compartment) = match target.shape {
-                    Shape::Compartment | Shape::CompartmentSearch => {
-                        (Some(last).filter(|last| *last != "*"), Some((kind, id)))
-                    }
-                    Shape::System | Shape::SystemSearch => (None, None),
-                    _ => (Some(kind), None),
-                };
-                interaction::search(service, caller, kind, compartment, parameters, Handling::Strict).await
-            }
-            Interaction::Bundle => interaction::bundle(service, caller, body(), None).await,
-            Interaction::Capabilities => {
-                let bytes = interaction::capabilities(service, &operations::descriptors());
-                let (status, body) = (interaction::Status::Ok, OutcomeBody::Resource(bytes));
-                Ok(Outcome { status, body, version: None, last_modified: None, location: None })
-            }
-            Interaction::Operation => {
-                let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-                let invocation = Invocation {
-                    resource_type: some(kind),
-                    id: some(id),
-                    parameters: parameters.clone(),
-                    body: request.body.clone().map(String::into_bytes),
-                };
-                operations::invoke(service, caller, last, invocation).await
-            }
-        }
+        let next = cursors(&body).next().map(str::to_owned);
+        Answer { status, text: without_cursors(&without_times(&format!("{head} {body}"))), next }
     }
 }
 

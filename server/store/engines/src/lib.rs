@@ -6,7 +6,7 @@ mod cosmos;
 use std::sync::Arc;
 
 pub use cosmos::CosmosPlace;
-use store::{EmbeddedOptions, Indexer, Store};
+use store::{EmbeddedOptions, Indexer, Store, Tenant};
 
 /// What a store runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,14 @@ impl Engine {
     /// # Panics
     /// When it cannot.
     pub async fn open(self, indexer: Arc<dyn Indexer>) -> Opened {
+        self.open_for(indexer, &[]).await
+    }
+
+    /// Opens an empty store with more tenants, which share what can be shared.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub async fn open_for(self, indexer: Arc<dyn Indexer>, tenants: &[Tenant]) -> Opened {
         match self {
             Engine::Embedded => {
                 let directory = tempfile::tempdir().expect("a directory");
@@ -45,7 +53,9 @@ impl Engine {
                 Opened { store, _place: Place::Directory { _kept: directory } }
             }
             Engine::Cosmos => {
-                let place = Box::new(CosmosPlace::new().await);
+                let mut place = Box::new(CosmosPlace::new().await);
+                let home = place.options.default.clone();
+                place.options.tenants.extend(tenants.iter().map(|tenant| (tenant.clone(), home.clone())));
                 Opened { store: place.open(indexer).await, _place: Place::Cosmos { _kept: place } }
             }
         }

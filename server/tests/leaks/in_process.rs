@@ -1,0 +1,164 @@
+//! The tenants' requests, given to the interactions as the server gives them: without HTTP.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use engines::{Engine, Opened};
+use interaction::{
+    Caller, Failure, Handling, Limits, Outcome, OutcomeBody, ReadConditions, Return, Service, VersionMatch,
+    WriteConditions,
+};
+use operations::Invocation;
+use store::{Access, HistoryScope, Key, Tenant, Timestamp};
+use vesta::http::route::{self, Interaction, Shape};
+
+use super::requests::Request;
+use super::world::{BASE, DEFINITIONS, INDEX, Said, Who};
+
+/// The interactions on a store.
+pub struct InProcess {
+    service: Service,
+    asking: Caller,
+    other: Caller,
+    _opened: Opened,
+}
+
+impl InProcess {
+    pub async fn new(engine: Engine) -> InProcess {
+        let tenants = ["asking", "other"].map(|name| Tenant::new(name).unwrap());
+        let opened = engine.open_for(Arc::clone(&INDEX) as _, &tenants).await;
+        let [asking, other] = tenants.map(|tenant| Caller { tenant, access: Access::unrestricted() });
+        let ids = AtomicU64::new(0);
+        let limits = Limits {
+            body: fhirpath::tree::Limits::DEFAULT,
+            bundle_entries: 10_000,
+            default_count: 50,
+            max_count: 1000,
+            includes: 1000,
+        };
+        let service = Service {
+            store: opened.store.clone(),
+            definitions: Arc::clone(&DEFINITIONS),
+            index: Arc::clone(&INDEX),
+            limits,
+            base: BASE.to_owned(),
+            clock: Arc::new(|| Timestamp(1_795_313_433_123)),
+            new_id: Arc::new(move || format!("n{}", ids.fetch_add(1, Ordering::Relaxed) + 1)),
+        };
+        InProcess { service, asking, other, _opened: opened }
+    }
+
+    fn caller(&self, who: Who) -> &Caller {
+        match who {
+            Who::Asking => &self.asking,
+            Who::Other => &self.other,
+        }
+    }
+
+    /// Everything that a tenant's store holds: counts, and each change with its version.
+    pub async fn state(&self, who: Who) -> String {
+        let Caller { tenant, access } = self.caller(who);
+        let store = &self.service.store;
+        let mut counts = store.counts(tenant, access).await.unwrap();
+        counts.sort();
+        let mut text = format!("{counts:?}\n");
+        for change in store.changes(tenant, access, 0, usize::MAX).await.unwrap() {
+            let version = store.vread(tenant, access, &change.key, change.version).await.unwrap();
+            let version = version.expect("each change has its version");
+            let body = String::from_utf8_lossy(&version.body).into_owned();
+            let (sequence, key) = (change.sequence, change.key.as_str());
+            text.push_str(&format!("{sequence} {key} {} {:?} {body}\n", change.version, change.method));
+        }
+        text
+    }
+
+    /// Sends a request.
+    pub async fn send(&self, who: Who, request: &Request) -> Said {
+        match self.call(who, request).await {
+            Ok(outcome) => {
+                let body = match outcome.body {
+                    OutcomeBody::Resource(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+                    OutcomeBody::Empty => String::new(),
+                };
+                let head = format!("{:?} {:?}", outcome.location, outcome.version);
+                Said { status: outcome.status.code(), head, body }
+            }
+            Err(failure) => {
+                let body = String::from_utf8(failure.body().to_vec()).unwrap();
+                Said { status: failure.status.code(), head: String::new(), body }
+            }
+        }
+    }
+
+    /// As `http/fhir.rs` does.
+    async fn call(&self, who: Who, request: &Request) -> Result<Outcome, Failure> {
+        let (service, caller) = (&self.service, self.caller(who));
+        let target = route::target(&request.path).expect("requests have paths of the table");
+        let (kind, id, last) = (target.resource_type, target.id, target.last);
+        let versions =
+            |name: &str| request.header(name).map(|text| VersionMatch::parse(name, text)).transpose();
+        let write =
+            WriteConditions { if_match: versions("If-Match")?, if_none_match: versions("If-None-Match")? };
+        let body = || request.body.clone().unwrap_or_default().into_bytes();
+        let (parameters, returns) = (&request.parameters, Return::default());
+        match request.interaction() {
+            Interaction::Read => {
+                interaction::read(service, caller, kind, id, &ReadConditions::default()).await
+            }
+            Interaction::Vread => {
+                interaction::vread(service, caller, kind, id, last, &ReadConditions::default()).await
+            }
+            Interaction::Create => {
+                interaction::create(service, caller, kind, body(), request.header("If-None-Exist"), returns)
+                    .await
+            }
+            Interaction::Update => {
+                interaction::update(service, caller, kind, id, body(), &write, returns).await
+            }
+            Interaction::ConditionalUpdate => {
+                interaction::conditional_update(service, caller, kind, parameters, body(), &write, returns)
+                    .await
+            }
+            Interaction::Delete => interaction::delete(service, caller, kind, id, &write, returns).await,
+            Interaction::ConditionalDelete => {
+                interaction::conditional_delete(service, caller, kind, parameters, &write, returns).await
+            }
+            Interaction::HistoryInstance => {
+                interaction::history(service, caller, HistoryScope::Instance(Key::new(kind, id)), parameters)
+                    .await
+            }
+            Interaction::HistoryType => {
+                interaction::history(service, caller, HistoryScope::Type(kind.into()), parameters).await
+            }
+            Interaction::HistorySystem => {
+                interaction::history(service, caller, HistoryScope::System, parameters).await
+            }
+            Interaction::SearchType | Interaction::SearchSystem | Interaction::SearchCompartment => {
+                let (kind, compartment) = match target.shape {
+                    Shape::Compartment | Shape::CompartmentSearch => {
+                        (Some(last).filter(|last| *last != "*"), Some((kind, id)))
+                    }
+                    Shape::System | Shape::SystemSearch => (None, None),
+                    _ => (Some(kind), None),
+                };
+                interaction::search(service, caller, kind, compartment, parameters, Handling::Strict).await
+            }
+            Interaction::Bundle => interaction::bundle(service, caller, body(), None).await,
+            Interaction::Capabilities => {
+                let bytes = interaction::capabilities(service, &operations::descriptors());
+                let (status, body) = (interaction::Status::Ok, OutcomeBody::Resource(bytes));
+                Ok(Outcome { status, body, version: None, last_modified: None, location: None })
+            }
+            Interaction::Operation => {
+                let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+                let invocation = Invocation {
+                    resource_type: some(kind),
+                    id: some(id),
+                    parameters: parameters.clone(),
+                    body: request.body.clone().map(String::into_bytes),
+                };
+                operations::invoke(service, caller, last, invocation).await
+            }
+        }
+    }
+}
