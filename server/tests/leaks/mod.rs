@@ -12,14 +12,6 @@
 //! A row that no request belongs to, or whose requests show and change nothing of the tenant's own, fails by its name: its
 //! silence about the other tenant would say nothing.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that panics has failed"
-)]
-
 mod criteria;
 mod in_process;
 mod over_http;
