@@ -1,11 +1,12 @@
 #![allow(missing_docs, clippy::unwrap_used)] // a benchmark
-//! FHIRPath evaluations per second over the R4 examples, one thread: the search parameters and invariants of R4 that
-//! `workload.json` holds, the cases of `micro.json`, and beside each what npm `fhirpath` makes of the same, in one run.
+//! FHIRPath evaluations per second over R4 examples and Synthea's resources, one thread: the search parameters and
+//! invariants of R4 that `workload.json` holds, the cases of `micro.json`, and beside each what npm `fhirpath` makes of the same, in one run.
 //! Seconds are those that the thread had the processor for, so that a busy machine changes little.
 //! `cargo bench -p conformance --bench fhirpath`; the other side needs node, and `npm install fhirpath` to work.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -17,7 +18,9 @@ use fhirpath::{Limits, Schema, Tree};
 use serde::{Deserialize, Serialize};
 
 /// Least time that each side is measured for.
-const TIME: Duration = Duration::from_secs(3);
+const TIME: Duration = Duration::from_secs(2);
+/// Of Synthea's resources, each how manieth is taken.
+const SYNTHEA_STEP: usize = 200;
 
 #[derive(Deserialize)]
 struct Workload {
@@ -42,6 +45,12 @@ struct Group {
     dialect: Dialect,
     /// Text, and the number of a resource.
     pairs: Vec<(String, usize)>,
+}
+
+impl Group {
+    fn new(name: String, dialect: Dialect, pairs: Vec<(String, usize)>) -> Group {
+        Group { name, dialect, pairs }
+    }
 }
 
 /// The same, for the other side.
@@ -76,33 +85,41 @@ fn main() {
     for example in examples.into_iter().filter(|file| file.path.ends_with(".json")) {
         add(example.bytes);
     }
-    let count = trees_of(&mut add);
+    let examples = 0..add(LAST.to_vec()).unwrap() + 1;
+    testdata::each(test, "synthea-bulk-ndjson.tar.gz", |file| {
+        let lines = file.bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        if file.path.ends_with(".ndjson") {
+            lines.step_by(SYNTHEA_STEP).for_each(|line| {
+                add(line.to_vec());
+            });
+        }
+    });
+    let synthea = examples.end..add(LAST.to_vec()).unwrap() + 1;
     let cases: Vec<(String, usize)> = micro
         .into_iter()
         .filter_map(|case| Some((case.expression, add(serde_json::to_vec(&case.resource).unwrap())?)))
         .collect();
-    let over = |texts: &BTreeMap<String, Vec<Text>>| {
+    let over = |texts: &BTreeMap<String, Vec<Text>>, places: &Range<usize>| {
         let of = |(number, tree): (usize, &Tree)| {
             let texts = texts.get(tree.resource_type()).map_or(&[][..], Vec::as_slice);
             texts.iter().map(move |text| (text.expression.clone(), number)).collect::<Vec<_>>()
         };
-        trees.iter().take(count).enumerate().flat_map(of).collect::<Vec<_>>()
+        let some = trees.iter().enumerate().take(places.end).skip(places.start);
+        some.flat_map(of).collect::<Vec<_>>()
     };
-    let mut groups = vec![
-        Group {
-            name: "search parameters".into(),
-            dialect: Dialect::SearchParameter,
-            pairs: over(&workload.search),
-        },
-        Group { name: "invariants".into(), dialect: Dialect::Standard, pairs: over(&workload.invariants) },
-    ];
-    groups.extend(cases.into_iter().enumerate().map(|(number, case)| Group {
-        name: format!("{} {}", number + 1, case.0.chars().take(56).collect::<String>()),
-        dialect: Dialect::SearchParameter,
-        pairs: vec![case],
+    let mut groups = Vec::new();
+    for (name, places) in [("R4 examples", &examples), ("Synthea", &synthea)] {
+        let search = Dialect::SearchParameter;
+        groups.push(Group::new(format!("search parameters, {name}"), search, over(&workload.search, places)));
+        let standard = Dialect::Standard;
+        groups.push(Group::new(format!("invariants, {name}"), standard, over(&workload.invariants, places)));
+    }
+    groups.extend(cases.into_iter().enumerate().map(|(number, case)| {
+        let name = format!("{} {}", number + 1, case.0.chars().take(56).collect::<String>());
+        Group::new(name, Dialect::SearchParameter, vec![case])
     }));
 
-    println!("{count} examples of R4");
+    println!("{} R4 examples, {} of Synthea's resources", examples.len(), synthea.len());
     let ours: Vec<Option<f64>> = groups.iter_mut().map(|group| measure(&schema, &trees, group)).collect();
     let theirs = npm(&groups, &resources);
     println!("{:<62} {:>9} {:>12} {:>12} {:>7}", "", "pairs", "here /s", "npm /s", "ratio");
@@ -116,10 +133,8 @@ fn main() {
     trap(&schema);
 }
 
-/// How many resources there are by now.
-fn trees_of(add: &mut impl FnMut(Vec<u8>) -> Option<usize>) -> usize {
-    add(br#"{"resourceType":"Basic","code":{"text":"the last of the examples"}}"#.to_vec()).unwrap() + 1
-}
+/// Ends a row of resources.
+const LAST: &[u8] = br#"{"resourceType":"Basic","code":{"text":"the last"}}"#;
 
 /// Evaluations per second; pairs whose expression is refused are dropped, and named.
 fn measure(schema: &Arc<Schema>, trees: &[Tree], group: &mut Group) -> Option<f64> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::ast::*;
 use super::functions::{self, Form, Function, Yields};
 use super::item::{Item, Quantity};
-use super::program::{Code, Op, Step as Children};
+use super::program::{Code, Op, Question, Step as Children};
 use super::share::{counts, share};
 use super::types::{System, Type, TypeTest, Types, instances, resource_of};
 use super::{CompileError, Dialect};
@@ -344,7 +344,7 @@ impl Compiler<'_> {
         };
         let narrowed = match step {
             Children::One(range) => narrow(range).map(Children::One),
-            Children::Several(_) | Children::Named(_) => None,
+            Children::Several(_) | Children::Named(_) | Children::All => None,
         };
         narrowed.is_some_and(|narrowed| {
             *step = narrowed;
@@ -516,7 +516,21 @@ impl Compiler<'_> {
         self.compile_pattern(function.name, call, &mut arguments)?;
         let function =
             if self.lenient && function.name == "resolve" { &functions::RESOLVE_INSIDE } else { function };
+        if let Some(question) = question(function.name, &arguments) {
+            return Ok(Compiled::new(Code::Ask { question, operand: Box::new(base.code) }, types));
+        }
         let op = match (function.name, arguments.as_mut_slice()) {
+            ("children", []) => Op::Children(Children::All),
+            ("exists", [criteria]) if !counts(criteria) => {
+                let found = base.then(Op::Where(std::mem::replace(criteria, Code::Nothing)), Types::any());
+                let operand = Box::new(found.code);
+                return Ok(Compiled::new(Code::Ask { question: Question::Exists, operand }, types));
+            }
+            ("all", [criteria]) => {
+                let criteria = Box::new(std::mem::replace(criteria, Code::Nothing));
+                let code = Code::All { operand: Box::new(base.code), criteria };
+                return Ok(Compiled::new(code, types));
+            }
             ("where", [criteria]) if !counts(criteria) => {
                 Op::Where(std::mem::replace(criteria, Code::Nothing))
             }
@@ -597,6 +611,21 @@ impl Compiler<'_> {
             this = grown;
         }
     }
+}
+
+/// The functions that are questions about a collection.
+fn question(name: &str, arguments: &[Code]) -> Option<Question> {
+    if !arguments.is_empty() {
+        return None;
+    }
+    Some(match name {
+        "exists" => Question::Exists,
+        "empty" => Question::Empty,
+        "hasValue" => Question::HasValue,
+        "not" => Question::Not,
+        "count" => Question::Count,
+        _ => return None,
+    })
 }
 
 /// The properties of a name in several types.

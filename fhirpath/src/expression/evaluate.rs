@@ -8,11 +8,11 @@ use super::ast::Operator;
 use super::distinct::Prepared;
 use super::functions::{Function, Pattern};
 use super::item::{Item, Items};
-use super::program::{Code, Op, Step};
+use super::program::{Code, Op, Question, Step};
 use super::{Environment, EvaluationError};
 use super::{operators, reference};
 use crate::schema::Schema;
-use crate::tree::Element;
+use crate::tree::{Children, Element};
 
 /// Most steps of one evaluation: an item visited, a comparison, a character of a text made.
 pub const MAX_STEPS: u64 = 20_000_000;
@@ -104,7 +104,15 @@ impl<'t> Machine<'t> {
                 operators::distinct(self, all, out)?;
             }
             Code::Negate(operand) => out.extend(operators::negate(self.items(operand, scope)?)?),
-            Code::Is { .. } | Code::ReferenceIs { .. } | Code::EqualsText { .. } => {
+            Code::Ask { question: Question::Count, operand } => {
+                let count = self.tally(operand, scope, usize::MAX)?;
+                out.push(Item::Integer(i64::try_from(count).unwrap_or(i64::MAX)));
+            }
+            Code::Ask { .. }
+            | Code::All { .. }
+            | Code::Is { .. }
+            | Code::ReferenceIs { .. }
+            | Code::EqualsText { .. } => {
                 out.extend(self.test(code, scope)?.map(Item::Boolean));
             }
             Code::Binary { operator, left, right } => {
@@ -114,6 +122,10 @@ impl<'t> Machine<'t> {
                 }
                 if let Some(result) = self.membership(*operator, left, right, scope)? {
                     out.extend(result.map(Item::Boolean));
+                    return Ok(());
+                }
+                if let Some(result) = self.answered(*operator, left, right, scope)? {
+                    out.push(Item::Boolean(result));
                     return Ok(());
                 }
                 let (left, right) = (self.items(left, scope)?, self.items(right, scope)?);
@@ -185,13 +197,136 @@ impl<'t> Machine<'t> {
                     .map(|id| test.accepts(self.schema, super::types::Type::Fhir(id))))
             }
             Code::Binary { operator, left, right } => {
-                match operators::logic(self, *operator, left, right, scope)? {
-                    Some(result) => Ok(result),
+                if let Some(result) = operators::logic(self, *operator, left, right, scope)? {
+                    return Ok(result);
+                }
+                match self.answered(*operator, left, right, scope)? {
+                    Some(result) => Ok(Some(result)),
                     None => truth(&self.items(code, scope)?),
                 }
             }
+            Code::Ask { question, operand } => self.ask(*question, operand, scope),
+            Code::All { operand, criteria } => {
+                let items = self.items(operand, scope)?;
+                self.step(items.len())?;
+                for (index, item) in items.iter().enumerate() {
+                    if self.test(criteria, &Scope { this: item, index, total: scope.total })? != Some(true) {
+                        return Ok(Some(false));
+                    }
+                }
+                Ok(Some(true))
+            }
             _ => truth(&self.items(code, scope)?),
         }
+    }
+
+    fn ask(&self, question: Question, operand: &Code, scope: &Scope<'_, 't>) -> Result<Option<bool>> {
+        match question {
+            Question::Exists => Ok(Some(self.tally(operand, scope, 1)? > 0)),
+            Question::Empty => Ok(Some(self.tally(operand, scope, 1)? == 0)),
+            Question::Not => Ok(self.test(operand, scope)?.map(|value| !value)),
+            Question::HasValue if matches!(operand, Code::This) => Ok(Some(scope.this.value().is_some())),
+            Question::HasValue => {
+                let found = self.items(operand, scope)?;
+                Ok(Some(matches!(found.as_slice(), [item] if item.value().is_some())))
+            }
+            // One item, which is no Boolean.
+            Question::Count => Ok(Some(true)),
+        }
+    }
+
+    /// A comparison of counts, and of answers that are never empty; `None` for any other operation.
+    fn answered(
+        &self,
+        operator: Operator,
+        left: &Code,
+        right: &Code,
+        scope: &Scope<'_, 't>,
+    ) -> Result<Option<bool>> {
+        let number = |code: &Code| match code {
+            Code::Ask { question: Question::Count, operand } => {
+                self.tally(operand, scope, usize::MAX).map(|count| i64::try_from(count).ok())
+            }
+            Code::Ask { question: question @ (Question::Exists | Question::Empty), operand } => {
+                Ok(self.ask(*question, operand, scope)?.map(i64::from))
+            }
+            Code::Constant(Item::Integer(value)) => Ok(Some(*value)),
+            _ => Ok(None),
+        };
+        let kind = |code: &Code| match code {
+            Code::Ask { question: Question::Exists | Question::Empty, .. } => 1,
+            Code::Ask { question: Question::Count, .. } | Code::Constant(Item::Integer(_)) => 2,
+            _ => 0,
+        };
+        let orders = matches!(
+            operator,
+            Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual
+        );
+        let equals = matches!(operator, Operator::Equal | Operator::NotEqual);
+        let is_known = match (kind(left), kind(right)) {
+            (1, 1) => equals,
+            (2, 2) => equals || orders,
+            _ => false,
+        };
+        if !is_known {
+            return Ok(None);
+        }
+        let (Some(left), Some(right)) = (number(left)?, number(right)?) else { return Ok(None) };
+        Ok(Some(match operator {
+            Operator::Equal => left == right,
+            Operator::NotEqual => left != right,
+            Operator::Less => left < right,
+            Operator::LessOrEqual => left <= right,
+            Operator::Greater => left > right,
+            _ => left >= right,
+        }))
+    }
+
+    /// How many items `code` yields; when there are `most`, the rest are not counted.
+    fn tally(&self, code: &Code, scope: &Scope<'_, 't>, most: usize) -> Result<usize> {
+        let streamed = |base: &Code| matches!(base, Code::This);
+        match code {
+            Code::Nothing => Ok(0),
+            Code::Chain { base, ops } if streamed(base) && ops.iter().all(Op::is_itemwise) => {
+                let mut found = 0;
+                self.count(ops, scope.this, most, &mut found)?;
+                Ok(found)
+            }
+            _ => Ok(self.items(code, scope)?.len()),
+        }
+    }
+
+    /// As [`Machine::stream`], counting only.
+    fn count(&self, ops: &[Op], item: &Item<'t>, most: usize, found: &mut usize) -> Result<()> {
+        self.step(1)?;
+        let Some((op, rest)) = ops.split_first() else {
+            *found += 1;
+            return Ok(());
+        };
+        let (Op::Children(step), Item::Element(element)) = (op, item) else {
+            let mut items = Items::new();
+            self.stream(std::slice::from_ref(op), item.clone(), &mut items)?;
+            for item in &items {
+                if *found >= most {
+                    break;
+                }
+                self.count(rest, item, most, found)?;
+            }
+            return Ok(());
+        };
+        let Some(children) = children_of(step, *element) else { return Ok(()) };
+        if rest.is_empty() {
+            let count = children.take(most.saturating_sub(*found)).count();
+            *found += count;
+            return self.step(count);
+        }
+        for child in children {
+            self.count(rest, &Item::Element(child), most, found)?;
+            if *found >= most {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn chain(&self, base: &Code, ops: &[Op], scope: &Scope<'_, 't>, out: &mut Items<'t>) -> Result<()> {
@@ -272,17 +407,7 @@ impl<'t> Machine<'t> {
             }
             _ => return Ok(()),
         };
-        let children = match step {
-            Step::One(range) => element.children_in(range.clone()),
-            Step::Several(ranges) => {
-                let owner = element.type_id();
-                let found =
-                    ranges.binary_search_by_key(&owner, |(id, _)| *id).ok().and_then(|at| ranges.get(at));
-                let Some((_, range)) = found else { return Ok(()) };
-                element.children_in(range.clone())
-            }
-            Step::Named(name) => element.all(name),
-        };
+        let Some(children) = children_of(step, element) else { return Ok(()) };
         if rest.is_empty() {
             let known = out.len();
             out.extend(children.map(Item::Element));
@@ -400,6 +525,21 @@ impl<'t> Call<'_, 't> {
     pub fn single<'i>(&self, input: &'i [Item<'t>]) -> Result<Option<&'i Item<'t>>> {
         one(self.function.name, input)
     }
+}
+
+/// The children that a step leads to.
+#[inline]
+fn children_of<'t>(step: &Step, element: Element<'t>) -> Option<Children<'t>> {
+    Some(match step {
+        Step::One(range) => element.children_in(range.clone()),
+        Step::Several(ranges) => {
+            let owner = element.type_id();
+            let found = ranges.binary_search_by_key(&owner, |(id, _)| *id).ok().and_then(|at| ranges.get(at));
+            element.children_in(found?.1.clone())
+        }
+        Step::Named(name) => element.all(name),
+        Step::All => element.children(),
+    })
 }
 
 /// The one item of a collection, or none.

@@ -97,23 +97,23 @@ const QUANTITY: Yields = Yields::System(System::Quantity);
 /// All functions there are; any other name is refused.
 pub(super) static TABLE: &[Function] = functions! {
     // https://hl7.org/fhirpath/N1/#existence
-    "empty", 0..=0, Values, BOOLEAN, existence::empty;
+    "empty", 0..=0, Values, BOOLEAN, filtering::compiled_away;
     "exists", 0..=1, Criteria, BOOLEAN, existence::exists;
-    "all", 1..=1, Criteria, BOOLEAN, existence::all;
+    "all", 1..=1, Criteria, BOOLEAN, filtering::compiled_away;
     "allTrue", 0..=0, Values, BOOLEAN, existence::all_true;
     "anyTrue", 0..=0, Values, BOOLEAN, existence::any_true;
     "allFalse", 0..=0, Values, BOOLEAN, existence::all_false;
     "anyFalse", 0..=0, Values, BOOLEAN, existence::any_false;
     "subsetOf", 1..=1, Values, BOOLEAN, existence::subset_of;
     "supersetOf", 1..=1, Values, BOOLEAN, existence::superset_of;
-    "count", 0..=0, Values, INTEGER, existence::count;
+    "count", 0..=0, Values, INTEGER, filtering::compiled_away;
     "distinct", 0..=0, Values, Yields::Input, existence::distinct;
     "isDistinct", 0..=0, Values, BOOLEAN, existence::is_distinct;
     // https://hl7.org/fhirpath/N1/#filtering-and-projection
     "where", 1..=1, Criteria, Yields::Input, filtering::filter;
     "select", 1..=1, Criteria, Yields::Arguments, filtering::select;
     "repeat", 1..=1, Repeat, Yields::Any, filtering::repeat;
-    "ofType", 1..=1, Types, Yields::Input, filtering::of_type;
+    "ofType", 1..=1, Types, Yields::Input, filtering::compiled_away;
     // https://hl7.org/fhirpath/N1/#subsetting
     "single", 0..=0, Values, Yields::Input, subsetting::single;
     "first", 0..=0, Values, Yields::Input, subsetting::first;
@@ -180,17 +180,17 @@ pub(super) static TABLE: &[Function] = functions! {
     "truncate", 0..=0, Values, INTEGER, math::truncate;
     // https://hl7.org/fhirpath/N1/#types
     "type", 0..=0, Values, Yields::System(System::TypeInfo), utility::type_of;
-    "is", 1..=1, Types, BOOLEAN, filtering::of_type;
-    "as", 1..=1, Types, Yields::Input, filtering::of_type;
+    "is", 1..=1, Types, BOOLEAN, filtering::compiled_away;
+    "as", 1..=1, Types, Yields::Input, filtering::compiled_away;
     // https://hl7.org/fhirpath/N1/#tree-navigation
-    "children", 0..=0, Values, Yields::Any, tree_navigation::children;
+    "children", 0..=0, Values, Yields::Any, filtering::compiled_away;
     "descendants", 0..=0, Values, Yields::Any, tree_navigation::descendants;
     // https://hl7.org/fhirpath/N1/#utility-functions
     "trace", 1..=2, Criteria, Yields::Input, utility::trace;
     "now", 0..=0, Values, DATE_TIME, utility::now;
     "today", 0..=0, Values, DATE, utility::today;
     "timeOfDay", 0..=0, Values, TIME, utility::time_of_day;
-    "not", 0..=0, Values, BOOLEAN, utility::not;
+    "not", 0..=0, Values, BOOLEAN, filtering::compiled_away;
     "aggregate", 1..=2, Aggregate, Yields::Any, utility::aggregate;
     // https://hl7.org/fhirpath/#lowboundary
     "lowBoundary", 0..=1, Values, Yields::Any, boundary::low_boundary;
@@ -201,7 +201,7 @@ pub(super) static TABLE: &[Function] = functions! {
     "extension", 1..=1, Values, Yields::Fhir("Extension"), fhir::extension;
     "hasExtension", 1..=1, Values, BOOLEAN, fhir::has_extension;
     "conformsTo", 1..=1, Values, BOOLEAN, fhir::conforms_to;
-    "hasValue", 0..=0, Values, BOOLEAN, fhir::has_value;
+    "hasValue", 0..=0, Values, BOOLEAN, filtering::compiled_away;
     "getValue", 0..=0, Values, Yields::Any, fhir::get_value;
     "resolve", 0..=0, Values, Yields::Fhir("Resource"), fhir::resolve;
     "elementDefinition", 0..=0, Values, Yields::Fhir("ElementDefinition"), fhir::element_definition;

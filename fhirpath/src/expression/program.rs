@@ -45,6 +45,16 @@ pub(super) enum Code {
     /// `a | b | c`
     Union(Vec<Code>),
     Negate(Box<Code>),
+    /// `operand.exists()` and the like: answered without a collection in between.
+    Ask {
+        question: Question,
+        operand: Box<Code>,
+    },
+    /// `operand.all(criteria)`
+    All {
+        operand: Box<Code>,
+        criteria: Box<Code>,
+    },
     Is {
         operand: Box<Code>,
         test: TypeTest,
@@ -64,6 +74,16 @@ pub(super) enum Code {
         left: Box<Code>,
         right: Box<Code>,
     },
+}
+
+/// What is asked about a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Question {
+    Exists,
+    Empty,
+    HasValue,
+    Not,
+    Count,
 }
 
 /// One step of a chain.
@@ -101,4 +121,6 @@ pub(super) enum Step {
     Several(Box<[(TypeId, Range<PropertyId>)]>),
     /// To be looked up in the type of each item.
     Named(Box<str>),
+    /// `children()`
+    All,
 }

@@ -58,9 +58,14 @@ fn visit(code: &mut Code, inside: bool, slots: &mut usize) {
         }
         Code::Union(branches) => branches.iter_mut().for_each(|branch| visit(branch, inside, slots)),
         Code::Negate(operand)
+        | Code::Ask { operand, .. }
         | Code::Is { operand, .. }
         | Code::ReferenceIs { operand, .. }
         | Code::EqualsText { operand, .. } => visit(operand, inside, slots),
+        Code::All { operand, criteria } => {
+            visit(operand, inside, slots);
+            visit(criteria, true, slots);
+        }
         Code::Binary { left, right, .. } => {
             visit(left, inside, slots);
             visit(right, inside, slots);
@@ -103,10 +108,11 @@ fn binds(function: &Function, number: usize) -> bool {
 /// Whether remembering it is cheaper than evaluating it.
 fn is_costly(code: &Code) -> bool {
     match code {
-        Code::Chain { .. } => true,
+        Code::Chain { .. } | Code::All { .. } => true,
         Code::Union(branches) => branches.iter().any(is_costly),
         Code::Binary { left, right, .. } => is_costly(left) || is_costly(right),
         Code::Negate(operand)
+        | Code::Ask { operand, .. }
         | Code::Is { operand, .. }
         | Code::ReferenceIs { operand, .. }
         | Code::EqualsText { operand, .. } => is_costly(operand),
@@ -123,9 +129,11 @@ fn asks(code: &Code) -> Asks {
         Code::Chain { base, ops } => ops.iter().fold(asks(base), |sum, op| sum.and(op_asks(op))),
         Code::Union(branches) => branches.iter().fold(nothing, |sum, branch| sum.and(asks(branch))),
         Code::Negate(operand)
+        | Code::Ask { operand, .. }
         | Code::Is { operand, .. }
         | Code::ReferenceIs { operand, .. }
         | Code::EqualsText { operand, .. } => asks(operand),
+        Code::All { operand, criteria } => asks(operand).and(iteration(criteria)),
         Code::Binary { left, right, .. } => asks(left).and(asks(right)),
         Code::Shared { .. }
         | Code::Pattern { .. }
@@ -137,10 +145,14 @@ fn asks(code: &Code) -> Asks {
     }
 }
 
+/// The criteria of an iteration: `$this` and `$index` are its own.
+fn iteration(criteria: &Code) -> Asks {
+    Asks { this: false, index: false, ..asks(criteria) }
+}
+
 fn op_asks(op: &Op) -> Asks {
     match op {
-        // Its `$this` is the item; `$index` and `$total` are never asked for there.
-        Op::Where(criteria) => Asks { this: false, ..asks(criteria) },
+        Op::Where(criteria) => iteration(criteria),
         Op::Index(index) => asks(index),
         Op::Function { function, arguments } => {
             let speaks = Asks { speaks: function.name == "trace", ..Asks::default() };
@@ -148,7 +160,7 @@ fn op_asks(op: &Op) -> Asks {
                 let inner = asks(argument);
                 sum.and(match (binds(function, number), function.form) {
                     (true, Form::Aggregate) => Asks { speaks: inner.speaks, ..Asks::default() },
-                    (true, _) => Asks { this: false, index: false, ..inner },
+                    (true, _) => iteration(argument),
                     (false, _) => inner,
                 })
             })

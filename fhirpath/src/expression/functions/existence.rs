@@ -10,10 +10,6 @@ fn boolean<'t>(value: bool) -> Result<Items<'t>> {
     Ok(Items::from_iter([Item::Boolean(value)]))
 }
 
-pub(super) fn empty<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
-    boolean(input.is_empty())
-}
-
 pub(super) fn exists<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
     for (index, item) in input.iter().enumerate() {
         if call.test(0, item, index)? == Some(true) {
@@ -21,15 +17,6 @@ pub(super) fn exists<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<
         }
     }
     boolean(false)
-}
-
-pub(super) fn all<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
-    for (index, item) in input.iter().enumerate() {
-        if call.test(0, item, index)? != Some(true) {
-            return boolean(false);
-        }
-    }
-    boolean(true)
 }
 
 /// Whether an item is `wanted`.
@@ -75,10 +62,6 @@ fn is_subset<'t>(call: &Call<'_, 't>, small: &Items<'t>, large: &Items<'t>) -> R
         }
     }
     Ok(true)
-}
-
-pub(super) fn count<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
-    Ok(Items::from_iter([Item::Integer(i64::try_from(input.len()).unwrap_or(i64::MAX))]))
 }
 
 pub(super) fn distinct<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {

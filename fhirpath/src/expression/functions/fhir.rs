@@ -25,12 +25,6 @@ pub(super) fn has_extension<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result
     Ok(Items::from_iter([Item::Boolean(found)]))
 }
 
-/// Whether the input is one primitive that has a value, not only extensions.
-pub(super) fn has_value<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
-    let found = matches!(input.as_slice(), [item] if item.value().is_some());
-    Ok(Items::from_iter([Item::Boolean(found)]))
-}
-
 /// The value of a primitive, of the type of the namespace System.
 pub(super) fn get_value<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
     Ok(match input.as_slice() {

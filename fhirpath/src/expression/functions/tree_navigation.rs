@@ -3,15 +3,6 @@
 use super::super::evaluate::{Call, Machine, Result};
 use super::super::item::{Item, Items};
 
-pub(super) fn children<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
-    let mut out = Items::new();
-    for element in input.iter().filter_map(Item::element) {
-        out.extend(element.children().map(Item::Element));
-    }
-    call.machine.step(out.len())?;
-    Ok(out)
-}
-
 /// Each item after its parent, in the order of the document.
 pub(super) fn descendants<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
     let mut out = Items::new();

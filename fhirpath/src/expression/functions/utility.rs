@@ -2,7 +2,7 @@
 //! <https://hl7.org/fhirpath/N1/#aggregates>, <https://hl7.org/fhirpath/N1/#types>).
 
 use super::super::EvaluationError;
-use super::super::evaluate::{Call, Machine, Result, truth};
+use super::super::evaluate::{Call, Machine, Result};
 use super::super::item::{Item, Items, TypeInfo};
 use super::super::temporal::DateTime;
 use super::super::types::Type;
@@ -44,10 +44,6 @@ pub(super) fn today<'t>(call: &Call<'_, 't>, _: Items<'t>) -> Result<Items<'t>> 
 
 pub(super) fn time_of_day<'t>(call: &Call<'_, 't>, _: Items<'t>) -> Result<Items<'t>> {
     Ok(clock(call)?.time.map(Item::Time).into_iter().collect())
-}
-
-pub(super) fn not<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
-    Ok(truth(&input)?.map(|value| Item::Boolean(!value)).into_iter().collect())
 }
 
 pub(super) fn aggregate<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
