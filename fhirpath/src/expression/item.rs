@@ -84,6 +84,32 @@ impl<'t> Item<'t> {
         }
     }
 
+    /// Its type and its value, as a user is shown them: `HumanName` with canonical JSON, `code` with its text,
+    /// `System.Quantity` with `4 'mg'`. A primitive without a value has an empty text.
+    pub fn pair(&self) -> (String, String) {
+        let system = |system: System, value: String| (format!("System.{}", system.name()), value);
+        match self {
+            Item::Element(element) => {
+                let kind = element.type_name().to_owned();
+                if element.tree().schema().primitive(element.type_id()).is_some() {
+                    return (kind, element.value().unwrap_or_default().into_owned());
+                }
+                let mut json = Vec::new();
+                element.write_json(&mut json);
+                (kind, String::from_utf8_lossy(&json).into_owned())
+            }
+            Item::Boolean(value) => system(System::Boolean, value.to_string()),
+            Item::Integer(value) => system(System::Integer, value.to_string()),
+            Item::Decimal(value) => system(System::Decimal, value.to_string()),
+            Item::String(value) => system(System::String, value.to_string()),
+            Item::Date(value) => system(System::Date, value.to_string()),
+            Item::DateTime(value) => system(System::DateTime, value.to_string()),
+            Item::Time(value) => system(System::Time, value.to_string()),
+            Item::Quantity(value) => system(System::Quantity, value.to_string()),
+            Item::TypeInfo(value) => system(System::TypeInfo, format!("{}.{}", value.namespace, value.name)),
+        }
+    }
+
     /// The value of the language that it is or, for a primitive element, has. `None` for a complex element (a Quantity
     /// too) and for a primitive without a value.
     pub(super) fn value(&self) -> Option<Cow<'_, Item<'t>>> {

@@ -354,4 +354,46 @@ mod tests {
             assert_eq!(found.as_deref(), expected, "{a} {b}");
         }
     }
+
+    /// The table of UCUM itself: each unit is as many of its defining unit as the table says.
+    #[test]
+    fn the_essence_of_ucum_holds() {
+        let test = "the_essence_of_ucum_holds";
+        let Some(files) = testdata::archive(test, "terminology.tar.gz") else { return };
+        let file = files.iter().find(|file| file.path.ends_with("ucum/ucum-essence.xml")).unwrap();
+        let xml = std::str::from_utf8(&file.bytes).unwrap().replace("&lt;", "<").replace("&quot;", "\"");
+        let attribute = |text: &str, name: &str| {
+            let start = format!(" {name}=\"");
+            text.replace('\n', " ")
+                .split_once(&start)
+                .map(|(_, rest)| rest.split('"').next().unwrap().to_owned())
+        };
+        let (mut proper, mut others) = (0, 0);
+        for unit in xml.split("<unit ").skip(1) {
+            let unit = format!(" {}", unit.split("</unit>").next().unwrap());
+            let code = attribute(&unit, "Code").unwrap();
+            let parsed = evaluate(&parsed(&code).unwrap()).unwrap();
+            if unit.contains("isSpecial=\"yes\"") || !parsed.arbitrary.is_empty() {
+                assert!(
+                    parsed.special.is_some()
+                        || unit.contains("isArbitrary=\"yes\"")
+                        || !parsed.arbitrary.is_empty(),
+                    "{code}"
+                );
+                others += 1;
+                continue;
+            }
+            let value = format!(" {}", unit.split("<value ").nth(1).unwrap());
+            let defining = ucum_unit(&attribute(&value, "Unit").unwrap()).unwrap();
+            let expected = Number::parse(&attribute(&value, "value").unwrap()).unwrap();
+            let expected = expected.checked_mul(defining.factor).unwrap();
+            let found = ucum_unit(&code).unwrap();
+            assert_eq!(found.kind, defining.kind, "{code}");
+            let apart = found.factor.checked_sub(expected).unwrap().abs();
+            let nothing = expected.abs().checked_mul(Number::power_of_ten(-24)).unwrap();
+            assert!(apart <= nothing, "{code} is {} and not {expected}", found.factor);
+            proper += 1;
+        }
+        assert!(proper > 230 && others > 40, "{proper} {others}");
+    }
 }

@@ -148,3 +148,24 @@ fn large_collections_keep_equality() {
     );
     check(PATIENT, "descendants().combine(descendants()).isDistinct()", "false");
 }
+
+#[test]
+fn items_are_shown_as_type_and_value() {
+    let schema = fixture::schema();
+    let tree = Tree::parse_json(&schema, OBSERVATION.as_bytes().to_vec(), &Limits::DEFAULT).unwrap();
+    let check = |text: &str, kind: &str, value: &str| {
+        let compiled = Expression::compile_as(&schema, "Observation", text, Dialect::Standard).unwrap();
+        assert_eq!(compiled.text(), text);
+        let mut out = Vec::new();
+        compiled.evaluate(tree.root(), &mut out).unwrap();
+        let pairs: Vec<_> = out.iter().map(Item::pair).collect();
+        assert_eq!(pairs, [(kind.to_owned(), value.to_owned())], "{text}");
+    };
+    check("component[1].value", "CodeableConcept", r#"{"text":"c"}"#);
+    check("status", "code", "final");
+    check("value.value", "decimal", "1.50");
+    check("value + 1 'g'", "System.Quantity", "1501 'g'");
+    check("@2015-02-04T14:34:28.5Z", "System.DateTime", "2015-02-04T14:34:28.500Z");
+    check("status.type()", "System.TypeInfo", "FHIR.code");
+    check("status = 'final'", "System.Boolean", "true");
+}

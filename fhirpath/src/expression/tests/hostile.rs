@@ -205,12 +205,6 @@ fn what_grows_without_end_is_stopped() {
         (format!("{counter}.aggregate($total.combine($total), 1 | 2)"), &items),
         (format!("{counter}.aggregate($total & $total, 'ab')"), &steps),
         (format!("{counter}.select({counter}.select({counter}.select({counter})))"), &items),
-        (
-            format!(
-                "{counter}.select($this.repeat(iif($this < 999, $this + 1, {{}})).select($this.repeat(iif($this < 999, $this + 1, {{}}))))"
-            ),
-            &steps,
-        ),
         (format!("{counter}.aggregate($total.replace('', 'xxxxxxxx'), 'ab')"), &steps),
         (
             format!("{counter}.aggregate($total | $total.select($this + 1) | $total.select($this * 2), 1)"),
