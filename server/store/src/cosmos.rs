@@ -51,25 +51,25 @@ mod intake;
 pub mod layout;
 mod log;
 mod meta;
-mod precondition;
-#[cfg(test)]
-mod processes;
-mod read;
 #[cfg(test)]
 mod model;
 mod order;
 mod plan;
+mod precondition;
+#[cfg(test)]
+mod processes;
+mod read;
 mod record;
 mod search;
 mod sequencer;
 mod session;
 mod settle;
 mod shard;
+mod sql;
 mod stage;
 #[cfg(test)]
 mod stop;
 mod sweep;
-mod sql;
 mod tail;
 mod tenants;
 mod terms;

@@ -15,7 +15,8 @@ use azure_data_cosmos::options::{
     QueryOptions,
 };
 use azure_data_cosmos::{CosmosError, PartitionKey, Query};
-use futures_util::TryStreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, TryStreamExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -169,7 +170,7 @@ impl Container {
     /// between them. `None` if it is not over by then.
     async fn bounded<T>(
         &self,
-        operation: impl Future<Output = Result<T, CosmosError>>,
+        operation: BoxFuture<'_, Result<T, CosmosError>>,
     ) -> Option<Result<T, CosmosError>> {
         tokio::time::timeout(self.patience + SLACK, operation).await.ok()
     }
@@ -196,7 +197,7 @@ impl Container {
     ) -> Result<Option<Item<T>>, StoreError> {
         let mut options = ItemReadOptions::default();
         options.session_token = self.session().map(Into::into);
-        let answer = self.bounded(self.client.read_item(place.key(), id, Some(options))).await;
+        let answer = self.bounded(self.client.read_item(place.key(), id, Some(options)).boxed()).await;
         match answer.ok_or_else(|| self.unread())? {
             Ok(response) => {
                 charge(&response.diagnostics(), 1, || format!("read {id}"));
@@ -216,13 +217,13 @@ impl Container {
     ///
     /// # Errors
     /// [`StoreError::Unsettled`] where it may have been written.
-    pub(super) async fn create<T: Serialize>(
+    pub(super) async fn create<T: Serialize + Sync>(
         &self,
         place: &Place,
         id: &str,
         document: &T,
     ) -> Result<Written, StoreError> {
-        let answer = self.bounded(self.client.create_item(place.key(), id, document, None)).await;
+        let answer = self.bounded(self.client.create_item(place.key(), id, document, None).boxed()).await;
         self.outcome(place, document, answer, || format!("create {id}"))
     }
 
@@ -230,7 +231,7 @@ impl Container {
     ///
     /// # Errors
     /// [`StoreError::Unsettled`] where it may have been written.
-    pub(super) async fn replace<T: Serialize>(
+    pub(super) async fn replace<T: Serialize + Sync>(
         &self,
         place: &Place,
         id: &str,
@@ -238,7 +239,8 @@ impl Container {
         etag: &str,
     ) -> Result<Written, StoreError> {
         let options = ItemWriteOptions::default().with_precondition(Precondition::if_match(etag.to_owned()));
-        let answer = self.bounded(self.client.replace_item(place.key(), id, document, Some(options))).await;
+        let answer =
+            self.bounded(self.client.replace_item(place.key(), id, document, Some(options)).boxed()).await;
         self.outcome(place, document, answer, || format!("replace {id}"))
     }
 
@@ -248,7 +250,7 @@ impl Container {
     /// [`StoreError::Unsettled`] where it may have been deleted.
     pub(super) async fn delete(&self, place: &Place, id: &str, etag: &str) -> Result<Written, StoreError> {
         let options = ItemWriteOptions::default().with_precondition(Precondition::if_match(etag.to_owned()));
-        let answer = self.bounded(self.client.delete_item(place.key(), id, Some(options))).await;
+        let answer = self.bounded(self.client.delete_item(place.key(), id, Some(options)).boxed()).await;
         self.outcome(place, &(), answer, || format!("delete {id}"))
     }
 
@@ -281,14 +283,14 @@ impl Container {
     ///
     /// # Errors
     /// [`StoreError::Unsettled`] where they may have been done.
-    pub(super) async fn batch<T: Serialize>(
+    pub(super) async fn batch<T: Serialize + Sync>(
         &self,
         place: &Place,
         operations: &[Operation<'_, T>],
     ) -> Result<bool, StoreError> {
         let what = || format!("batch of {}", operations.len());
         let batch = transactional(place, operations).map_err(|error| fault::read(&error, &self.subject()))?;
-        let answer = self.bounded(self.client.execute_transactional_batch(batch, None)).await;
+        let answer = self.bounded(self.client.execute_transactional_batch(batch, None).boxed()).await;
         let response = match answer.ok_or_else(|| self.unwritten())? {
             Ok(response) => response,
             Err(error) => {
@@ -326,10 +328,11 @@ impl Container {
         let mut options =
             QueryOptions::default().with_feed_options(FeedOptions::default().with_max_fan_out(FAN_OUT));
         options.session_token = self.session().map(Into::into);
-        let pages = self.bounded(self.client.query_items::<T>(query, scope.feed(), Some(options))).await;
+        let pages =
+            self.bounded(self.client.query_items::<T>(query, scope.feed(), Some(options)).boxed()).await;
         let mut pages = pages.ok_or_else(|| self.unread())?.map_err(failed)?.into_pages();
         while let Some(page) =
-            self.bounded(pages.try_next()).await.ok_or_else(|| self.unread())?.map_err(failed)?
+            self.bounded(pages.try_next().boxed()).await.ok_or_else(|| self.unread())?.map_err(failed)?
         {
             charge(&page.diagnostics(), page.items().len() as u64, || explained(sql));
             self.saw(page.headers());
@@ -341,7 +344,7 @@ impl Container {
     }
 }
 
-fn transactional<T: Serialize>(
+fn transactional<T: Serialize + Sync>(
     place: &Place,
     operations: &[Operation<'_, T>],
 ) -> Result<TransactionalBatch, CosmosError> {

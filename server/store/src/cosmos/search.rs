@@ -37,7 +37,13 @@ pub(super) async fn run(
     query: &Query,
 ) -> Result<Page, StoreError> {
     read_cursor(query)?;
-    settled(shard, snapshot, access, async |search| search.page(query).await).await
+    let mut attempt = Attempt::new(shard, snapshot);
+    loop {
+        let found = attempt.search(access).page(query).await;
+        if let Some(page) = attempt.settle(found).await? {
+            return Ok(page);
+        }
+    }
 }
 
 /// Whether any current resource of the type that the caller may see fulfils a filter.
@@ -48,13 +54,13 @@ pub(super) async fn any_match(
     resource_type: &str,
     filter: &Filter,
 ) -> Result<bool, StoreError> {
-    settled(shard, snapshot, access, async |search| {
-        let ready = search.prepare(Some(resource_type), filter).await?;
-        let mut found = Found { full: Some(1), ..Found::new(&[], None, 1) };
-        search.each(&ready, way(&[], None, 1), &mut found).await?;
-        Ok(!found.kept.is_empty())
-    })
-    .await
+    let mut attempt = Attempt::new(shard, snapshot);
+    loop {
+        let found = attempt.search(access).any(resource_type, filter).await;
+        if let Some(any) = attempt.settle(found).await? {
+            return Ok(any);
+        }
+    }
 }
 
 /// The values of reference parameters on current resources that the caller may see, each once, in the order met.
@@ -65,7 +71,13 @@ pub(super) async fn references(
     from: &[Key],
     parameters: &[ParameterId],
 ) -> Result<Vec<Box<str>>, StoreError> {
-    let entries = settled(shard, snapshot, access, async |search| search.entries(from).await).await?;
+    let mut attempt = Attempt::new(shard, snapshot);
+    let entries = loop {
+        let found = attempt.search(access).entries(from).await;
+        if let Some(entries) = attempt.settle(found).await? {
+            break entries;
+        }
+    };
     let (mut seen, mut targets) = (FxHashSet::default(), Vec::new());
     for entries in from.iter().filter_map(|key| entries.get(key)) {
         for parameter in parameters {
@@ -120,24 +132,38 @@ impl From<StoreError> for Stop {
     }
 }
 
-/// Runs a search at a snapshot; if that does not know enough, once more at a fresh one.
-async fn settled<T>(
-    shard: &Shard,
-    snapshot: &Snapshot,
-    access: &Access,
-    mut run: impl AsyncFnMut(&Search<'_>) -> Result<T, Stop>,
-) -> Result<T, StoreError> {
-    let started = Instant::now();
-    match run(&Search { shard, snapshot, access, fresh: false, started }).await {
-        Ok(found) => return Ok(found),
-        Err(Stop::Failed(error)) => return Err(error),
-        Err(Stop::Unknown) => {}
+/// Searches at a snapshot; if that does not know enough, once more at a fresh one.
+struct Attempt<'s> {
+    shard: &'s Shard,
+    snapshot: Snapshot,
+    fresh: bool,
+    started: Instant,
+}
+
+impl<'s> Attempt<'s> {
+    fn new(shard: &'s Shard, snapshot: &Snapshot) -> Attempt<'s> {
+        Attempt { shard, snapshot: snapshot.clone(), fresh: false, started: Instant::now() }
     }
-    let snapshot = &shard.refresh().await?;
-    match run(&Search { shard, snapshot, access, fresh: true, started }).await {
-        Ok(found) => Ok(found),
-        Err(Stop::Failed(error)) => Err(error),
-        Err(Stop::Unknown) => Err(StoreError::Unavailable("the log of the tenant cannot be read".into())),
+
+    fn search<'a>(&'a self, access: &'a Access) -> Search<'a> {
+        let Attempt { shard, snapshot, fresh, started } = self;
+        Search { shard, snapshot, access, fresh: *fresh, started: *started }
+    }
+
+    /// What was found, unless the search is to be run again.
+    async fn settle<T>(&mut self, found: Result<T, Stop>) -> Result<Option<T>, StoreError> {
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Unknown) if self.fresh => {
+                Err(StoreError::Unavailable("the log of the tenant cannot be read".into()))
+            }
+            Err(Stop::Unknown) => {
+                self.snapshot = self.shard.refresh().await?;
+                self.fresh = true;
+                Ok(None)
+            }
+        }
     }
 }
 
@@ -303,6 +329,13 @@ impl Search<'_> {
             }
         }
         Ok(page)
+    }
+
+    async fn any(&self, resource_type: &str, filter: &Filter) -> Result<bool, Stop> {
+        let ready = self.prepare(Some(resource_type), filter).await?;
+        let mut found = Found { full: Some(1), ..Found::new(&[], None, 1) };
+        self.each(&ready, way(&[], None, 1), &mut found).await?;
+        Ok(!found.kept.is_empty())
     }
 
     /// How many match, if the log says so.
