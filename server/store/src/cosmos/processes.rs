@@ -109,7 +109,8 @@ fn tenant() -> Tenant {
 
 /// A process eleven minutes later: what began before it is decided.
 async fn sweep_later(account: &Emulated) {
-    let later = Settings { clock: || Timestamp::now().0 + 660_000, ..quick() };
+    let timings = Timings { sweep: Duration::from_secs(60), ..quick().timings };
+    let later = Settings { timings, clock: || Timestamp::now().0 + 660_000 };
     let process = Process::start(account, later).await;
     sweep::once(&process.shard().await).await.unwrap();
 }
