@@ -200,10 +200,10 @@ impl World {
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_agree_with_the_model() {
     let mut random = Random(11);
-    for _ in 0..5 {
+    for _ in 0..3 {
         let pool = model::pool(&mut random);
         let world = World::filled(&mut random, &pool, 70).await;
-        for _ in 0..60 {
+        for _ in 0..30 {
             let query = model::query(&mut random, &pool);
             world.check(&mut random, &Access::unrestricted(), query.clone(), &query).await;
         }
