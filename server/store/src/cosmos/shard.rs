@@ -44,6 +44,7 @@ impl Shard {
         tenant: &Tenant,
         container: Container,
         indexer: Arc<dyn Indexer>,
+        codec: Codec,
         settings: &Settings,
     ) -> Result<Shard, StoreError> {
         let meta = meta::open(&container, tenant, (settings.clock)()).await?;
@@ -54,7 +55,7 @@ impl Shard {
             log: Log::new(tenant.as_str(), container.clone(), settings.timings, tail),
             container,
             indexer,
-            codec: Codec::new(),
+            codec,
             timings: settings.timings,
             transactions: Transactions::new()?,
             met: Mutex::default(),

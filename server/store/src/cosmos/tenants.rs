@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{OnceCell, mpsc, oneshot};
 
 use super::account::{AccountOptions, CosmosOptions, TenantHome};
+use super::codec::Bodies;
 use super::connect::Accounts;
 use super::group::Job;
 use super::sequencer;
@@ -55,6 +56,7 @@ pub(super) struct Tenants {
     configured: Mutex<BTreeMap<String, AccountOptions>>,
     indexer: Arc<dyn Indexer>,
     settings: Settings,
+    bodies: Bodies,
     homes: RwLock<BTreeMap<Tenant, TenantHome>>,
     open: Mutex<FxHashMap<Tenant, Cell>>,
 }
@@ -72,6 +74,7 @@ impl Tenants {
             configured: Mutex::new(options.accounts.clone()),
             indexer,
             settings,
+            bodies: options.bodies.clone(),
             homes: RwLock::new(homes),
             open: Mutex::default(),
         })
@@ -90,7 +93,8 @@ impl Tenants {
             .clone();
         let opened = cell.get_or_try_init(|| async {
             let container = self.accounts.container(&home).await?;
-            let shard = Shard::open(tenant, container, self.indexer.clone(), &self.settings).await?;
+            let codec = self.bodies.codec(tenant).await?;
+            let shard = Shard::open(tenant, container, self.indexer.clone(), codec, &self.settings).await?;
             Ok(Arc::new(Opened::new(shard)))
         });
         opened.await.cloned()
