@@ -311,7 +311,7 @@ fn a_full_disk() {
     assert_eq!(
         refused.expect(503).issues(),
         [
-            "error no-store: The server has no room for more, so nothing was stored; what was stored before can be read."
+            "error no-store []: The server has no room for more, so nothing was stored; what was stored before can be read."
         ]
     );
     let readiness = server.get("/readyz").expect(503).text();

@@ -235,7 +235,13 @@ fn counts(config: &Config, table: &Table) -> Result<BTreeMap<String, u64>, Tenan
         })),
         Err(OpenError::InUse { directory }) => {
             match Running::find(&config.data).and_then(|server| figures(&server)) {
-                Some(text) => Ok(resources(&text)),
+                Some(text) => {
+                    // A tenant without resources has no line of its own.
+                    let mut counts: BTreeMap<String, u64> =
+                        table.tenants.keys().map(|tenant| (tenant.as_str().to_owned(), 0)).collect();
+                    counts.extend(resources(&text));
+                    Ok(counts)
+                }
                 None => Err(OpenError::InUse { directory }.into()),
             }
         }
