@@ -32,12 +32,17 @@ pub(super) async fn commit(shard: &Shard, jobs: Vec<Job>) -> Vec<Job> {
     let shared = Ledger::new(false);
     let ledgers: Vec<Ledger> = jobs.iter().filter_map(|job| job.ledger.clone()).collect();
     let batches = jobs.len();
-    let mut group = Group { shard, members: jobs, again: Vec::new(), evaluated: 0 };
+    let mut group = Group { shard, members: jobs, again: Vec::new(), answered: Vec::new(), evaluated: 0 };
     if let Err(error) = shared.scope(group.run()).await {
         group.fail(&error);
     }
     for ledger in ledgers {
         ledger.share(shared.units(), batches);
+    }
+    // Not before the ledgers are whole: callers read them when they have their answers. A caller that is gone does not
+    // wait for its answer; its batch is committed all the same.
+    for (job, answer) in group.answered {
+        let _ = job.reply.send(answer);
     }
     group.again
 }
@@ -54,6 +59,8 @@ struct Group<'s> {
     shard: &'s Shard,
     members: Vec<Job>,
     again: Vec<Job>,
+    /// Those that left, with what to tell their callers.
+    answered: Vec<(Job, Result<Vec<Version>, CommitError>)>,
     /// The slot up to which the preconditions of all members hold.
     evaluated: u64,
 }
@@ -101,7 +108,7 @@ impl Group<'_> {
         self.leave(leaving);
         // What only asks is answered by having asked.
         for job in self.members.extract_if(.., |job| job.writes.is_empty()) {
-            answer(job, Ok(Vec::new()));
+            self.answered.push((job, Ok(Vec::new())));
         }
         Ok(())
     }
@@ -290,11 +297,10 @@ impl Group<'_> {
         }
         #[cfg(test)]
         self.shard.at(super::stop::Step::Appended).await;
-        for job in std::mem::take(&mut self.members) {
-            let reply = job.reply;
-            let versions = job.writes.into_iter().map(|write| version(write, attempt.last_updated)).collect();
-            // A caller that is gone does not wait for its answer; its batch is committed all the same.
-            let _ = reply.send(Ok(versions));
+        for mut job in std::mem::take(&mut self.members) {
+            let writes = std::mem::take(&mut job.writes);
+            let versions = writes.into_iter().map(|write| version(write, attempt.last_updated)).collect();
+            self.answered.push((job, Ok(versions)));
         }
         Ok(())
     }
@@ -362,10 +368,10 @@ impl Group<'_> {
         for (mut job, leave) in members.into_iter().zip(leaving) {
             match leave {
                 None => self.members.push(job),
-                Some(Leave::Refused(error)) => answer(job, Err(error)),
+                Some(Leave::Refused(error)) => self.answered.push((job, Err(error))),
                 Some(Leave::Again(_)) if job.since.elapsed() > self.shard.timings.stage_life => {
                     let why = "other commits keep coming first, or the store is too slow for one this large";
-                    answer(job, Err(StoreError::Unavailable(why.to_owned()).into()));
+                    self.answered.push((job, Err(StoreError::Unavailable(why.to_owned()).into())));
                 }
                 Some(Leave::Again(after)) => {
                     job.after = after;
@@ -378,7 +384,7 @@ impl Group<'_> {
     /// Answers all members with an error.
     fn fail(&mut self, error: &StoreError) {
         for job in std::mem::take(&mut self.members) {
-            answer(job, Err(of_all(error).into()));
+            self.answered.push((job, Err(of_all(error).into())));
         }
     }
 }
@@ -402,10 +408,6 @@ fn outdated(tail: &Tail, writes: &[Pending]) -> Option<CommitError> {
         let found = tail.latest_version(write.key.as_str()).filter(|latest| *latest > write.previous)?;
         Some(CommitError::Conflict { write: index, found })
     })
-}
-
-fn answer(job: Job, answer: Result<Vec<Version>, CommitError>) {
-    let _ = job.reply.send(answer);
 }
 
 /// What the outcomes of a batch's writes, in order, make of it: the first that is not staged decides.

@@ -15,8 +15,8 @@ use super::log::Log;
 use super::shard::Shard;
 use super::tail::{Sum, Tail};
 use super::terms::fields;
-use super::timings::Timings;
-use super::{AccountOptions, CosmosOptions, Throughput, init, search};
+use super::timings::{Settings, Timings};
+use super::{AccountOptions, Codec, CosmosOptions, Throughput, init, search};
 use crate::embedded::model::{self, Pool, Random, Resource, TYPES};
 use crate::units::Ledger;
 use crate::*;
@@ -91,7 +91,9 @@ impl World {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
         let tenant = Tenant::default_tenant();
         let log = log(&container, now, Sum::default());
-        let shard = Shard { tenant, container, indexer: Arc::new(Packed::new()), log };
+        let (indexer, settings) = (Arc::new(Packed::new()), Settings::default());
+        let mut shard = Shard::open(&tenant, container, indexer, Codec::new(), &settings).await.unwrap();
+        shard.log = log;
         World { _account: account, shard, resources: Vec::new(), now, transactions: 0 }
     }
 

@@ -93,32 +93,6 @@ pub(super) async fn references(
     Ok(targets)
 }
 
-/// How many current resources the caller may see of each type; types of which there are none are left out.
-pub(super) async fn counts(
-    shard: &Shard,
-    snapshot: &Snapshot,
-    access: &Access,
-) -> Result<Vec<(Box<str>, u64)>, StoreError> {
-    let mut counts = Vec::new();
-    for (name, count) in &snapshot.sum().counts {
-        let visible = match access.filter(name) {
-            Filter::All => count.current,
-            Filter::None => 0,
-            // A search runs under the access filter by itself.
-            _ => {
-                let (resource_type, filter) = (Some(name.as_str().into()), Filter::All);
-                let query =
-                    Query { resource_type, filter, sort: Vec::new(), after: None, limit: 0, total: true };
-                run(shard, snapshot, access, &query).await?.total.unwrap_or(0)
-            }
-        };
-        if visible > 0 {
-            counts.push((name.as_str().into(), visible));
-        }
-    }
-    Ok(counts)
-}
-
 /// Why a search stops.
 enum Stop {
     /// It met a version of which the log may have more to say.
