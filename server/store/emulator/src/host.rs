@@ -69,7 +69,7 @@ pub(crate) async fn run(
         let _ = stream.set_nodelay(true);
         let served = Arc::clone(&served);
         tokio::spawn(async move {
-            let service = hyper::service::service_fn(|request| served.answer(request));
+            let service = hyper::service::service_fn(|request| Arc::clone(&served).serve(request));
             // A client that goes away is no fault of ours.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
@@ -102,9 +102,14 @@ impl Served {
         self.partitions.fetch_max(most, Relaxed);
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, NoAnswer> {
+    /// What was received is done, though the client does not wait for the answer: so it is with a service.
+    async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Result<Answer, NoAnswer> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(|_| NoAnswer)?.to_bytes();
+        tokio::spawn(async move { self.answer(head, body).await }).await.map_err(|_| NoAnswer)?
+    }
+
+    async fn answer(&self, head: hyper::http::request::Parts, body: Bytes) -> Result<Answer, NoAnswer> {
         let path = head.uri.path();
         if let Some(answer) = control::answer(self, &head.method, path, &body).await {
             return Ok(answer);
