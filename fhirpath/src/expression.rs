@@ -157,6 +157,7 @@ impl Expression {
     ///
     /// # Errors
     /// As [`Expression::evaluate`].
+    #[inline]
     pub fn evaluate_in<'t>(
         &self,
         input: Element<'t>,

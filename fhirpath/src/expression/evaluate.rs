@@ -49,6 +49,7 @@ pub(super) struct Call<'a, 't> {
 }
 
 impl<'t> Machine<'t> {
+    #[inline]
     pub fn new(input: Element<'t>, environment: Environment<'t>, slots: usize) -> Machine<'t> {
         let shared = RefCell::new(vec![None; slots]);
         Machine { schema: input.tree().schema(), input, environment, steps: Cell::new(0), shared }
