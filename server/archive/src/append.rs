@@ -36,7 +36,7 @@ impl Archive {
         let read = |error| ArchiveError::Read { path: self.directory.clone(), error };
         let Some(last) = segment::list(&self.directory).map_err(read)?.pop() else { return Ok(None) };
         let written = fs::metadata(last).and_then(|data| data.modified()).map_err(read)?;
-        let (_, footer) = Reader::last(&self.directory)?.to_end()?;
+        let (_, footer) = Reader::last(&self.directory)?.finish()?;
         Ok(Some(End { content: footer.content, written }))
     }
 
@@ -59,7 +59,7 @@ impl Archive {
             if (commits.is_empty() || is_full)
                 && let Some(segment) = segment.take()
             {
-                let path = segment.path().to_owned();
+                let path = segment.partial().to_owned();
                 let ended = segment.end().map_err(|error| fault(&path, error))?;
                 (content, chain) = (ended.0, ended.1);
                 appended.segments += 1;
@@ -73,7 +73,7 @@ impl Archive {
                 None => Writer::begin(&self.directory, tenant, content, chain)
                     .map_err(|error| fault(&self.directory, error))?,
             };
-            open.push(&commits).map_err(|error| fault(open.path(), error))?;
+            open.push(&commits).map_err(|error| fault(open.partial(), error))?;
             commits.iter().for_each(|commit| appended.content.push(commit));
             appended.commits += commits.len() as u64;
             segment = Some(open);
@@ -91,7 +91,7 @@ impl Archive {
             let (found, expected) = (found.to_owned(), tenant.as_str().to_owned());
             return Err(ArchiveError::OtherTenant { path: self.directory.clone(), found, expected });
         }
-        let (chain, footer) = reader.to_end()?;
+        let (chain, footer) = reader.finish()?;
         if !is_past(&footer, store, tenant).await? {
             let sequence = footer.content.sequence;
             return Err(ArchiveError::OtherHistory { path: self.directory.clone(), sequence });

@@ -101,7 +101,7 @@ impl Reader {
     }
 
     /// Reads to the end. The last block's checksum, and what the last segment says of itself.
-    pub(crate) fn to_end(mut self) -> Result<(Checksum, Footer), ArchiveError> {
+    pub(crate) fn finish(mut self) -> Result<(Checksum, Footer), ArchiveError> {
         while self.next()?.is_some() {}
         let none = Footer { bytes: 0, content: Content::NONE, before_last: Content::NONE };
         Ok((self.chain, self.footer.unwrap_or(none)))

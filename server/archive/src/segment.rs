@@ -103,7 +103,7 @@ impl Writer {
     }
 
     /// The file it is written to.
-    pub(crate) fn path(&self) -> &Path {
+    pub(crate) fn partial(&self) -> &Path {
         &self.partial
     }
 

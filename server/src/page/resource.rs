@@ -298,9 +298,7 @@ mod tests {
 
     #[test]
     fn references_and_pages_are_links() {
-        let json = format!(
-            r#"{{"resourceType":"Bundle","type":"searchset","total":7,"link":[{{"relation":"next","url":"http://127.0.0.1:8080/fhir/Condition?_cursor=abc&_count=1"}}],"entry":[{{"fullUrl":"http://127.0.0.1:8080/fhir/Condition/9","resource":{{"resourceType":"Condition","id":"9","code":{{"text":"Cold"}},"subject":{{"reference":"Patient/1"}}}}}}]}}"#
-        );
+        let json = r#"{"resourceType":"Bundle","type":"searchset","total":7,"link":[{"relation":"next","url":"http://127.0.0.1:8080/fhir/Condition?_cursor=abc&_count=1"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Condition/9","resource":{"resourceType":"Condition","id":"9","code":{"text":"Cold"},"subject":{"reference":"Patient/1"}}}]}"#;
         let page = resource(BASE, "/fhir/Condition", 200, json.as_bytes()).into_string();
         for part in [
             "<h1>Search results of 7</h1>",

@@ -77,10 +77,6 @@ mod timings;
 mod transaction;
 mod walk;
 
-#[cfg(test)]
-#[path = "../tests/fixture/mod.rs"]
-mod fixture;
-
 pub use account::{AccountOptions, CosmosOptions, Credential, Patience, TenantHome};
 pub use codec::{BlobContainer, Bodies, BodyOptions, Codec, Encoded};
 pub use init::{Made, Throughput, init};

@@ -46,9 +46,6 @@ mod writer;
 
 #[cfg(test)]
 mod damage;
-#[cfg(test)]
-#[path = "../tests/fixture/mod.rs"]
-mod fixture;
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};

@@ -14,6 +14,9 @@ pub mod cosmos;
 mod embedded;
 mod entries;
 mod error;
+#[cfg(test)]
+#[path = "../tests/fixture/mod.rs"]
+mod fixture;
 mod journal;
 mod query;
 mod stamp;

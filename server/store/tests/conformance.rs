@@ -23,7 +23,7 @@ use store::*;
 /// Somewhere a store is, to be opened as often as the test likes, though never twice at a time.
 enum Place {
     Embedded(tempfile::TempDir),
-    Cosmos(CosmosPlace),
+    Cosmos(Box<CosmosPlace>),
 }
 
 impl Place {
@@ -648,4 +648,4 @@ macro_rules! suite {
 
 suite!(embedded, super::Place::Embedded(tempfile::tempdir().unwrap()));
 // On the emulator, or on the account that AZURE_COSMOS_CONNECTION_STRING names.
-suite!(cosmos, super::Place::Cosmos(engines::CosmosPlace::new().await));
+suite!(cosmos, super::Place::Cosmos(Box::new(engines::CosmosPlace::new().await)));

@@ -116,7 +116,7 @@ fn forms(value: &Value<'_>) -> Vec<(&'static str, String)> {
 /// The one text that finds just the value.
 fn plain(value: &Value<'_>) -> String {
     match value {
-        Value::Token { system, code } if system.is_empty() => (*code).to_owned(),
+        Value::Token { system: "", code } => (*code).to_owned(),
         Value::Token { system, code } => format!("{system}|{code}"),
         Value::String(text) | Value::Uri(text) | Value::Reference(text) => (*text).to_owned(),
         Value::Date { lo, hi } => date(*lo, *hi),

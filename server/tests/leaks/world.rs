@@ -45,7 +45,7 @@ pub struct World {
 
 enum Face {
     InProcess(Box<InProcess>),
-    Http(OverHttp),
+    Http(Box<OverHttp>),
 }
 
 /// An answer as it came.
@@ -97,7 +97,7 @@ impl World {
     pub async fn new(engine: Engine, way: Way, with_other: bool) -> World {
         let face = match way {
             Way::InProcess => Face::InProcess(Box::new(InProcess::new(engine).await)),
-            Way::Http => Face::Http(OverHttp::new(engine)),
+            Way::Http => Face::Http(Box::new(OverHttp::new(engine))),
         };
         let world = World { face };
         // The other is older and younger than the tenant that asks.

@@ -216,7 +216,7 @@ impl<'c> Writer<'c> {
     fn move_amount(&mut self) {
         let from = self.random.below(ACCOUNTS);
         let to = (from + 1 + self.random.below(ACCOUNTS - 1)) % ACCOUNTS;
-        let amount = 1 + self.random.below(5) as i64;
+        let amount = 1 + self.random.below(5).cast_signed();
         let name = self.name();
         let mut entries = Vec::new();
         for (number, change) in [(from, -amount), (to, amount)] {
@@ -288,7 +288,7 @@ pub fn poll(cluster: &Cluster, attempts: &Attempts, end: &AtomicBool) -> u64 {
                 .map(|entry| entry["resource"]["valueInteger"].as_i64().unwrap())
                 .collect();
             assert_eq!(amounts.len(), ACCOUNTS as usize);
-            assert_eq!(amounts.iter().sum::<i64>(), AMOUNT * ACCOUNTS as i64, "{amounts:?}");
+            assert_eq!(amounts.iter().sum::<i64>(), AMOUNT * ACCOUNTS.cast_signed(), "{amounts:?}");
         }
         polls += 1;
     }

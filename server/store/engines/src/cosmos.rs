@@ -75,6 +75,8 @@ impl CosmosPlace {
 fn reached(connection_string: &str, database: &str) -> CosmosOptions {
     let account = AccountOptions::from_connection_string(connection_string).expect("a connection string");
     let mut options = CosmosOptions::single(account, database, "fhir");
+    // The emulator looks at every document for a query, and copies a partition for a batch.
+    options.patience.operation = Duration::from_secs(60);
     options.tenants.insert(Tenant::new("clinic-2").expect("a tenant's name"), options.default.clone());
     options
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use azure_data_cosmos::options::{
     BinaryEncodingOptions, ConnectionPoolOptions, EndToEndOperationLatencyPolicy, OperationOptions,
-    OperationOptionsBuilder, Region, ThrottlingRetryOptionsBuilder,
+    OperationOptionsBuilder, PartitionFailoverOptions, Region, ThrottlingRetryOptionsBuilder,
 };
 use azure_data_cosmos::{
     AccountEndpoint, AccountReference, CosmosClient, CosmosError, CosmosRuntime, RoutingStrategy,
@@ -107,8 +107,13 @@ impl Accounts {
             Credential::Entra(credential) => AccountReference::with_credential(endpoint, credential.clone()),
         };
         let regions = options.regions.iter().map(|region| Region::from(region.clone())).collect();
+        // Where there is one region only, a partition that the breaker shuts off is not elsewhere either.
+        let failover = PartitionFailoverOptions::builder()
+            .with_circuit_breaker_enabled(options.regions.len() > 1)
+            .build()?;
         CosmosClient::builder()
             .with_runtime(self.runtime.clone())
+            .with_partition_failover_options(failover)
             .with_default_operation_options(self.operation())
             // Numbers keep their digits in text; `serde_json::Value` would not keep them in binary JSON.
             .with_binary_encoding_options(BinaryEncodingOptions::new().with_enabled(false))

@@ -1,6 +1,11 @@
 //! Searches against a naive model, on the emulator: random resources, each with versions that a snapshot must not
 //! see beside it, and random queries. What the model finds and a query of the service does not would be missing
 //! here; so it shows that conditions hold wherever their plans do.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "small numbers; a test that panics has failed"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

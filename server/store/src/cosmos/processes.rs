@@ -8,10 +8,10 @@ use cosmos_emulator::{Account, Effect, Fault, Operation};
 
 use super::container::{Scope, Sql};
 use super::document::Document;
-use super::fixture::*;
 use super::stop::Step;
 use super::timings::{Settings, Timings};
 use super::{AccountOptions, Cosmos, CosmosOptions, Patience, Throughput, init, sweep};
+use crate::fixture::*;
 use crate::units::Ledger;
 use crate::*;
 

@@ -219,10 +219,10 @@ pub(super) fn parts(plan: &Plan) -> Vec<Plan> {
         _ => None,
     });
     let Some((at, parameter, keys)) = many else { return vec![plan.clone()] };
-    let mut sorted: Vec<&Box<str>> = keys.iter().collect();
+    let mut sorted: Vec<&str> = keys.iter().map(|key| &**key).collect();
     sorted.sort_unstable();
-    let part = |targets: &[&Box<str>]| {
-        let keys: Keys = std::sync::Arc::new(targets.iter().map(|target| (*target).clone()).collect());
+    let part = |targets: &[&str]| {
+        let keys: Keys = std::sync::Arc::new(targets.iter().map(|target| Box::from(*target)).collect());
         let others = conjuncts.iter().enumerate().filter(|(other, _)| *other != at);
         let others = others.map(|(_, plan)| plan.clone());
         Plan::And(std::iter::once(Plan::PointsTo(parameter, keys)).chain(others).collect())

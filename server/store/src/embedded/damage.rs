@@ -7,11 +7,11 @@ use heed::RwTxn;
 
 use super::changes::Position;
 use super::environment::{Databases, Environment};
-use super::fixture::{FourElements, batch, delete, key, put};
 use super::meta::FORMAT;
 use super::postings::Pending;
 use super::records::{RecordRef, version_key};
 use super::{check, writer};
+use crate::fixture::{FourElements, batch, delete, key, put};
 use crate::{Access, CommitError, Method, StoreError, Timestamp};
 
 fn environment(directory: &Path) -> Result<Environment, StoreError> {

@@ -65,7 +65,7 @@ fn count_by_search(
 
 #[cfg(test)]
 mod tests {
-    use crate::embedded::fixture::{IDENTIFIER, SUBJECT, batch, delete, key, open, put};
+    use crate::fixture::{IDENTIFIER, SUBJECT, batch, delete, key, open, put};
     use crate::*;
 
     fn identified(code: &str) -> Filter {
