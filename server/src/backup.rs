@@ -102,7 +102,7 @@ pub fn restore(
 /// Restores an archive into a temporary embedded store, compares content hashes with the data, and says what was measured.
 ///
 /// # Errors
-/// [`MaintainError::Drill`] when the archive is not the past of the data; the archive is damaged; the store fails.
+/// An error when the archive is not the past of the data; the archive is damaged; the store fails.
 pub fn drill(config: &Config, tenant: Option<&str>, directory: &Path) -> Result<(), MaintainError> {
     let (tenant, opened) = opened(config, tenant)?;
     let archive = archive(directory, &tenant)?;

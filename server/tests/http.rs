@@ -220,7 +220,7 @@ fn site() {
     }
     let metrics = server.get("/metrics").expect(200).text();
     assert!(metrics.contains("vesta_requests_total{interaction=\"update\",status=\"2xx\"} 1"), "{metrics}");
-    assert!(metrics.contains("vesta_resources{type=\"Patient\"} 1"), "{metrics}");
+    assert!(metrics.contains("vesta_resources{tenant=\"default\",type=\"Patient\"} 1"), "{metrics}");
 
     let named = server.send("GET", "/fhir/Patient/p1", &[("x-request-id", "abc-1")], b"").expect(200);
     assert_eq!(named.header("x-request-id"), "abc-1");

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use store::{Access, Store, StoreError, Tenant};
+use store::{Access, Store, StoreError, Tenant, Timestamp};
 
 use crate::content::{Content, READ_BYTES, go_on};
 use crate::current::survey;
@@ -78,12 +78,15 @@ pub async fn move_tenant(
 ) -> Result<Moved, MoveError> {
     let mut copy = Copy { source, destination, tenant, copied: Content::NONE, compared: Content::NONE };
     copy.begin().await?;
+    let mut before = Duration::MAX;
     for _ in 0..ROUNDS {
         let began = Instant::now();
-        copy.catch_up(progress).await?;
-        if began.elapsed() < SHORT {
+        copy.catch_up(Some(Timestamp::now()), progress).await?;
+        // Where writers are faster than the copy, more rounds only make what is left larger.
+        if began.elapsed() < SHORT || began.elapsed() >= before {
             break;
         }
+        before = began.elapsed();
     }
     // Nobody but this writes there: what searches show can be compared now, and is kept by what is replayed later.
     survey(destination, tenant, u64::MAX).await?.check_current(destination, tenant).await?;
@@ -113,13 +116,15 @@ impl Copy<'_> {
         }
     }
 
-    /// Copies until there is nothing more, and compares it.
-    async fn catch_up(&mut self, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<(), ArchiveError> {
+    /// Copies until there is nothing more, or nothing from before a time, and compares it.
+    async fn catch_up(
+        &mut self,
+        until: Option<Timestamp>,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<(), ArchiveError> {
         loop {
             let commits = self.source.commits(self.tenant, self.copied.sequence, READ_BYTES).await?;
-            if commits.is_empty() {
-                break;
-            }
+            let Some(last) = commits.last().map(|commit| commit.last_updated) else { break };
             let (mut waiting, mut versions) = (Vec::new(), 0);
             for commit in commits {
                 self.copied.push(&commit);
@@ -132,6 +137,9 @@ impl Copy<'_> {
             }
             self.destination.replay(self.tenant, waiting).await?;
             progress(self.copied.versions, 0);
+            if until.is_some_and(|until| last >= until) {
+                break;
+            }
         }
         go_on(self.destination, self.tenant, &mut self.compared, u64::MAX, |_| ()).await?;
         match self.copied == self.compared {
@@ -145,7 +153,7 @@ impl Copy<'_> {
 
     /// Copies and compares the rest of a source that was sealed after a commit.
     async fn end(&mut self, sealed: u64, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<(), ArchiveError> {
-        self.catch_up(progress).await?;
+        self.catch_up(None, progress).await?;
         if self.copied.sequence != sealed {
             let text = format!(
                 "the source was sealed after commit {sealed}, and ends with {}",
