@@ -1,12 +1,12 @@
 //! What the journal of a tenant is good for besides the store it is in: an archive, the same whichever engine it comes from or
 //! goes to; a content hash; a move to another store. Never changes a segment of an archive that is there, and no commit.
 //!
-//! An archive is a directory of segments. A segment `<number of its first commit, 16 digits>.segment` is a row of blocks ([`mod@block`] has their bytes):
+//! An archive is a directory of segments. A segment `<number of its first commit, 16 digits>.segment` is a row of blocks (`block` has their bytes):
 //!
 //! | block | payload |
 //! |---|---|
 //! | H, the first | JSON: format, tenant, when it was made, and where the segment before it ended: commit, checksum, content hash |
-//! | C, one or more | whole commits with the bodies of their versions, compressed ([`mod@journal`]) |
+//! | C, one or more | whole commits with the bodies of their versions, compressed (`journal`) |
 //! | F, the last | JSON: last commit and its time, how many commits, versions and bytes, content hash |
 //!
 //! Each block has the SHA-256 of itself and of the checksum before it, over all segments: what is missing, changed or
