@@ -197,7 +197,9 @@ impl Cosmos {
         query: &Query,
     ) -> Result<Page, StoreError> {
         let shard = &self.tenants.get(tenant).await?.shard;
-        search::run(shard, &shard.snapshot(), access, query).await
+        // What other processes write shows in the documents that a search meets; a total may come from the log alone.
+        let snapshot = if query.total { shard.refresh().await? } else { shard.snapshot() };
+        search::run(shard, &snapshot, access, query).await
     }
 
     pub(crate) async fn references(
