@@ -12,11 +12,11 @@ use super::group::{Job, Replayed};
 use super::log::Appended;
 use super::precondition::{self, Touched};
 use super::record::{Entry, Letter, Record};
+use super::settle::Held;
 use super::shard::Shard;
 use super::stage::{self, Attempt, Pending, Staged};
 use super::tail::{Snapshot, Tail};
 use super::timings::ms;
-use super::transaction::TransactionId;
 use crate::units::Ledger;
 use crate::{CommitError, StoreError, Timestamp, Version, Write};
 use futures_util::{FutureExt as _, StreamExt as _, stream};
@@ -68,7 +68,7 @@ struct Group<'s> {
 /// Why a member leaves the group.
 enum Leave {
     Refused(CommitError),
-    Again(Option<TransactionId>),
+    Again(Option<Held>),
 }
 
 impl Group<'_> {

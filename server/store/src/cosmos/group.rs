@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::precondition::{Touched, affects};
+use super::settle::Held;
 use super::stage::Pending;
-use super::transaction::TransactionId;
 use crate::units::Ledger;
 use crate::{Access, CommitError, Key, Precondition, Timestamp, Version};
 
@@ -32,8 +32,8 @@ pub(super) struct Job {
     pub ledger: Option<Ledger>,
     /// Since when it is on its way.
     pub since: Instant,
-    /// The transaction to be decided before it is tried again.
-    pub after: Option<TransactionId>,
+    /// What is to be free before it is tried again.
+    pub after: Option<Held>,
     pub reply: oneshot::Sender<Result<Vec<Version>, CommitError>>,
 }
 

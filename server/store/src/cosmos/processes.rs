@@ -284,13 +284,11 @@ async fn contend(account: &Emulated, each: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "does not end: writers of two processes that contend without a pause wait for each other; the reason is not known yet"]
 async fn overlapping_transactions_of_two_processes_lose_nothing() {
     contend(&Emulated::new().await, 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "does not always end, as the one before; the reason is not known yet"]
 async fn lost_answers_lose_and_double_nothing() {
     let account = Emulated::new().await;
     let writes = [Operation::Create, Operation::Batch];

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 
 use super::commit;
 use super::group::{self, Job};
+use super::settle::Held;
 use super::shard::Shard;
-use super::transaction::TransactionId;
 
 /// Batches that may wait; more wait to get in.
 pub(super) const QUEUE: usize = 1024;
@@ -39,16 +39,16 @@ pub(super) async fn run(shard: Arc<Shard>, mut queue: mpsc::Receiver<Job>) {
         let group = group::take(&mut waiting);
         for mut job in commit::commit(&shard, group).await.into_iter().rev() {
             match job.after.take() {
-                Some(transaction) => settling.push(settled(shard.clone(), transaction, job).boxed()),
+                Some(held) => settling.push(settled(shard.clone(), held, job).boxed()),
                 None => waiting.push_front(job),
             }
         }
     }
 }
 
-/// A job once the transaction it waits for is decided; or where that cannot be found out: then it finds so itself.
-async fn settled(shard: Arc<Shard>, transaction: TransactionId, job: Job) -> Job {
-    if let Err(error) = shard.settle(&transaction, None).await {
+/// A job once the place it waits for is free; or where that cannot be found out: then it finds so itself.
+async fn settled(shard: Arc<Shard>, held: Held, job: Job) -> Job {
+    if let Err(error) = shard.settle(&held, None).await {
         tracing::warn!(%error, "a transaction of another process could not be settled");
     }
     job

@@ -1,11 +1,13 @@
-//! Decides transactions that others left open: waits for them a while, then kills them in the log. Whoever comes
-//! first in the log wins: a killed transaction is never committed, a committed one never killed.
+//! Frees places that transactions of others hold: waits a while until those are decided or step back, then kills them in
+//! the log. Whoever comes first in the log wins: a killed transaction is never committed, a committed one never killed.
 
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::container::{Item, Place};
+use super::document::{CURRENT, Document};
 use super::log::Appended;
 use super::record::{Kind, Record};
 use super::shard::Shard;
@@ -19,35 +21,64 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// Most between two looks.
 const MOST_PAUSE: Duration = Duration::from_millis(100);
 
+/// A resource whose current document another transaction staged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held {
+    pub place: Place,
+    pub by: TransactionId,
+}
+
+/// How a wait for a held place ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// The transaction is decided.
+    Decided,
+    /// It is not, but what it staged there is gone: it stepped back, which no log tells.
+    Free,
+    /// The one for which it is waited was killed itself.
+    Killed,
+}
+
 impl Shard {
-    /// Returns when a transaction is decided, at the latest some time after this process first met it; or when `own`,
-    /// for which it is waited, was killed itself.
+    /// Returns when a place is no longer held by an open transaction, at the latest some time after this process first
+    /// met that; or when `own`, for which it is waited, was killed itself.
     ///
     /// # Errors
     /// The store failed; nothing is decided.
     pub(super) async fn settle(
         &self,
-        transaction: &TransactionId,
+        held: &Held,
         own: Option<&TransactionId>,
-    ) -> Result<(), StoreError> {
-        let until = self.first_met(transaction) + self.timings.in_flight;
+    ) -> Result<Settled, StoreError> {
+        let until = self.first_met(&held.by) + self.timings.in_flight;
         let mut pause = FIRST_PAUSE;
-        loop {
+        let settled = loop {
             self.refresh().await?;
-            let decided = self.log.tail().is_decided(transaction);
-            if decided || own.is_some_and(|own| self.log.tail().is_killed(own)) {
-                break;
+            if self.log.tail().is_decided(&held.by) {
+                break Settled::Decided;
+            }
+            if own.is_some_and(|own| self.log.tail().is_killed(own)) {
+                break Settled::Killed;
+            }
+            if self.is_free(held).await? {
+                break Settled::Free;
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                self.kill(std::slice::from_ref(transaction)).await?;
-                break;
+                self.kill(std::slice::from_ref(&held.by)).await?;
+                break Settled::Decided;
             }
             tokio::time::sleep(pause.min(left)).await;
             pause = (pause * 2).min(MOST_PAUSE);
-        }
-        self.met.lock().unwrap_or_else(PoisonError::into_inner).remove(transaction);
-        Ok(())
+        };
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).remove(&held.by);
+        Ok(settled)
+    }
+
+    /// Whether what the transaction staged at the place is no longer there.
+    async fn is_free(&self, held: &Held) -> Result<bool, StoreError> {
+        let current = self.container.read::<Document>(&held.place, CURRENT).await?;
+        current.map_or(Ok(true), |Item { document, .. }| Ok(document.transaction()? != held.by))
     }
 
     fn first_met(&self, transaction: &TransactionId) -> Instant {

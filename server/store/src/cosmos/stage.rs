@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::container::{Container, Item, Operation, Place, Written};
 use super::document::{CURRENT, Document, IndexFields, method_name, superseded};
 use super::read::{self, Fate};
+use super::settle::{Held, Settled};
 use super::shard::Shard;
 use super::transaction::TransactionId;
 use crate::{Access, Key, Method, StoreError, Timestamp};
@@ -43,8 +44,8 @@ pub(super) enum Staged {
     Yes(i8),
     /// This version is current, not the one it follows.
     Conflict(u64),
-    /// To be tried again in another transaction; after this one, which began earlier, is decided.
-    Again(Option<TransactionId>),
+    /// To be tried again in another transaction; where an earlier one holds a place, after that is free.
+    Again(Option<Held>),
 }
 
 /// Stages a write as the one with this index in its transaction.
@@ -88,7 +89,7 @@ pub(super) async fn stage(
         match meet(shard, attempt, &place, &current.document).await? {
             Met::Committed => {}
             Met::Gone => continue,
-            Met::Earlier(transaction) => return Ok(Staged::Again(Some(transaction))),
+            Met::Earlier(held) => return Ok(Staged::Again(Some(held))),
         }
         if current.document.v != write.previous || !read::visible(shard, access, &write.key).await? {
             return Ok(Staged::Conflict(current.document.v));
@@ -183,7 +184,7 @@ enum Met {
     /// One that was not and never will be; it was taken away.
     Gone,
     /// One of a transaction that began before this one and is not decided.
-    Earlier(TransactionId),
+    Earlier(Held),
 }
 
 /// Has the fate of a document decided. Of two transactions that meet, the later steps back and the earlier waits:
@@ -194,19 +195,21 @@ async fn meet(
     place: &Place,
     document: &Document,
 ) -> Result<Met, StoreError> {
-    let transaction = document.transaction()?;
+    let held = Held { place: place.clone(), by: document.transaction()? };
+    let mut free = false;
     match read::fate(shard, document).await? {
         Fate::Committed => return Ok(Met::Committed),
-        Fate::Open if transaction < attempt.transaction => return Ok(Met::Earlier(transaction)),
-        Fate::Open => shard.settle(&transaction, Some(&attempt.transaction)).await?,
+        Fate::Open if held.by < attempt.transaction => return Ok(Met::Earlier(held)),
+        Fate::Open => free = shard.settle(&held, Some(&attempt.transaction)).await? == Settled::Free,
         Fate::Never => {}
     }
     match read::fate(shard, document).await? {
         Fate::Committed => Ok(Met::Committed),
-        // Its own transaction was killed meanwhile, or the other one is still open: step back.
-        Fate::Open => Ok(Met::Earlier(transaction)),
+        Fate::Open if free => Ok(Met::Gone),
+        // Its own transaction was killed meanwhile: step back.
+        Fate::Open => Ok(Met::Earlier(held)),
         Fate::Never => {
-            unstage(shard, place, &transaction).await?;
+            unstage(shard, place, &held.by).await?;
             Ok(Met::Gone)
         }
     }
