@@ -9,9 +9,11 @@ mod definitions;
 mod expressions;
 mod package;
 mod registry;
+pub mod resources;
 mod search_parameter;
 mod structure_definition;
 pub mod table;
+pub mod terminology;
 mod union;
 
 pub use compartment::Compartments;

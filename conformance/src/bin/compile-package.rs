@@ -1,8 +1,10 @@
-//! `compile-package PACKAGE.tgz OUT`: compiles a FHIR package to the table that the server embeds.
+//! `compile-package PACKAGE.tgz OUT`: compiles a FHIR package to what the server embeds: the table `OUT.jsonl`, and its
+//! terminology, `OUT.terminology.jsonl`.
 
 use std::error::Error;
 use std::process::ExitCode;
 
+use conformance::terminology::compile_terminology;
 use conformance::{Limits, compile_package};
 
 fn main() -> ExitCode {
@@ -26,9 +28,12 @@ fn main() -> ExitCode {
 fn compile(package: &str, out: &str) -> Result<String, Box<dyn Error>> {
     let table = compile_package(std::fs::File::open(package)?, &Limits::default())?;
     let text = table.write()?;
-    std::fs::write(out, &text)?;
+    std::fs::write(format!("{out}.jsonl"), &text)?;
+    let terminology = compile_terminology(std::fs::File::open(package)?, &Limits::default())?;
+    std::fs::write(format!("{out}.terminology.jsonl"), &terminology)?;
     Ok(format!(
-        "{} {}: {} types, {} search parameters, {} compartments, {} profiles, {} operations; {} bytes",
+        "{} {}: {} types, {} search parameters, {} compartments, {} profiles, {} operations; {} bytes; terminology: {} \
+         definitions, {} bytes",
         table.package.name,
         table.package.version,
         table.types.len(),
@@ -36,6 +41,8 @@ fn compile(package: &str, out: &str) -> Result<String, Box<dyn Error>> {
         table.compartments.len(),
         table.profiles.len(),
         table.operations.len(),
-        text.len()
+        text.len(),
+        terminology.lines().count(),
+        terminology.len()
     ))
 }

@@ -1,0 +1,180 @@
+//! The definitions that come with the program and with packages: text with an index by URL. A definition is parsed when
+//! it is first asked for.
+
+use std::sync::{Arc, OnceLock};
+
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::model::{CodeSystem, ConceptMap, ValueSet};
+
+/// The texts in the program, under `ig/`.
+const EMBEDDED: [&str; 2] = [
+    include_str!("../../../ig/r4-4.0.1.terminology.jsonl"),
+    include_str!("../../../ig/us-core-6.1.0.terminology.jsonl"),
+];
+
+/// A kind of definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    CodeSystem,
+    ValueSet,
+    ConceptMap,
+}
+
+impl Kind {
+    pub(super) fn resource_type(self) -> &'static str {
+        match self {
+            Kind::CodeSystem => "CodeSystem",
+            Kind::ValueSet => "ValueSet",
+            Kind::ConceptMap => "ConceptMap",
+        }
+    }
+}
+
+/// What the lines hold.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Line<C, V, M> {
+    CodeSystem(C),
+    ValueSet(V),
+    ConceptMap(M),
+}
+
+/// A kind of definition that lines hold.
+pub(super) trait Definition: DeserializeOwned {
+    const KIND: Kind;
+    fn from_line(line: &str) -> Option<Self>;
+}
+
+macro_rules! definition {
+    ($type:ident) => {
+        impl Definition for $type {
+            const KIND: Kind = Kind::$type;
+            fn from_line(line: &str) -> Option<$type> {
+                match serde_json::from_str::<Line<CodeSystem, ValueSet, ConceptMap>>(line) {
+                    Ok(Line::$type(found)) => Some(found),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+definition!(CodeSystem);
+definition!(ValueSet);
+definition!(ConceptMap);
+
+/// Texts of definitions, indexed. Of one URL and version the last text's counts.
+#[derive(Default)]
+pub struct Library {
+    texts: Vec<Text>,
+    index: OnceLock<Index>,
+}
+
+#[derive(Clone)]
+enum Text {
+    Embedded(&'static str),
+    Added(Arc<str>),
+}
+
+impl Text {
+    fn as_str(&self) -> &str {
+        match self {
+            Text::Embedded(text) => text,
+            Text::Added(text) => text,
+        }
+    }
+}
+
+/// The lines that define a URL, in the order of the texts.
+type Index = FxHashMap<(Kind, Box<str>), Vec<Place>>;
+
+/// A line.
+#[derive(Debug, Clone)]
+struct Place {
+    text: usize,
+    start: usize,
+    end: usize,
+    version: Option<Box<str>>,
+    /// Whether it has all that it defines: not so a code system of which only a part is there.
+    is_whole: bool,
+}
+
+impl Library {
+    /// The definitions of R4 and US Core that are embedded in the program.
+    pub fn embedded() -> Library {
+        Library { texts: EMBEDDED.iter().map(|text| Text::Embedded(text)).collect(), index: OnceLock::new() }
+    }
+
+    /// Adds the definitions of a package, as [`super::compile_terminology`] gives them.
+    pub fn add(&mut self, text: String) {
+        self.texts.push(Text::Added(text.into()));
+        self.index = OnceLock::new();
+    }
+
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| {
+            let mut index = Index::default();
+            for (number, text) in self.texts.iter().enumerate() {
+                let mut start = 0;
+                for line in text.as_str().split_inclusive('\n') {
+                    let end = start + line.len();
+                    if let Some((kind, url, version, is_whole)) = head(line) {
+                        let version = version.map(Into::into);
+                        let place = Place { text: number, start, end, version, is_whole };
+                        index.entry((kind, url.into())).or_default().push(place);
+                    }
+                    start = end;
+                }
+            }
+            index
+        })
+    }
+
+    /// The definition of a URL. Without a version: the last one that is whole, else the last.
+    pub(super) fn find<T: Definition>(&self, url: &str, version: Option<&str>) -> Option<T> {
+        let places = self.index().get(&(T::KIND, url.into()))?;
+        let place = match version {
+            Some(_) => places.iter().rev().find(|place| place.version.as_deref() == version)?,
+            None => places.iter().rev().find(|place| place.is_whole).or(places.last())?,
+        };
+        T::from_line(self.texts.get(place.text)?.as_str().get(place.start..place.end)?)
+    }
+
+    /// Whether there is a definition of a URL, of any version.
+    pub(super) fn knows(&self, kind: Kind, url: &str) -> bool {
+        self.index().contains_key(&(kind, url.into()))
+    }
+
+    /// The URLs of all definitions of a kind, sorted.
+    pub(super) fn urls(&self, kind: Kind) -> Vec<&str> {
+        let keys = self.index().keys().filter(|(of, _)| *of == kind);
+        let mut urls: Vec<&str> = keys.map(|(_, url)| url.as_ref()).collect();
+        urls.sort_unstable();
+        urls
+    }
+}
+
+/// Kind, URL, version and wholeness, from the start of a line. Only escapes of JSON would need a parser, and URLs that
+/// have any are not found.
+fn head(line: &str) -> Option<(Kind, &str, Option<&str>, bool)> {
+    let (kind, rest) = line.strip_prefix("{\"")?.split_once("\":{\"url\":\"")?;
+    let kind = match kind {
+        "codeSystem" => Kind::CodeSystem,
+        "valueSet" => Kind::ValueSet,
+        "conceptMap" => Kind::ConceptMap,
+        _ => return None,
+    };
+    let (url, rest) = rest.split_once('"')?;
+    let version = rest.strip_prefix(",\"version\":\"").and_then(|rest| rest.split_once('"'));
+    let (version, rest) = version.map_or((None, rest), |(version, rest)| (Some(version), rest));
+    let is_whole = kind != Kind::CodeSystem || rest.starts_with(",\"content\":\"complete\"");
+    Some((kind, url, version, is_whole))
+}
+
+impl std::fmt::Debug for Library {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Library({} texts)", self.texts.len())
+    }
+}
