@@ -4,6 +4,7 @@
 //! A code system or a value set that is not there is answered "not checked", never "valid". Nothing here does HTTP, and
 //! the store is asked only through [`crate::resources::Resources`].
 
+mod builtin;
 mod code_system;
 mod filter;
 mod library;

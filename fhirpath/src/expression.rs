@@ -37,6 +37,7 @@ pub use item::{Item, Quantity, TypeInfo};
 pub use parser::{MAX_HEIGHT, MAX_LENGTH, MAX_PATH};
 pub use temporal::{Date, DateTime, Time};
 pub use types::System;
+pub use ucum::canonical_unit;
 
 /// A compiled expression.
 #[derive(Debug, Clone)]

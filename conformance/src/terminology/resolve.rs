@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use fhirpath::Tree;
 use rustc_hash::FxHashMap;
 
+use super::builtin;
 use super::code_system::{Content, InMemory};
 use super::filter::Filter;
 use super::library::{Definition, Kind};
@@ -96,6 +97,11 @@ impl Terminology {
 
     fn make_system(&self, url: &str, version: Option<&str>, canonical: &str) -> Result<Found<System>> {
         let known: Option<model::CodeSystem> = self.library.find(url, version);
+        if known.is_none()
+            && let Some(system) = builtin::code_system(url)?
+        {
+            return Ok(Found { answer: Ok(system), uses_store: false });
+        }
         let is_whole = |system: &model::CodeSystem| system.content == "complete";
         if let Some(system) = known.as_ref().filter(|system| is_whole(system)) {
             return Ok(Found { answer: in_memory(system.clone(), canonical), uses_store: false });

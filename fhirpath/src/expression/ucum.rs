@@ -52,6 +52,11 @@ fn ucum_unit(text: &str) -> Option<Unit> {
     Some(Unit { kind: canonical.unit, factor: canonical.factor, offset: canonical.offset })
 }
 
+/// The base units of a unit of UCUM (`g.m.s-2` for `N`); `None` when it is none.
+pub fn canonical_unit(text: &str) -> Option<String> {
+    ucum_unit(text).map(|unit| unit.kind)
+}
+
 fn parsed(text: &str) -> Option<UnitExpr> {
     if text.len() > MAX_UNIT {
         return None;
