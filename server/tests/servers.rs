@@ -48,8 +48,8 @@ fn seed() -> u64 {
     seed
 }
 
-/// Everyone at once goes for the same slots, the same identifiers and the same accounts.
-fn races(kind: Kind, length: Duration) {
+/// Everyone at once goes for the same slots, the same identifiers and the same accounts; at least so many succeed.
+fn races(kind: Kind, length: Duration, least: usize) {
     let directory = directory();
     let cluster = Cluster::start(kind, directory.path());
     let (attempts, seed) = (Attempts::default(), seed());
@@ -87,23 +87,21 @@ fn races(kind: Kind, length: Duration) {
     let report = checker::check(&cluster, &all);
     println!("{report:?}");
     assert_eq!(report.booked, 40, "each slot was booked once");
-    assert!(report.done > 300 && report.refused > 100, "too few races to say anything: {report:?}");
+    assert!(report.done > least && report.refused > 100, "too few races to say anything: {report:?}");
     cluster.check_store();
 }
 
 #[test]
 fn races_on_one_embedded_server() {
-    races(Kind::Embedded, Duration::from_secs(3));
+    races(Kind::Embedded, Duration::from_secs(3), 300);
 }
 
 #[test]
-#[ignore = "does not end in minutes on the emulator, as two processes contend without a pause; the reason is not known yet"]
 fn races_between_two_servers_on_cosmos() {
-    races(Kind::Cosmos, Duration::from_secs(8));
+    races(Kind::Cosmos, Duration::from_secs(8), 80);
 }
 
 #[test]
-#[ignore = "does not end in minutes on the emulator, as two processes contend without a pause; the reason is not known yet"]
 fn a_killed_server_loses_nothing_and_the_other_goes_on() {
     let rounds = number("VESTA_SERVERS_ROUNDS").unwrap_or(ROUNDS);
     let directory = directory();

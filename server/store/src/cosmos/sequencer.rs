@@ -4,10 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::commit;
 use super::group::{self, Job};
@@ -20,26 +18,29 @@ pub(super) const QUEUE: usize = 1024;
 /// Commits what comes until nobody can send any more, and all that came is answered.
 pub(super) async fn run(shard: Arc<Shard>, mut queue: mpsc::Receiver<Job>) {
     let mut waiting = VecDeque::new();
-    // Jobs that wait for another process's transaction; they hold up no others.
-    let mut settling: FuturesUnordered<BoxFuture<'static, Job>> = FuturesUnordered::new();
+    // Jobs that wait for another process's transaction; they hold up no others. Each is a task, and goes on while a group
+    // is committed: a future that nobody polls could keep the log from being read.
+    let mut settling: JoinSet<Job> = JoinSet::new();
     loop {
         if waiting.is_empty() {
             tokio::select! {
                 Some(job) = queue.recv() => waiting.push_back(job),
-                Some(job) = settling.next() => waiting.push_back(job),
+                Some(job) = settling.join_next() => waiting.extend(job),
                 else => break,
             }
         }
         while let Ok(job) = queue.try_recv() {
             waiting.push_back(job);
         }
-        while let Some(Some(job)) = settling.next().now_or_never() {
-            waiting.push_back(job);
+        while let Some(job) = settling.try_join_next() {
+            waiting.extend(job);
         }
         let group = group::take(&mut waiting);
         for mut job in commit::commit(&shard, group).await.into_iter().rev() {
             match job.after.take() {
-                Some(held) => settling.push(settled(shard.clone(), held, job).boxed()),
+                Some(held) => {
+                    settling.spawn(settled(shard.clone(), held, job));
+                }
                 None => waiting.push_front(job),
             }
         }
