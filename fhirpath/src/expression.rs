@@ -108,6 +108,22 @@ impl Expression {
         Ok(Expression { schema: schema.clone(), text: text.into(), program })
     }
 
+    /// Compiles the text of a list, in the standard dialect: what holds it, and its name. `Patient.name[0].given` is `given`
+    /// of what `Patient.name[0]` yields. `None` where the text does not end in a name.
+    ///
+    /// # Errors
+    /// As [`Expression::compile`], of the whole text.
+    pub(crate) fn compile_list(
+        schema: &Arc<Schema>,
+        context: &str,
+        text: &str,
+    ) -> Result<Option<(Expression, String)>, CompileError> {
+        Expression::compile_as(schema, context, text, Dialect::Standard)?;
+        let Some((owner, name)) = parser::parse(text)?.into_member() else { return Ok(None) };
+        let program = compile::compile(schema, &[context], text, &owner, Dialect::Standard)?;
+        Ok(Some((Expression { schema: schema.clone(), text: text.into(), program }, name)))
+    }
+
     /// As it was written.
     pub fn text(&self) -> &str {
         &self.text
@@ -165,7 +181,23 @@ impl Expression {
         environment: &Environment<'t>,
         out: &mut Vec<Item<'t>>,
     ) -> Result<(), EvaluationError> {
+        self.evaluate_after(input, environment, &mut 0, out)
+    }
+
+    /// Evaluates as one of several that share [`MAX_STEPS`]; `steps` counts on.
+    ///
+    /// # Errors
+    /// As [`Expression::evaluate`].
+    #[inline]
+    pub(crate) fn evaluate_after<'t>(
+        &self,
+        input: Element<'t>,
+        environment: &Environment<'t>,
+        steps: &mut u64,
+        out: &mut Vec<Item<'t>>,
+    ) -> Result<(), EvaluationError> {
         let machine = evaluate::Machine::new(input, *environment, self.program.slots);
+        machine.count_on_from(*steps);
         let mut found = item::Items::new();
         let this = Item::Element(input);
         machine.run(
@@ -173,6 +205,7 @@ impl Expression {
             &evaluate::Scope { this: &this, index: 0, total: &[] },
             &mut found,
         )?;
+        *steps = machine.steps();
         out.extend(found);
         Ok(())
     }

@@ -8,12 +8,14 @@ pub mod expression;
 #[cfg(test)]
 mod fixture;
 pub mod issue;
+pub mod patch;
 pub mod primitive;
 pub mod schema;
 pub mod tree;
 
 pub use expression::Expression;
 pub use issue::{Issue, IssueType, Severity};
+pub use patch::Patch;
 pub use primitive::Primitive;
 pub use schema::Schema;
 pub use tree::{Element, Limits, Tree};

@@ -4,6 +4,7 @@
 //! the order of the specification, strings with the least escapes, decimals with their own text.
 
 mod edit;
+mod graft;
 mod json;
 mod parse;
 mod subset;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 
 use crate::schema::{PropertyId, Schema, TypeId};
 
+pub(crate) use graft::NewElement;
+pub(crate) use parse::{excerpt, nearest};
 pub use subset::{SUBSETTED_CODE, SUBSETTED_SYSTEM, Subset};
 pub use write::write_string;
 

@@ -51,6 +51,26 @@ pub(super) enum ExprKind {
     },
 }
 
+impl Expr {
+    /// An expression that ends in a name: what comes before it, and the name.
+    pub fn into_member(self) -> Option<(Expr, String)> {
+        let position = self.position;
+        match self.kind {
+            ExprKind::Name(name) => Some((Expr { kind: ExprKind::Variable(Variable::This), position }, name)),
+            ExprKind::Path { base, mut steps } => {
+                let StepKind::Name(name) = steps.pop()?.kind else { return None };
+                let owner = if steps.is_empty() {
+                    *base
+                } else {
+                    Expr { kind: ExprKind::Path { base, steps }, position }
+                };
+                Some((owner, name))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A step of a path. The position is that of its name or bracket.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Step {

@@ -55,6 +55,18 @@ impl<'t> Machine<'t> {
         Machine { schema: input.tree().schema(), input, environment, steps: Cell::new(0), shared }
     }
 
+    /// Counts on from the steps of evaluations before this one.
+    #[inline]
+    pub fn count_on_from(&self, steps: u64) {
+        self.steps.set(steps);
+    }
+
+    /// The steps counted so far.
+    #[inline]
+    pub fn steps(&self) -> u64 {
+        self.steps.get()
+    }
+
     /// Counts work.
     #[inline]
     pub fn step(&self, count: usize) -> Result<()> {

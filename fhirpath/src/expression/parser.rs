@@ -212,7 +212,7 @@ impl<'a> Parser<'a> {
                 height = height.max(index.height + 1);
                 StepKind::Index(index.expr)
             } else if self.accept(".") {
-                let (kind, inside) = self.invocation()?;
+                let (kind, inside) = self.invocation(true)?;
                 height = height.max(inside + 1);
                 kind
             } else {
@@ -231,12 +231,20 @@ impl<'a> Parser<'a> {
         self.built(ExprKind::Path { base: Box::new(base.expr), steps }, position, height + 1)
     }
 
-    /// A name, a call or a variable, and the height of its arguments.
-    fn invocation(&mut self) -> Result<(StepKind, usize)> {
+    /// A name, a call or a variable, and the height of its arguments. Behind a dot the name may be an operator's word: FHIR
+    /// itself writes `Patient.text.div`, though the grammar wants it delimited.
+    fn invocation(&mut self, behind_dot: bool) -> Result<(StepKind, usize)> {
         if let Some(variable) = self.variable() {
             return Ok((StepKind::Variable(variable), 0));
         }
-        let name = self.identifier()?;
+        let name = match self.peek() {
+            TokenKind::Word(word @ ("and" | "or" | "xor" | "implies" | "div" | "mod")) if behind_dot => {
+                let name = (*word).to_owned();
+                self.advance();
+                name
+            }
+            _ => self.identifier()?,
+        };
         if !self.accept("(") {
             return Ok((StepKind::Name(name), 0));
         }
@@ -341,7 +349,7 @@ impl<'a> Parser<'a> {
                 ExprKind::Literal(Literal::Boolean(word == "true"))
             }
             TokenKind::Word(_) | TokenKind::Delimited(_) | TokenKind::Variable(_) => {
-                let (kind, height) = self.invocation()?;
+                let (kind, height) = self.invocation(false)?;
                 let kind = match kind {
                     StepKind::Name(name) => ExprKind::Name(name),
                     StepKind::Call(call) => ExprKind::Call(call),

@@ -79,7 +79,7 @@ fn types_know_their_kind_and_ancestors() {
     assert!(!schema.is_resource("HumanName") && !schema.is_resource("Nothing"));
     assert!(schema.is_abstract(id("Element")));
     let resources: Vec<&str> = schema.resource_types().collect();
-    assert_eq!(resources, ["Patient", "Observation", "Questionnaire", "Bundle"]);
+    assert_eq!(resources, ["Patient", "Observation", "Questionnaire", "Bundle", "Parameters"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod scan;
 use std::sync::Arc;
 
 use self::fault::{Fault, Step, Stop};
+pub(crate) use self::fault::{excerpt, nearest};
 use super::{ESCAPED, HAS_VALUE, Limits, NO_PROPERTY, Node, RESOURCE, Tree, json};
 use crate::issue::{Issue, IssueType};
 use crate::primitive::{JsonType, Primitive};

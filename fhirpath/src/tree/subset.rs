@@ -74,26 +74,8 @@ impl Tree {
         !kept.is_empty() || Element { tree: self, node }.is_resource()
     }
 
-    /// Makes `children` the only ones of `parent`.
-    fn relink(&mut self, parent: u32, children: &[u32]) {
-        let mut next = 0;
-        for &child in children.iter().rev() {
-            if let Some(node) = self.nodes.get_mut(child as usize) {
-                node.next_sibling = next;
-            }
-            next = child;
-        }
-        if let Some(parent) = self.nodes.get_mut(parent as usize) {
-            parent.first_child = next;
-        }
-    }
-
     fn definition_of(&self, node: u32) -> Option<&Property> {
         Element { tree: self, node }.property_id().map(|id| self.schema.definition(id))
-    }
-
-    fn children_of(&self, node: u32) -> Vec<u32> {
-        Element { tree: self, node }.children().map(Element::node_id).collect()
     }
 
     fn tag_subsetted(&mut self) {

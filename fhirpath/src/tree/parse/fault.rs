@@ -144,7 +144,7 @@ pub(super) fn bad_value(text: &str, error: ValueError) -> String {
 }
 
 /// The few characters of an input that show a fault.
-pub(super) fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     const SHOWN: usize = 40;
     let mut chars = text.chars();
     let mut shown: String = chars.by_ref().take(SHOWN).flat_map(char::escape_debug).collect();
@@ -177,7 +177,7 @@ pub(super) fn unknown_element(schema: &Schema, type_id: TypeId, key: &str) -> St
 }
 
 /// `; did you mean 'name'?` without the question mark, or nothing where no name is near.
-pub(super) fn nearest<'n>(text: &str, names: impl Iterator<Item = &'n str>) -> String {
+pub(crate) fn nearest<'n>(text: &str, names: impl Iterator<Item = &'n str>) -> String {
     let limit = if text.len() < 5 { 1 } else { 2 };
     let near = names
         .filter(|name| name.len().abs_diff(text.len()) <= limit)
