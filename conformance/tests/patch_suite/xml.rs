@@ -66,7 +66,7 @@ pub fn parse(text: &str) -> Node {
             }
             Event::Eof => break,
             Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {}
-            Event::CData(_) => panic!("the cases have none"),
+            Event::CData(text) => add(&mut open, Content::Text(text.decode().unwrap().into_owned())),
         }
     }
     let content = open.pop().unwrap().content.into_iter();
