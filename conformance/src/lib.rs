@@ -15,6 +15,7 @@ mod structure_definition;
 pub mod table;
 pub mod terminology;
 mod union;
+pub mod validation;
 
 pub use compartment::Compartments;
 pub use compile::compile_package;

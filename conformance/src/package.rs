@@ -65,6 +65,14 @@ pub enum PackageError {
         /// The rule.
         rule: DefinitionRule,
     },
+    /// A StructureDefinition cannot be used to validate.
+    #[error("{file}: {rule}")]
+    Structure {
+        /// Its path in the archive.
+        file: String,
+        /// Why.
+        rule: crate::validation::StructureError,
+    },
 }
 
 /// A rule that a definition in a package broke.

@@ -35,6 +35,7 @@ pub use environment::{Coding, Environment, Profiles, Resolver, Terminology, Trac
 pub use evaluate::{MAX_ITEMS, MAX_STEPS};
 pub use item::{Item, Quantity, TypeInfo};
 pub use parser::{MAX_HEIGHT, MAX_LENGTH, MAX_PATH};
+pub use reference::{referred, referred_type};
 pub use temporal::{Date, DateTime, Time};
 pub use types::System;
 pub use ucum::canonical_unit;

@@ -1,6 +1,8 @@
 //! What is wrong with an input, in the terms of `OperationOutcome.issue`
 //! (<https://hl7.org/fhir/R4/operationoutcome.html>).
 
+use std::borrow::Cow;
+
 /// `OperationOutcome.issue.severity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -59,6 +61,8 @@ pub struct Issue {
     pub expression: Option<String>,
     /// Where in the source text, 1-based line and column (in characters), when it came from text.
     pub position: Option<(u32, u32)>,
+    /// The id of the reference validator's message for the same finding (`Validation_VAL_Profile_Minimum`), where it has one.
+    pub message_id: Option<Cow<'static, str>>,
 }
 
 impl Severity {
@@ -109,7 +113,14 @@ impl IssueType {
 impl Issue {
     /// An error of a kind, without a place yet.
     pub fn error(code: IssueType, details: impl Into<String>) -> Issue {
-        Issue { severity: Severity::Error, code, details: details.into(), expression: None, position: None }
+        Issue {
+            severity: Severity::Error,
+            code,
+            details: details.into(),
+            expression: None,
+            position: None,
+            message_id: None,
+        }
     }
 
     /// The same issue, at a place given as FHIRPath.
@@ -123,6 +134,13 @@ impl Issue {
     #[must_use]
     pub fn line(mut self, line: u32, column: u32) -> Issue {
         self.position = Some((line, column));
+        self
+    }
+
+    /// The same issue with the id of the reference validator's message.
+    #[must_use]
+    pub fn message_id(mut self, id: impl Into<Cow<'static, str>>) -> Issue {
+        self.message_id = Some(id.into());
         self
     }
 

@@ -90,6 +90,28 @@ pub struct TypeId(pub(crate) u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PropertyId(pub(crate) u32);
 
+impl TypeId {
+    /// Its number: types are numbered from 0 in the order they were defined, so that tables can be kept by it.
+    #[inline]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl PropertyId {
+    /// Its number: properties are numbered from 0, those of a type one after another.
+    #[inline]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The range of it alone, for [`crate::Element::children_in`].
+    #[inline]
+    pub fn only(self) -> Range<PropertyId> {
+        self..PropertyId(self.0 + 1)
+    }
+}
+
 /// One element of one type, with one of its types where it is a choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Property {

@@ -311,6 +311,35 @@ impl<'t> Element<'t> {
         path
     }
 
+    /// Line and column (1-based, in characters) of its value in the source; `None` when it was set or added since. Looked
+    /// for from the beginning of the text on, so meant for messages.
+    pub fn position(self) -> Option<(u32, u32)> {
+        let at = self.source_byte()?;
+        let before = self.tree.text.get(..at)?;
+        let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
+        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+        Some((u32::try_from(line).ok()?, u32::try_from(column).ok()?))
+    }
+
+    /// Where its value begins; a resource begins with its first child, as far as nodes tell.
+    fn source_byte(self) -> Option<usize> {
+        let node = self.get_node();
+        if node.is(EDITED) {
+            return None;
+        }
+        if node.is(RESOURCE) {
+            return if self.node == 0 {
+                Some(0)
+            } else {
+                self.children().filter_map(Element::source_byte).min()
+            };
+        }
+        let quote = node.is(HAS_VALUE)
+            && (node.start as usize).checked_sub(1).and_then(|at| self.tree.text.as_bytes().get(at))
+                == Some(&b'"');
+        Some(node.start as usize - usize::from(quote))
+    }
+
     /// The child that is or holds `node`, and its number among those of its property.
     fn child_towards(self, node: u32) -> Option<(Element<'t>, usize)> {
         let mut counted = (NO_PROPERTY, 0);

@@ -1,10 +1,11 @@
-//! `compile-package PACKAGE.tgz OUT`: compiles a FHIR package to what the server embeds: the table `OUT.jsonl`, and its
-//! terminology, `OUT.terminology.jsonl`.
+//! `compile-package PACKAGE.tgz OUT`: compiles a FHIR package to what the server embeds: the table `OUT.jsonl`, what it
+//! validates by, `OUT.profiles.jsonl`, and its terminology, `OUT.terminology.jsonl`.
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use conformance::terminology::compile_terminology;
+use conformance::validation::compile_structures;
 use conformance::{Limits, compile_package};
 
 fn main() -> ExitCode {
@@ -29,6 +30,8 @@ fn compile(package: &str, out: &str) -> Result<String, Box<dyn Error>> {
     let table = compile_package(std::fs::File::open(package)?, &Limits::default())?;
     let text = table.write()?;
     std::fs::write(format!("{out}.jsonl"), &text)?;
+    let structures = compile_structures(std::fs::File::open(package)?, &Limits::default())?;
+    std::fs::write(format!("{out}.profiles.jsonl"), structures)?;
     let terminology = compile_terminology(std::fs::File::open(package)?, &Limits::default())?;
     std::fs::write(format!("{out}.terminology.jsonl"), &terminology)?;
     Ok(format!(

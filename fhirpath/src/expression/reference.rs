@@ -22,6 +22,17 @@ pub(super) fn target(item: &Item<'_>) -> Option<TypeId> {
     resource_type(schema, name)
 }
 
+/// The type of the resource that a Reference, canonical or uri points to, as far as the tree that holds it tells: from the
+/// URL, from what is contained or in the same Bundle, or else from `Reference.type`.
+pub fn referred_type(reference: Element<'_>) -> Option<TypeId> {
+    target(&Item::Element(reference))
+}
+
+/// The resource that a Reference, canonical or uri points to when that is contained, or in the same Bundle.
+pub fn referred(reference: Element<'_>) -> Option<Element<'_>> {
+    resolve(&Item::Element(reference))
+}
+
 /// The resource that holds an element, or that it is: `%resource`.
 pub(super) fn resource(element: Element<'_>) -> Element<'_> {
     if element.is_resource() { element } else { element.enclosing_resource().unwrap_or(element) }

@@ -1,0 +1,167 @@
+//! Invariants: FHIRPath compiled once for each type of element they are asked of, and passed over where a glance shows that
+//! they hold.
+
+use std::sync::{Arc, OnceLock};
+
+use fhirpath::expression::{Dialect, Environment, EvaluationError, Expression, Item};
+use fhirpath::schema::{PropertyId, TypeId};
+use fhirpath::{Element, Schema};
+
+use super::structure::Constraint;
+
+/// A rule of an element.
+pub(super) struct Invariant {
+    pub key: Box<str>,
+    pub human: Box<str>,
+    pub is_warning: bool,
+    pub is_best_practice: bool,
+    /// The definition that states it.
+    pub source: Arc<str>,
+    expression: Box<str>,
+    guard: Guard,
+    programs: Box<[(TypeId, Program)]>,
+}
+
+type Program = OnceLock<Result<Box<Expression>, String>>;
+
+/// When it must hold, seen without evaluating it.
+enum Guard {
+    /// Cannot be seen.
+    None,
+    /// Where there is no such child.
+    Without(Box<[(TypeId, std::ops::Range<PropertyId>)]>),
+    /// Where the reference is none to a contained resource.
+    LocalReference,
+}
+
+/// What came of it.
+pub(super) enum Outcome {
+    Holds,
+    Fails,
+    /// The expression cannot be compiled.
+    Broken(String),
+    /// The evaluation stopped.
+    Stopped(EvaluationError),
+}
+
+/// The rules that the walk itself looks after, of every element.
+pub(super) fn is_native(key: &str) -> bool {
+    matches!(key, "ele-1" | "ext-1")
+}
+
+impl Invariant {
+    /// `types`: what the element may be. `None` where it has no expression.
+    pub fn new(
+        schema: &Schema,
+        constraint: &Constraint,
+        source: &Arc<str>,
+        types: &[TypeId],
+    ) -> Option<Invariant> {
+        let expression = constraint.expression.as_deref()?;
+        Some(Invariant {
+            key: constraint.key.as_str().into(),
+            human: constraint.human.as_str().into(),
+            is_warning: constraint.is_warning || constraint.is_best_practice,
+            is_best_practice: constraint.is_best_practice,
+            source: source.clone(),
+            expression: expression.into(),
+            guard: Guard::new(schema, &constraint.key, expression, types),
+            programs: types.iter().map(|&id| (id, OnceLock::new())).collect(),
+        })
+    }
+
+    pub fn expression(&self) -> &str {
+        &self.expression
+    }
+
+    #[inline]
+    pub fn check<'t>(&self, element: Element<'t>, environment: &Environment<'t>) -> Outcome {
+        if self.guard.shows(element) {
+            return Outcome::Holds;
+        }
+        let id = element.type_id();
+        let schema = element.tree().schema();
+        let compile = || {
+            let compiled = Expression::compile_as(schema, schema.type_name(id), &self.expression, Dialect::Standard);
+            compiled.map(Box::new).map_err(|error| error.to_string())
+        };
+        match self.programs.iter().find(|(known, _)| *known == id) {
+            Some((_, program)) => run(program.get_or_init(compile), element, environment),
+            None => run(&compile(), element, environment),
+        }
+    }
+}
+
+fn run<'t>(
+    program: &Result<Box<Expression>, String>,
+    element: Element<'t>,
+    environment: &Environment<'t>,
+) -> Outcome {
+    let program = match program {
+        Ok(program) => program,
+        Err(why) => return Outcome::Broken(why.clone()),
+    };
+    match program.test(element, environment) {
+        Ok(Some(true)) => Outcome::Holds,
+        Ok(_) => Outcome::Fails,
+        Err(error) => {
+            // Of several items each is as good as true, for the reference validator.
+            let mut items: Vec<Item<'t>> = Vec::new();
+            match program.evaluate_in(element, environment, &mut items) {
+                Ok(()) if items.len() > 1 => Outcome::Holds,
+                _ => Outcome::Stopped(error),
+            }
+        }
+    }
+}
+
+impl Guard {
+    fn new(schema: &Schema, key: &str, expression: &str, types: &[TypeId]) -> Guard {
+        if key == "ref-1" && expression.starts_with("reference.startsWith('#').not() or ") {
+            return Guard::LocalReference;
+        }
+        let of = |name: &str| {
+            let ranges: Vec<_> =
+                types.iter().filter_map(|&id| Some((id, schema.property(id, name)?))).collect();
+            if ranges.len() == types.len() { Guard::Without(ranges.into()) } else { Guard::None }
+        };
+        if matches!(key, "dom-2" | "dom-3" | "dom-4" | "dom-5") && expression.starts_with("contained.") {
+            return of("contained");
+        }
+        match absent_name(expression) {
+            Some(name) => of(name),
+            None => Guard::None,
+        }
+    }
+
+    #[inline]
+    fn shows(&self, element: Element<'_>) -> bool {
+        match self {
+            Guard::None => false,
+            Guard::Without(ranges) => {
+                let id = element.type_id();
+                ranges.iter().any(|(known, range)| {
+                    *known == id && element.children_in(range.clone()).next().is_none()
+                })
+            }
+            Guard::LocalReference => {
+                let reference = element.get("reference").and_then(Element::value);
+                !reference.is_some_and(|reference| reference.starts_with('#'))
+            }
+        }
+    }
+}
+
+/// The name of a child without which the expression is true: `a.empty() or ..`, `a.exists() implies ..`.
+fn absent_name(expression: &str) -> Option<&str> {
+    let end = expression.find(|c: char| !c.is_ascii_alphanumeric())?;
+    let (name, rest) = expression.split_at_checked(end)?;
+    let is_single = |operator: &str| !rest.contains(operator);
+    let disjoins = (rest.starts_with(".empty() or ") || rest.starts_with(".hasValue().not() or "))
+        && is_single(" implies ")
+        && is_single(" xor ");
+    let implies = rest
+        .strip_prefix(".exists() implies ")
+        .is_some_and(|consequence| !consequence.contains(" implies "));
+    (disjoins || implies).then_some(name).filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+}
