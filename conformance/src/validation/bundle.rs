@@ -1,0 +1,91 @@
+//! Rules of Bundles that no invariant states (<https://hl7.org/fhir/R4/bundle.html>): the full URLs of entries.
+
+use fhirpath::{Element, IssueType};
+use rustc_hash::FxHashMap;
+
+use super::extension::excerpt;
+use super::walk::Walk;
+
+impl<'w> Walk<'w> {
+    /// A Bundle's own rules.
+    pub fn bundle(&mut self, bundle: Element<'w>) {
+        let kind = bundle.get("type").and_then(Element::value).unwrap_or_default();
+        for (number, entry) in bundle.all("entry").enumerate() {
+            let resource = entry.get("resource");
+            let url = entry.get("fullUrl");
+            if let (Some(resource), Some(url)) = (resource, url) {
+                self.named(resource, url, &kind);
+            }
+            if number == 0 {
+                self.first(entry, resource, &kind);
+            }
+        }
+        if matches!(kind.as_ref(), "document" | "message" | "collection") {
+            self.full_urls(bundle);
+        }
+    }
+
+    /// The first entry says what the Bundle is.
+    fn first(&mut self, entry: Element<'w>, resource: Option<Element<'w>>, kind: &str) {
+        let wanted = match kind {
+            "document" => "Composition",
+            "message" => "MessageHeader",
+            _ => return,
+        };
+        if resource.is_none_or(|resource| resource.type_name() != wanted) {
+            self.error(IssueType::Invalid, entry, "Bundle_BUNDLE_Entry_NoFirst", || {
+                format!("The first entry of a {kind} must be a {wanted}.")
+            });
+        }
+    }
+
+    /// Whether an entry's full URL ends in its resource's type and id.
+    fn named(&mut self, resource: Element<'w>, url: Element<'w>, kind: &str) {
+        let Some(text) = url.value() else { return };
+        let is_batch = matches!(kind, "batch" | "transaction");
+        if !text.starts_with("http:") && !text.starts_with("https:") {
+            if !text.starts_with("urn:") && !is_batch {
+                self.error(IssueType::Value, url, "Bundle_BUNDLE_FullUrl_NeedVersion", || {
+                    format!("A fullUrl must be absolute, and '{}' is not.", excerpt(&text))
+                });
+            }
+            return;
+        }
+        let mut parts = text.rsplit('/');
+        let (last, before) = (parts.next(), parts.next());
+        if !before.is_some_and(|name| self.v.shared.schema.is_resource(name)) {
+            return;
+        }
+        let id = resource.get("id").and_then(Element::value);
+        let is_same = before == Some(resource.type_name()) && last == id.as_deref();
+        if !is_same && id.is_some() {
+            self.error(IssueType::Invalid, url, "Bundle_BUNDLE_Entry_IdUrlMismatch", || {
+                format!("The fullUrl '{}' does not end in the type and id of its resource.", excerpt(&text))
+            });
+        }
+    }
+
+    /// Full URLs are there, and each once for one version.
+    fn full_urls(&mut self, bundle: Element<'w>) {
+        let mut seen: FxHashMap<(String, Option<String>), ()> = FxHashMap::default();
+        for entry in bundle.all("entry") {
+            let Some(url) = entry.get("fullUrl").and_then(Element::value) else {
+                if entry.get("resource").is_some() {
+                    self.error(IssueType::Required, entry, "Bundle_BUNDLE_Entry_NoFullUrl", || {
+                        "An entry needs a fullUrl here, so that others can refer to it.".to_owned()
+                    });
+                }
+                continue;
+            };
+            let version = entry
+                .get("resource")
+                .and_then(|resource| resource.get("meta")?.get("versionId")?.value())
+                .map(std::borrow::Cow::into_owned);
+            if seen.insert((url.to_string(), version), ()).is_some() {
+                self.error(IssueType::Duplicate, entry, "Bundle_BUNDLE_Entry_Duplicate", || {
+                    format!("Two entries have the fullUrl '{}'.", excerpt(&url))
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The codes of an element: in the value set it is bound to, in their code systems, with displays they have.
+
+use fhirpath::expression::Coding;
+use fhirpath::{Element, IssueType, Severity};
+
+use super::terms::{BindingRule, Codes, Strength, coding, key};
+use super::walk::Walk;
+use crate::terminology::{CodeCheck, NotChecked};
+
+impl<'w> Walk<'w> {
+    /// Whether an element's code is in its value set.
+    pub fn bound(&mut self, element: Element<'w>, binding: &BindingRule) {
+        if binding.strength == Strength::Preferred && !self.options.information && binding.max.is_none() {
+            return;
+        }
+        match self.v.shared.code_types.codes(element) {
+            Codes::Lone(code) => {
+                // Without a value there is only an extension that says why.
+                if element.has_value() {
+                    self.lone(element, binding, &code);
+                }
+            }
+            Codes::Codings(codings) if codings.is_empty() => {
+                let is_concept = self.v.shared.code_types.is_concept(element.type_id());
+                if binding.strength == Strength::Required && is_concept && !has_reason(element) {
+                    self.error(IssueType::CodeInvalid, element, "Terminology_TX_Code_ValueSet", || {
+                        format!("A code from the value set {} is required, and there is none.", binding.value_set)
+                    });
+                }
+            }
+            Codes::Codings(codings) => {
+                let is_known = codings.iter().any(|(_, coding)| self.is_known(binding, coding));
+                if !is_known {
+                    let codings: Vec<Coding<'_>> = codings.into_iter().map(|(_, coding)| coding).collect();
+                    self.look_up(element, binding, &codings);
+                }
+            }
+        }
+    }
+
+    fn is_known(&mut self, binding: &BindingRule, coding: &Coding<'_>) -> bool {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        key(coding, &mut buffer);
+        let found = binding.known.has(&buffer);
+        self.buffer = buffer;
+        found
+    }
+
+    fn lone(&mut self, element: Element<'w>, binding: &BindingRule, code: &Coding<'w>) {
+        if self.is_known(binding, code) {
+            return;
+        }
+        self.look_up(element, binding, std::slice::from_ref(code));
+    }
+
+    #[cold]
+    fn look_up(&mut self, element: Element<'w>, binding: &BindingRule, codings: &[Coding<'_>]) {
+        // The display is another question.
+        let plain: Vec<Coding<'_>> =
+            codings.iter().map(|coding| Coding { display: None, ..coding.clone() }).collect();
+        let check = self.v.terminology.validate_code(&binding.value_set, &plain);
+        let severity = match binding.strength {
+            Strength::Required => Severity::Error,
+            Strength::Extensible => Severity::Warning,
+            Strength::Preferred => Severity::Information,
+        };
+        let id = match (binding.strength, codings.first().is_some_and(|it| it.system.is_some())) {
+            (Strength::Required, true) => "Terminology_TX_NoValid_1_CC",
+            (Strength::Required, false) => "Terminology_TX_NoValid_16",
+            (Strength::Extensible, true) => "Terminology_TX_NoValid_2_CC",
+            (Strength::Extensible, false) => "Terminology_TX_NoValid_17",
+            (Strength::Preferred, true) => "Terminology_TX_NoValid_3_CC",
+            (Strength::Preferred, false) => "Terminology_TX_NoValid_18",
+        };
+        match &check {
+            CodeCheck::Valid { .. } => {
+                if let (false, [one]) = (self.v.stored.is_some(), codings) {
+                    let mut buffer = std::mem::take(&mut self.buffer);
+                    key(one, &mut buffer);
+                    binding.known.add(&buffer);
+                    self.buffer = buffer;
+                }
+                return;
+            }
+            CodeCheck::Invalid { why } => {
+                self.tell(severity, IssueType::CodeInvalid, element, id, || format!("{}.", sentence(&why.to_string())));
+            }
+            CodeCheck::NotChecked { why } => {
+                let required = binding.strength == Strength::Required;
+                self.not_checked(element, &binding.value_set, why, required);
+            }
+        }
+        if let Some(max) = &binding.max {
+            let check = self.v.terminology.validate_code(max, &plain);
+            if let CodeCheck::Invalid { why } = check {
+                self.error(IssueType::CodeInvalid, element, "Terminology_TX_NoValid_3", || {
+                    format!("{}, which is the largest allowed.", sentence(&why.to_string()))
+                });
+            }
+        }
+    }
+
+    /// Told once for a code system or value set: a resource may have many of its codes.
+    fn not_checked(&mut self, element: Element<'w>, value_set: &str, why: &NotChecked, always: bool) {
+        let what = why.to_string();
+        if !always && !self.is_news(&what) {
+            return;
+        }
+        self.tell(Severity::Warning, IssueType::NotFound, element, "Terminology_TX_Code_Unknown", || {
+            if value_set.is_empty() {
+                format!("The code was not checked: {what}.")
+            } else {
+                format!("The code was not checked against the value set {value_set}: {what}.")
+            }
+        });
+    }
+
+    /// Whether a Coding's system has its code, and the code that display.
+    pub fn coding(&mut self, element: Element<'w>) {
+        let Some(coding) = coding(element) else { return };
+        if coding.system.is_none() {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        key(&coding, &mut buffer);
+        let is_known = self.v.shared.known_codes.has(&buffer);
+        if !is_known {
+            let is_right = self.look_up_system(element, &coding);
+            if is_right && self.v.stored.is_none() {
+                self.v.shared.known_codes.add(&buffer);
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    #[cold]
+    fn look_up_system(&mut self, element: Element<'w>, coding: &Coding<'_>) -> bool {
+        match self.v.terminology.validate_in_system(coding) {
+            CodeCheck::Valid { display_issue: None } => return true,
+            CodeCheck::Valid { display_issue: Some(display) } => {
+                self.tell(Severity::Warning, IssueType::Invalid, element, "Display_Name_for__should_be_one_of__instead_of", || {
+                    format!("{}.", sentence(&display.to_string()))
+                });
+            }
+            CodeCheck::Invalid { why } => {
+                self.error(IssueType::CodeInvalid, element, "Unknown_Code_in", || {
+                    format!("{}.", sentence(&why.to_string()))
+                });
+            }
+            CodeCheck::NotChecked { why } => self.not_checked(element, "", &why, false),
+        }
+        false
+    }
+}
+
+/// Whether an extension may say why there is no code (`data-absent-reason`).
+fn has_reason(element: Element<'_>) -> bool {
+    element.get("extension").is_some()
+}
+
+/// With a capital at its beginning.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(chars).collect()
+}

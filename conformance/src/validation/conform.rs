@@ -1,0 +1,220 @@
+//! An element against a node of a profile: what the profile asks beyond FHIR's own rules.
+
+use std::sync::Arc;
+
+use fhirpath::primitive::{decimal, span};
+use fhirpath::{Element, IssueType, Severity};
+
+use super::profile::{AllowedType, Node, Profile};
+use super::structure::MANY;
+use super::walk::Walk;
+
+impl<'w> Walk<'w> {
+    /// An element against the node of a number.
+    pub fn node(&mut self, element: Element<'w>, profile: &Arc<Profile>, at: usize) {
+        if !self.step() {
+            return;
+        }
+        let Some(node) = profile.nodes.get(at) else { return };
+        self.value(element, profile, node);
+        for invariant in &node.invariants {
+            self.invariant(element, invariant);
+        }
+        if let Some(binding) = &node.binding {
+            self.bound(element, binding);
+        }
+        let content = match node.children.first() {
+            Some(&content) if node.is_content => profile.nodes.get(content).unwrap_or(node),
+            _ => node,
+        };
+        for &child in &content.children {
+            self.children(element, profile, child);
+        }
+        if self.options.must_support {
+            for &child in content.children.iter().chain(&content.supported) {
+                self.supported(element, profile, child);
+            }
+        }
+    }
+
+    /// The children of an element that a node is about.
+    fn children(&mut self, element: Element<'w>, profile: &Arc<Profile>, at: usize) {
+        let Some(node) = profile.nodes.get(at) else { return };
+        let children = node.step.children(element);
+        if node.min > 0 || node.max != MANY {
+            let count = u32::try_from(children.clone().count()).unwrap_or(u32::MAX);
+            self.count(element, profile, node, count);
+        }
+        for child in children.clone() {
+            self.typed(child, profile, node);
+            self.node(child, profile, at);
+        }
+        if let Some(slicing) = &node.slicing {
+            let group = children.collect::<smallvec::SmallVec<[Element<'w>; 8]>>();
+            self.slices(element, profile, slicing, &group, &node.id);
+        }
+    }
+
+    /// Whether there are as many as a node asks for.
+    #[inline]
+    pub fn count(&mut self, element: Element<'w>, profile: &Profile, node: &Node, count: u32) {
+        if count < node.min {
+            self.error(IssueType::Required, element, "Validation_VAL_Profile_Minimum", || {
+                format!(
+                    "{}: at least {} required by {}, and there {}.",
+                    node.id,
+                    node.min,
+                    profile.url,
+                    match count {
+                        0 => "is none".to_owned(),
+                        1 => "is 1".to_owned(),
+                        many => format!("are {many}"),
+                    }
+                )
+            });
+        } else if count > node.max {
+            self.error(IssueType::Structure, element, "Validation_VAL_Profile_Maximum", || {
+                let allowed = if node.max == 0 { "is not allowed".to_owned() } else { format!("at most {}", node.max) };
+                format!("{}: {allowed} by {}, and there {} {count}.", node.id, profile.url, if count == 1 { "is" } else { "are" })
+            });
+        }
+    }
+
+    fn supported(&mut self, element: Element<'w>, profile: &Arc<Profile>, at: usize) {
+        let Some(node) = profile.nodes.get(at) else { return };
+        if node.must_support && node.step.children(element).next().is_none() {
+            self.tell(Severity::Information, IssueType::Informational, element, "", || {
+                format!("{} must be supported by {}, and is not there.", node.id, profile.url)
+            });
+        }
+        for child in node.step.children(element) {
+            for &below in &node.supported {
+                self.supported(child, profile, below);
+            }
+        }
+    }
+
+    /// Whether an element is of a type that a node allows, and meets that type's profiles.
+    pub fn typed(&mut self, element: Element<'w>, profile: &Arc<Profile>, node: &Node) {
+        if node.types.is_empty() {
+            return;
+        }
+        let schema = &self.v.shared.schema;
+        let id = element.type_id();
+        let is = |allowed: &&AllowedType| {
+            allowed.type_id == id || (element.is_resource() && schema.is_subtype(id, allowed.type_id))
+        };
+        let Some(allowed) = node.types.iter().find(is) else {
+            let names: Vec<&str> = node.types.iter().map(|it| schema.type_name(it.type_id)).collect();
+            self.error(IssueType::Structure, element, "Validation_VAL_Profile_WrongType", || {
+                format!(
+                    "{} is {}; {} allows only {}.",
+                    node.id,
+                    element.type_name(),
+                    profile.url,
+                    names.join(", ")
+                )
+            });
+            return;
+        };
+        let is_extension = element.type_name() == "Extension";
+        if !allowed.profiles.is_empty() && !is_extension {
+            self.one_of(element, profile, node, &allowed.profiles);
+        }
+        if !allowed.aggregation.is_empty() {
+            self.aggregated(element, profile, node, &allowed.aggregation);
+        }
+        if !allowed.targets.is_empty() {
+            self.target(element, profile, node, &allowed.targets);
+        }
+    }
+
+    /// Whether an element meets one of several profiles.
+    fn one_of(
+        &mut self,
+        element: Element<'w>,
+        profile: &Profile,
+        node: &Node,
+        references: &[super::profile::ProfileReference],
+    ) {
+        let mut found = smallvec::SmallVec::<[Arc<Profile>; 4]>::new();
+        for reference in references {
+            match self.referred(element, reference) {
+                Some(profile) => found.push(profile),
+                // One that is not known may be the one that is met.
+                None => return,
+            }
+        }
+        if let [one] = found.as_slice() {
+            return self.profile(element, one);
+        }
+        if !found.iter().any(|one| self.trial(|walk| walk.profile(element, one))) {
+            self.error(IssueType::Structure, element, "Validation_VAL_Profile_NoMatch", || {
+                let urls: Vec<&str> = found.iter().map(|it| it.url.as_ref()).collect();
+                format!("{} must meet one of {} for {}, and meets none.", node.id, urls.join(", "), profile.url)
+            });
+        }
+    }
+
+    /// The value itself: fixed, patterned, bounded.
+    fn value(&mut self, element: Element<'w>, profile: &Profile, node: &Node) {
+        if let Some(fixed) = &node.fixed
+            && !fixed.is(element)
+        {
+            self.error(IssueType::Value, element, "_DT_Fixed_Wrong", || {
+                format!("{} must be {} for {}.", node.id, node.wanted, profile.url)
+            });
+        }
+        if let Some(pattern) = &node.pattern
+            && !pattern.is_in(element)
+        {
+            self.error(IssueType::Value, element, "Pattern_CHECK_STRING", || {
+                format!("{} must have {} for {}.", node.id, node.wanted, profile.url)
+            });
+        }
+        if let Some(most) = node.max_length
+            && let Some(text) = element.value()
+            && text.chars().count() > most as usize
+        {
+            self.error(IssueType::TooLong, element, "Type_Specific_Checks_DT_Primitive_Length", || {
+                format!("{} has {} characters; {} allows {most}.", node.id, text.chars().count(), profile.url)
+            });
+        }
+        if let Some(least) = &node.min_value
+            && is_before(element, least)
+        {
+            self.error(IssueType::Value, element, "", || {
+                format!("{} must be {least} or more for {}.", node.id, profile.url)
+            });
+        }
+        if let Some(most) = &node.max_value
+            && is_after(element, most)
+        {
+            self.error(IssueType::Value, element, "", || {
+                format!("{} must be {most} or less for {}.", node.id, profile.url)
+            });
+        }
+    }
+}
+
+/// Lowest and highest of what a text stands for: a number, or a span of time.
+fn range(text: &str) -> Option<(f64, f64)> {
+    if let Some(number) = decimal(text) {
+        let is_year = text.len() == 4 && !text.contains(['.', '-', 'e', 'E']);
+        if !is_year || span(text).is_none() {
+            return Some((number.value, number.value));
+        }
+    }
+    #[allow(clippy::cast_precision_loss)] // microseconds of some thousand years fit
+    span(text).map(|(from, to)| (from as f64, to as f64)).or_else(|| decimal(text).map(|it| (it.value, it.value)))
+}
+
+fn is_before(element: Element<'_>, least: &str) -> bool {
+    let bounds = element.value().and_then(|text| Some((range(&text)?, range(least)?)));
+    bounds.is_some_and(|(found, least)| found.1 < least.0)
+}
+
+fn is_after(element: Element<'_>, most: &str) -> bool {
+    let bounds = element.value().and_then(|text| Some((range(&text)?, range(most)?)));
+    bounds.is_some_and(|(found, most)| found.0 > most.1)
+}
