@@ -6,9 +6,11 @@
 
 mod builtin;
 mod code_system;
+mod expand;
 mod filter;
 mod library;
 pub mod model;
+mod operation;
 mod package;
 mod resolve;
 #[cfg(test)]
@@ -19,11 +21,14 @@ mod value_set;
 use std::sync::Arc;
 
 pub use code_system::{Concept, Content, Description};
+pub use expand::{Contained, ExpandRequest, Expansion, MAX_EXPANSION, MAX_LOOKED_AT};
 pub use library::Library;
+pub use operation::{OperationError, ValueSetSource};
 pub use package::compile_terminology;
 
 use crate::resources::{Resources, Unavailable};
 use resolve::Cache;
+pub use resolve::Versions;
 
 /// Answers questions about codes. Cheap to clone; clones share what they found.
 #[derive(Clone)]
@@ -156,6 +161,16 @@ pub enum TerminologyError {
         filter: String,
         /// Why.
         why: String,
+    },
+    /// A value set wants another version of a code system than is asked for.
+    #[error("{url} is wanted in version {wanted} and used in version {found}")]
+    Version {
+        /// The code system.
+        url: String,
+        /// What is asked for.
+        wanted: String,
+        /// What the value set states.
+        found: String,
     },
     /// A definition that is no such definition.
     #[error("the {resource_type} {url} cannot be read: {why}")]

@@ -65,6 +65,14 @@ impl Filter {
         Ok(Filter { property: stated.property.as_str().into(), rule })
     }
 
+    /// The code that everything which can pass is, or is below.
+    pub(super) fn root(&self) -> Option<&str> {
+        match &self.rule {
+            Rule::IsA(code) | Rule::DescendentOf(code) => Some(code),
+            _ => None,
+        }
+    }
+
     /// Whether a concept passes.
     pub(super) fn passes(&self, system: &dyn Content, concept: &Concept) -> Result<Membership> {
         let url = &system.description().url;

@@ -141,19 +141,6 @@ impl Library {
         };
         T::from_line(self.texts.get(place.text)?.as_str().get(place.start..place.end)?)
     }
-
-    /// Whether there is a definition of a URL, of any version.
-    pub(super) fn knows(&self, kind: Kind, url: &str) -> bool {
-        self.index().contains_key(&(kind, url.into()))
-    }
-
-    /// The URLs of all definitions of a kind, sorted.
-    pub(super) fn urls(&self, kind: Kind) -> Vec<&str> {
-        let keys = self.index().keys().filter(|(of, _)| *of == kind);
-        let mut urls: Vec<&str> = keys.map(|(_, url)| url.as_ref()).collect();
-        urls.sort_unstable();
-        urls
-    }
 }
 
 /// Kind, URL, version and wholeness, from the start of a line. Only escapes of JSON would need a parser, and URLs that

@@ -133,65 +133,122 @@ impl Terminology {
         {
             return Ok(answer);
         }
-        Ok(self.find_value_set(canonical, &mut Vec::new())?.answer)
+        Ok(Composer::new(self, &Versions::default()).find(canonical)?.answer)
     }
 
-    fn find_value_set(&self, canonical: &str, importers: &mut Vec<String>) -> Result<Found<Import>> {
-        if let Some(answer) = self.shared.value_sets.get(canonical, 0) {
+    /// The definition of a canonical, as the library or the store has it.
+    pub(super) fn definition<T: Definition>(&self, canonical: &str) -> Result<Option<T>> {
+        let (url, version) = split_canonical(canonical);
+        match self.library.find(url, version) {
+            Some(found) => Ok(Some(found)),
+            None => self.stored(url, version),
+        }
+    }
+}
+
+/// Which versions of code systems count (<https://hl7.org/fhir/R4/valueset-operation-expand.html>).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Versions {
+    /// For includes that state none: canonicals with versions.
+    pub default: Vec<String>,
+    /// Whatever includes state.
+    pub force: Vec<String>,
+    /// What includes must have come to.
+    pub check: Vec<String>,
+}
+
+impl Versions {
+    fn is_empty(&self) -> bool {
+        self.default.is_empty() && self.force.is_empty() && self.check.is_empty()
+    }
+
+    /// The version of a code system for an include that states `version`.
+    fn choose<'v>(&'v self, url: &str, version: Option<&'v str>) -> Result<Option<&'v str>> {
+        let said = |list: &'v [String]| {
+            list.iter()
+                .map(|it| split_canonical(it))
+                .find(|(of, _)| *of == url)
+                .and_then(|(_, version)| version)
+        };
+        let chosen = said(&self.force).or(version).or_else(|| said(&self.default));
+        match (said(&self.check), chosen) {
+            (Some(wanted), Some(chosen)) if wanted != chosen => Err(TerminologyError::Version {
+                url: url.to_owned(),
+                wanted: wanted.to_owned(),
+                found: chosen.to_owned(),
+            }),
+            (Some(wanted), None) => Ok(Some(wanted)),
+            _ => Ok(chosen),
+        }
+    }
+}
+
+/// Finds what value sets are made of.
+pub(super) struct Composer<'t> {
+    terminology: &'t Terminology,
+    versions: &'t Versions,
+    /// The URLs of the value sets that are being made, each imported by the one before.
+    importers: Vec<String>,
+}
+
+impl<'t> Composer<'t> {
+    pub(super) fn new(terminology: &'t Terminology, versions: &'t Versions) -> Composer<'t> {
+        Composer { terminology, versions, importers: Vec::new() }
+    }
+
+    fn find(&mut self, canonical: &str) -> Result<Found<Import>> {
+        let terminology = self.terminology;
+        if !self.versions.is_empty() {
+            return self.make(canonical);
+        }
+        if let Some(answer) = terminology.shared.value_sets.get(canonical, 0) {
             return Ok(Found { answer, uses_store: false });
         }
-        let generation = self.generation();
-        if let Some(answer) = self.own.value_sets.get(canonical, generation) {
+        let generation = terminology.generation();
+        if let Some(answer) = terminology.own.value_sets.get(canonical, generation) {
             return Ok(Found { answer, uses_store: true });
         }
-        let found = self.make_value_set(canonical, importers)?;
+        let found = self.make(canonical)?;
         match found.uses_store {
-            true => self.own.value_sets.put(canonical, generation, found.answer.clone()),
-            false => self.shared.value_sets.put(canonical, 0, found.answer.clone()),
+            true => terminology.own.value_sets.put(canonical, generation, found.answer.clone()),
+            false => terminology.shared.value_sets.put(canonical, 0, found.answer.clone()),
         }
         Ok(found)
     }
 
-    fn make_value_set(&self, canonical: &str, importers: &mut Vec<String>) -> Result<Found<Import>> {
+    fn make(&mut self, canonical: &str) -> Result<Found<Import>> {
         let (url, version) = split_canonical(canonical);
         let mut uses_store = false;
-        let mut definition: Option<model::ValueSet> = self.library.find(url, version);
+        let mut definition: Option<model::ValueSet> = self.terminology.library.find(url, version);
         if definition.is_none() {
-            uses_store = self.resources.is_some();
-            definition = self.stored(url, version)?;
+            uses_store = self.terminology.resources.is_some();
+            definition = self.terminology.stored(url, version)?;
         }
-        let Some(definition) = definition else {
+        let Some(definition) = definition.or_else(|| implicit(url)) else {
             let answer = Err(NotChecked::UnknownValueSet { url: canonical.to_owned() });
             return Ok(Found { answer, uses_store });
         };
-        if importers.iter().any(|importer| importer == url) {
-            return Err(TerminologyError::Cycle(url.to_owned()));
-        }
-        importers.push(url.to_owned());
-        let set = self.compose(&definition, importers);
-        importers.pop();
-        let mut set = set?;
+        let mut set = self.compose(&definition)?;
         set.uses_store |= uses_store;
         let uses_store = set.uses_store;
         Ok(Found { answer: Ok(Arc::new(set)), uses_store })
     }
 
-    /// Finds what a value set is made of. `importers` are the URLs of those that import it, itself last.
+    /// Finds what a value set is made of.
     ///
     /// # Errors
-    /// A definition that breaks a rule, or that is too large.
-    pub(super) fn compose(
-        &self,
-        definition: &model::ValueSet,
-        importers: &mut Vec<String>,
-    ) -> Result<ValueSet> {
-        if importers.len() > MAX_IMPORTS {
+    /// A definition that breaks a rule, that imports itself, or that is too large.
+    pub(super) fn compose(&mut self, definition: &model::ValueSet) -> Result<ValueSet> {
+        if !definition.url.is_empty() && self.importers.contains(&definition.url) {
+            return Err(TerminologyError::Cycle(definition.url.clone()));
+        }
+        if self.importers.len() >= MAX_IMPORTS {
             let what = format!("the chain of imports of the value set {}", definition.url);
             return Err(TerminologyError::TooCostly { what, limit: MAX_IMPORTS });
         }
+        self.importers.push(definition.url.clone());
         let mut set = ValueSet {
             url: definition.url.clone(),
-            version: definition.version.clone(),
             includes: Vec::new(),
             excludes: Vec::new(),
             inactive: true,
@@ -201,69 +258,74 @@ impl Terminology {
         if let Some(compose) = &definition.compose {
             set.inactive = compose.inactive.unwrap_or(true);
             for include in &compose.include {
-                let part = self.part(definition, include, importers, &mut set)?;
+                let part = self.part(include, &mut set)?;
                 set.includes.push(part);
             }
             for exclude in &compose.exclude {
-                let part = self.part(definition, exclude, importers, &mut set)?;
+                let part = self.part(exclude, &mut set)?;
                 set.excludes.push(part);
             }
         } else if let Some(expansion) = &definition.expansion {
             let codes = Codes::Stated(self.stated(&expansion.contains, &mut set)?);
             set.includes.push(Part { codes, value_sets: Vec::new() });
         }
+        self.importers.pop();
         Ok(set)
     }
 
-    fn part(
-        &self,
-        definition: &model::ValueSet,
-        include: &model::Include,
-        importers: &mut Vec<String>,
-        set: &mut ValueSet,
-    ) -> Result<Part> {
-        let broken = |why: &str| TerminologyError::Definition {
-            resource_type: "ValueSet",
-            url: definition.url.clone(),
-            why: why.to_owned(),
-        };
-        let codes = match (&include.system, include.concept.is_empty(), include.filter.is_empty()) {
-            (None, true, true) if include.value_set.is_empty() => {
-                return Err(broken("an include or exclude has neither a system nor a value set (vsd-1)"));
-            }
-            (None, true, true) => Codes::Any,
-            (None, _, _) => return Err(broken("an include or exclude has codes without a system (vsd-2)")),
-            (Some(_), false, false) => {
-                return Err(broken("an include or exclude has both codes and filters (vsd-3)"));
-            }
-            (Some(url), false, true) => {
-                let system = self.used_system(url, include.version.as_deref(), set)?;
-                Codes::Listed(Listed::new(url, include.version.as_deref(), system, include.concept.clone()))
-            }
-            (Some(url), true, _) => Codes::System {
-                url: url.as_str().into(),
-                version: include.version.as_deref().map(Into::into),
-                system: self.used_system(url, include.version.as_deref(), set)?,
-                filters: include.filter.iter().map(Filter::new).collect::<Result<_>>()?,
-            },
-        };
+    fn part(&mut self, include: &model::Include, set: &mut ValueSet) -> Result<Part> {
+        let codes = self.codes(include, set)?;
         let mut value_sets = Vec::new();
         for canonical in &include.value_set {
-            let found = self.find_value_set(canonical, importers)?;
+            let found = self.find(canonical)?;
             set.uses_store |= found.uses_store;
             set.weight += found.answer.as_ref().map_or(0, |import| import.weight);
             value_sets.push(found.answer);
         }
         set.weight += 1;
         if set.weight > MAX_PARTS {
-            let what = format!("the value set {}", definition.url);
+            let what = format!("the value set {}", set.url);
             return Err(TerminologyError::TooCostly { what, limit: MAX_PARTS });
         }
         Ok(Part { codes, value_sets })
     }
 
-    fn used_system(&self, url: &str, version: Option<&str>, set: &mut ValueSet) -> Result<System> {
-        let found = self.find_system(url, version)?;
+    fn codes(&self, include: &model::Include, set: &mut ValueSet) -> Result<Codes> {
+        let broken = |why: &str| TerminologyError::Definition {
+            resource_type: "ValueSet",
+            url: set.url.clone(),
+            why: why.to_owned(),
+        };
+        let Some(url) = include.system.as_deref() else {
+            return match (
+                include.concept.is_empty() && include.filter.is_empty(),
+                include.value_set.is_empty(),
+            ) {
+                (false, _) => Err(broken("an include or exclude has codes without a system (vsd-2)")),
+                (true, true) => {
+                    Err(broken("an include or exclude has neither a system nor a value set (vsd-1)"))
+                }
+                (true, false) => Ok(Codes::Any),
+            };
+        };
+        if !include.concept.is_empty() && !include.filter.is_empty() {
+            return Err(broken("an include or exclude has both codes and filters (vsd-3)"));
+        }
+        let version = self.versions.choose(url, include.version.as_deref())?;
+        let system = self.system(url, version, set)?;
+        Ok(match include.concept.is_empty() {
+            false => Codes::Listed(Listed::new(url, version, system, include.concept.clone())),
+            true => Codes::System {
+                url: url.into(),
+                version: version.map(Into::into),
+                system,
+                filters: include.filter.iter().map(Filter::new).collect::<Result<_>>()?,
+            },
+        })
+    }
+
+    fn system(&self, url: &str, version: Option<&str>, set: &mut ValueSet) -> Result<System> {
+        let found = self.terminology.find_system(url, version)?;
         set.uses_store |= found.uses_store;
         Ok(found.answer)
     }
@@ -280,16 +342,53 @@ impl Terminology {
                 display: entry.display.clone(),
                 designation: entry.designation.clone(),
             };
+            if lists.len() >= MAX_PARTS {
+                let what = format!("the expansion of the value set {}", set.url);
+                return Err(TerminologyError::TooCostly { what, limit: MAX_PARTS });
+            }
             match lists.iter_mut().find(|(of, version, _)| of == system && *version == entry.version) {
                 Some((_, _, list)) => list.push(concept),
                 None => lists.push((system.clone(), entry.version.clone(), vec![concept])),
             }
         }
         let listed = lists.into_iter().map(|(url, version, concepts)| {
-            let system = self.used_system(&url, None, set)?;
+            let system = self.system(&url, None, set)?;
             Ok(Listed::new(&url, version.as_deref(), system, concepts))
         });
         listed.collect()
+    }
+}
+
+/// The value sets that the URL of a code system implies: of SNOMED CT
+/// (<https://hl7.org/fhir/R4/snomedct.html#implicit>) and LOINC (<https://hl7.org/fhir/R4/loinc.html#alias>).
+pub(super) fn implicit(url: &str) -> Option<model::ValueSet> {
+    let of = |system: &str, filter: Option<(&str, &str, &str)>| {
+        let filter = filter.map(|(property, op, value)| model::Filter {
+            property: property.to_owned(),
+            op: op.to_owned(),
+            value: value.to_owned(),
+        });
+        let filter = filter.into_iter().collect();
+        let include = model::Include { system: Some(system.to_owned()), filter, ..Default::default() };
+        let compose = model::Compose { include: vec![include], ..Default::default() };
+        Some(model::ValueSet { url: url.to_owned(), compose: Some(compose), ..Default::default() })
+    };
+    if url == "http://loinc.org/vs" {
+        return of("http://loinc.org", None);
+    }
+    if let Some(parent) = url.strip_prefix("http://loinc.org/vs/LP") {
+        return of("http://loinc.org", Some(("concept", "is-a", &format!("LP{parent}"))));
+    }
+    let query = url.strip_prefix("http://snomed.info/sct?fhir_vs")?;
+    let sct = "http://snomed.info/sct";
+    if query.is_empty() {
+        return of(sct, None);
+    }
+    match query.strip_prefix('=')?.split_once('/')? {
+        ("isa", code) => of(sct, Some(("concept", "is-a", code))),
+        // Which reference set a concept is in is a property of it that the importer writes.
+        ("refset", code) => of(sct, Some(("refset", "=", code))),
+        _ => None,
     }
 }
 

@@ -16,7 +16,6 @@ type Result<T> = std::result::Result<T, TerminologyError>;
 /// A value set whose code systems and imports have been found.
 pub(super) struct ValueSet {
     pub(super) url: String,
-    pub(super) version: Option<String>,
     pub(super) includes: Vec<Part>,
     pub(super) excludes: Vec<Part>,
     /// Whether inactive codes are in it.

@@ -1,0 +1,171 @@
+#![allow(missing_docs, clippy::unwrap_used)] // a test: an unexpected error should stop it
+//! Expansions of R4's value sets are those that HL7 published with R4 (npm `hl7.fhir.r4.expansions` 4.0.1). Each that is
+//! not is listed in `expansions/differences.txt` with the reason; one that is although it is listed fails the test.
+//!
+//! All value sets, those that HL7 published no expansion of too, are compared with a naive expansion written for the test.
+
+#[path = "expansions/naive.rs"]
+mod naive;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use conformance::terminology::{Contained, ExpandRequest, Terminology, ValueSetSource};
+use serde_json::Value;
+
+/// System, code and display of each code.
+type Codes = BTreeSet<(String, String, String)>;
+
+/// The package of expansions, fetched from npm once.
+fn published(test: &str) -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hl7.fhir.r4.expansions");
+    let package = folder.join("node_modules/hl7.fhir.r4.expansions");
+    if !package.join("package.json").exists() {
+        std::fs::create_dir_all(&folder).unwrap();
+        let manifest = r#"{"private":true,"dependencies":{"hl7.fhir.r4.expansions":"4.0.1"}}"#;
+        std::fs::write(folder.join("package.json"), manifest).unwrap();
+        let npm = Command::new("npm")
+            .args(["install", "--silent", "--ignore-scripts"])
+            .current_dir(&folder)
+            .status();
+        if !npm.is_ok_and(|status| status.success()) {
+            let required = std::env::var_os("VESTA_REQUIRE_SUITES").is_some();
+            assert!(!required, "{test}: npm hl7.fhir.r4.expansions is required here and cannot be had");
+            eprintln!("skipped: {test} (npm cannot install hl7.fhir.r4.expansions)");
+            return None;
+        }
+    }
+    Some(package)
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn published_codes(contains: &Value, codes: &mut Codes) {
+    for entry in contains.as_array().into_iter().flatten() {
+        codes.insert((text(entry, "system"), text(entry, "code"), text(entry, "display")));
+        published_codes(entry.get("contains").unwrap_or(&Value::Null), codes);
+    }
+}
+
+fn our_codes(contains: &[Contained], codes: &mut Codes) {
+    for entry in contains {
+        let display = entry.display.clone().unwrap_or_default();
+        codes.insert((entry.system.to_string(), entry.code.to_string(), display));
+        our_codes(&entry.contains, codes);
+    }
+}
+
+/// Code systems that are not here: what HL7 displayed of them cannot be told.
+const ELSEWHERE: [&str; 2] = ["http://snomed.info/sct", "http://loinc.org"];
+
+/// `url: reason`, a line each.
+fn listed(text: &str) -> BTreeMap<&str, &str> {
+    text.lines().map(|line| line.split_once(": ").unwrap()).collect()
+}
+
+/// All codes of a value set, listed.
+fn request(url: &str) -> ExpandRequest {
+    ExpandRequest::new(ValueSetSource::Canonical(url.to_owned()))
+}
+
+/// What is different about our expansion of a value set, if anything. HL7's leave out headings.
+fn difference(terminology: &Terminology, url: &str, published: &Codes) -> Option<String> {
+    let expansion = match terminology.expand(&ExpandRequest { exclude_not_for_ui: true, ..request(url) }) {
+        Ok(expansion) => expansion,
+        Err(error) => return Some(error.to_string()),
+    };
+    let mut ours = Codes::new();
+    our_codes(&expansion.contains, &mut ours);
+    assert_eq!(ours.len(), expansion.total, "{url}");
+    let comparable = |codes: &Codes| -> Codes {
+        let shown = |(system, code, display): &(String, String, String)| {
+            let display = if ELSEWHERE.contains(&system.as_str()) { "" } else { display };
+            (system.clone(), code.clone(), display.to_owned())
+        };
+        codes.iter().map(shown).collect()
+    };
+    let (ours, theirs) = (comparable(&ours), comparable(published));
+    let shown = |codes: Vec<&(String, String, String)>| {
+        let first: Vec<&str> = codes.iter().take(3).map(|(_, code, _)| code.as_str()).collect();
+        format!("{} ({})", codes.len(), first.join(", "))
+    };
+    let missing = shown(theirs.difference(&ours).collect());
+    let surplus = shown(ours.difference(&theirs).collect());
+    (ours != theirs).then(|| format!("missing {missing}, surplus {surplus}"))
+}
+
+#[test]
+fn r4_expansions_are_those_that_were_published() {
+    let Some(package) = published("r4_expansions_are_those_that_were_published") else { return };
+    let terminology = Terminology::embedded();
+    let listed: BTreeMap<&str, &str> = include_str!("expansions/differences.txt")
+        .lines()
+        .map(|line| line.split_once(": ").unwrap())
+        .collect();
+    let (mut wrong, mut same) = (Vec::new(), 0);
+    for entry in std::fs::read_dir(package).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|it| it != "json") || path.ends_with("package.json") {
+            continue;
+        }
+        let set: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let url = text(&set, "url");
+        let mut codes = Codes::new();
+        published_codes(&set["expansion"]["contains"], &mut codes);
+        match (difference(&terminology, &url, &codes), listed.get(url.as_str())) {
+            (None, None) => same += 1,
+            (Some(_), Some(_)) => {}
+            (None, Some(_)) => wrong.push(format!("{url}: is the same and is listed")),
+            (Some(difference), None) => wrong.push(format!("{url}: {difference}")),
+        }
+    }
+    wrong.sort();
+    assert!(wrong.is_empty(), "not as expansions/differences.txt says:\n{}", wrong.join("\n"));
+    assert_eq!((same, listed.len()), (477, 76), "expansions that are the same, and that are listed");
+}
+
+/// All value sets of R4 and US Core, against an expansion written for the test. Where that cannot be made of the packages,
+/// ours is refused.
+#[test]
+fn all_expansions_are_those_of_a_naive_one() {
+    let test = "all_expansions_are_those_of_a_naive_one";
+    let mut files = Vec::new();
+    for package in ["hl7.fhir.r4.core-4.0.1.tgz", "us_core_610.tgz"] {
+        let Some(archive) = testdata::archive(test, &format!("packages/{package}")) else { return };
+        let is_definition = |path: &str| path.starts_with("package/") && path.matches('/').count() == 1;
+        files.extend(archive.into_iter().filter(|file| is_definition(&file.path)).map(|file| file.bytes));
+    }
+    let naive = naive::Naive::new(files.into_iter());
+    let terminology = Terminology::embedded();
+    let listed = listed(include_str!("expansions/naive_differences.txt"));
+    let (mut wrong, mut expanded, mut refused) = (Vec::new(), 0, 0);
+    for url in naive.urls() {
+        let expected = naive.expand(url);
+        let ours = terminology.expand(&request(url)).map(|expansion| {
+            let mut codes = Codes::new();
+            our_codes(&expansion.contains, &mut codes);
+            codes.into_iter().map(|(system, code, _)| (system, code)).collect::<naive::Codes>()
+        });
+        let is_same = match (&expected, &ours) {
+            (Some(expected), Ok(ours)) if expected == ours => {
+                expanded += 1;
+                true
+            }
+            (None, Err(_)) => {
+                refused += 1;
+                true
+            }
+            _ => false,
+        };
+        if is_same == listed.contains_key(url) {
+            let ours = ours.map(|codes| codes.len());
+            wrong.push(format!("{url}: {ours:?} for {:?}", expected.map(|it| it.len())));
+        }
+    }
+    wrong.sort();
+    assert!(wrong.is_empty(), "not as expansions/naive_differences.txt says:\n{}", wrong.join("\n"));
+    assert_eq!((expanded, refused), (1231, 115), "expansions that are the same, and that neither can make");
+}
