@@ -1,9 +1,11 @@
 #![allow(missing_docs, clippy::unwrap_used)] // a test: an unexpected error should stop it
 //! The tables under `ig/` are what `compile-package` makes of the official packages today.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use conformance::table::Table;
+use conformance::terminology::{ExpandRequest, Library, Terminology, ValueSetSource, compile_terminology};
 use conformance::{Limits, compile_package};
 
 fn table_path(name: &str) -> PathBuf {
@@ -19,6 +21,55 @@ fn check(test: &str, package: &str, table: &str) {
     let differs = kept.lines().zip(compiled.lines()).position(|(kept, compiled)| kept != compiled);
     assert_eq!(differs, None, "first line of {table} that differs, from 0; run compile-package again");
     assert!(kept == compiled, "{table} is longer or shorter; run compile-package again");
+}
+
+/// The same for its terminology.
+fn check_terminology(test: &str, package: &str, table: &str) {
+    let Some(path) = testdata::path(test, &format!("packages/{package}")) else { return };
+    let compiled = compile_terminology(std::fs::File::open(path).unwrap(), &Limits::default()).unwrap();
+    let kept = std::fs::read_to_string(table_path(table)).unwrap();
+    let differs = kept.lines().zip(compiled.lines()).position(|(kept, compiled)| kept != compiled);
+    assert_eq!(differs, None, "first line of {table} that differs, from 0; run compile-package again");
+    assert!(kept == compiled, "{table} is longer or shorter; run compile-package again");
+}
+
+#[test]
+fn terminology_is_compiled_from_its_packages() {
+    let test = "terminology_is_compiled_from_its_packages";
+    check_terminology(test, "hl7.fhir.r4.core-4.0.1.tgz", "r4-4.0.1.terminology.jsonl");
+    check_terminology(test, "us_core_610.tgz", "us-core-6.1.0.terminology.jsonl");
+}
+
+/// What US Core 6.1.0 does not bring along is what US Core 3.1.1 has.
+#[test]
+fn race_and_ethnicity_are_those_of_us_core_3() {
+    let test = "race_and_ethnicity_are_those_of_us_core_3";
+    let Some(path) = testdata::path(test, "packages/us_core_311.tgz") else { return };
+    let compiled = compile_terminology(std::fs::File::open(path).unwrap(), &Limits::default()).unwrap();
+    let kept = std::fs::read_to_string(table_path("us-core-vocabulary.terminology.jsonl")).unwrap();
+    let codes = |text: &str| -> Vec<String> {
+        let is_it =
+            |line: &&str| line.starts_with(r#"{"codeSystem":{"url":"urn:oid:2.16.840.1.113883.6.238""#);
+        text.lines().filter(is_it).map(str::to_owned).collect()
+    };
+    assert_eq!(codes(&kept), codes(&compiled));
+    let mut library = Library::default();
+    library.add(compiled);
+    let (new, old) = (Terminology::embedded(), Terminology::new(library));
+    for name in
+        ["omb-race-category", "detailed-race", "omb-ethnicity-category", "detailed-ethnicity", "birthsex"]
+    {
+        let url = format!("http://hl7.org/fhir/us/core/ValueSet/{name}");
+        let codes = |terminology: &Terminology| -> BTreeSet<String> {
+            let mut request = ExpandRequest::new(ValueSetSource::Canonical(url.clone()));
+            request.exclude_nested = true;
+            let expansion = terminology.expand(&request).unwrap();
+            expansion.contains.into_iter().map(|it| it.code.into()).collect()
+        };
+        // The unknown, where it was added since.
+        let since: Vec<String> = codes(&new).symmetric_difference(&codes(&old)).cloned().collect();
+        assert!(since.iter().all(|code| ["UNK", "ASKU"].contains(&code.as_str())), "{name}: {since:?}");
+    }
 }
 
 #[test]

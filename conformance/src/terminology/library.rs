@@ -10,9 +10,10 @@ use serde::de::DeserializeOwned;
 use super::model::{CodeSystem, ConceptMap, ValueSet};
 
 /// The texts in the program, under `ig/`.
-const EMBEDDED: [&str; 2] = [
+const EMBEDDED: [&str; 3] = [
     include_str!("../../../ig/r4-4.0.1.terminology.jsonl"),
     include_str!("../../../ig/us-core-6.1.0.terminology.jsonl"),
+    include_str!("../../../ig/us-core-vocabulary.terminology.jsonl"),
 ];
 
 /// A kind of definition.
