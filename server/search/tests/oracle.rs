@@ -1,5 +1,5 @@
-//! The embedded engine against the naive evaluator: official examples and synthetic patients in both, and searches made at
-//! random out of their values. Both must find the same resources in the same order, page by page.
+//! The engines against the naive evaluator: official examples and synthetic patients in both, and searches made at random out
+//! of their values. Both must find the same resources in the same order, page by page.
 //!
 //! `VESTA_ORACLE_CASES` asks for more searches than the usual number.
 
@@ -10,24 +10,32 @@ mod naive;
 use std::cell::Cell;
 use std::collections::HashSet;
 
+use engines::{Engine, Opened};
 use naive::queries::{Dice, Made, make};
 use naive::{INDEX, Naive, Stored, context};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use search::{Handling, parse};
-use store::{
-    Access, Batch, EmbeddedOptions, Entries, Indexer, Key, Method, Query, Store, Tenant, Version, Write,
-};
+use store::{Access, Batch, Entries, Indexer, Key, Method, Query, Tenant, Version, Write};
 
-const CASES: u32 = 1_500;
-/// Lines taken from each file of synthetic patients.
-const LINES: usize = 40;
+/// How much is searched, and how often.
+struct Size {
+    cases: u32,
+    /// Lines taken from each file of synthetic patients.
+    lines: usize,
+    /// Of the examples that are small enough, each so many-th is taken.
+    every: usize,
+}
+
+const EMBEDDED: Size = Size { cases: 1_500, lines: 40, every: 1 };
+/// The emulator evaluates a query on every document of the tenant.
+const COSMOS: Size = Size { cases: 300, lines: 4, every: 5 };
 /// Largest example taken; beyond it there is only more of the same.
 const LARGEST_BYTES: usize = 60_000;
 const STAMP: &str = "2026-01-01T00:00:00.000Z";
 
 /// Every resource once: type, id, JSON.
-fn resources(test: &str) -> Option<Vec<serde_json::Value>> {
+fn resources(test: &str, size: &Size) -> Option<Vec<serde_json::Value>> {
     let mut seen = HashSet::new();
     let mut all = Vec::new();
     let mut take = |text: &[u8]| {
@@ -39,31 +47,26 @@ fn resources(test: &str) -> Option<Vec<serde_json::Value>> {
         }
     };
     for file in testdata::archive(test, "synthea-bulk-ndjson.tar.gz")? {
-        file.bytes.split(|byte| *byte == b'\n').take(LINES).for_each(&mut take);
+        file.bytes.split(|byte| *byte == b'\n').take(size.lines).for_each(&mut take);
     }
-    for file in testdata::archive(test, "r4-examples-json.tar.gz")? {
-        if file.bytes.len() < LARGEST_BYTES {
-            take(&file.bytes);
-        }
-    }
+    let examples = testdata::archive(test, "r4-examples-json.tar.gz")?;
+    let small = examples.into_iter().filter(|file| file.bytes.len() < LARGEST_BYTES);
+    small.step_by(size.every).for_each(|file| take(&file.bytes));
     Some(all)
 }
 
 /// A store and its model.
 struct Both {
-    store: Store,
+    opened: Opened,
     naive: Naive,
     runtime: tokio::runtime::Runtime,
-    _directory: tempfile::TempDir,
 }
 
 impl Both {
-    fn new() -> Both {
-        let directory = tempfile::tempdir().expect("a directory");
-        let options = EmbeddedOptions { directory: directory.path().to_owned() };
-        let store = Store::open_embedded(&options, INDEX.clone(), &|_, _| {}).expect("a store");
+    fn new(engine: Engine) -> Both {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        Both { store, naive: Naive(Vec::new()), runtime, _directory: directory }
+        let opened = runtime.block_on(engine.open(INDEX.clone()));
+        Both { opened, naive: Naive(Vec::new()), runtime }
     }
 
     /// Puts a version of each resource into both.
@@ -90,7 +93,7 @@ impl Both {
 
     fn commit(&self, batch: Batch) -> Vec<Version> {
         let (tenant, access) = (Tenant::default_tenant(), Access::unrestricted());
-        let done = self.runtime.block_on(self.store.commit(&tenant, &access, batch));
+        let done = self.runtime.block_on(self.opened.store.commit(&tenant, &access, batch));
         done.expect("the commit is done")
     }
 
@@ -106,7 +109,7 @@ impl Both {
         let (tenant, access) = (Tenant::default_tenant(), Access::unrestricted());
         let (mut query, mut keys, mut totals) = (query.clone(), Vec::new(), Vec::new());
         loop {
-            let page = self.runtime.block_on(self.store.search(&tenant, &access, &query));
+            let page = self.runtime.block_on(self.opened.store.search(&tenant, &access, &query));
             let page = page.expect("the search is done");
             assert!(page.matches.len() <= query.limit, "a page is larger than asked for");
             assert!(
@@ -139,9 +142,9 @@ fn stamped(json: &serde_json::Value, version: u64) -> Vec<u8> {
 }
 
 /// Loads all, then gives every seventh the content of another one of its type and deletes every eleventh.
-fn filled(test: &str) -> Option<Both> {
-    let all = resources(test)?;
-    let mut both = Both::new();
+fn filled(test: &str, engine: Engine, size: &Size) -> Option<Both> {
+    let all = resources(test, size)?;
+    let mut both = Both::new(engine);
     for part in all.chunks(200) {
         let part: Vec<_> = part.iter().map(|json| (json.clone(), 0)).collect();
         both.put(&part);
@@ -182,9 +185,19 @@ fn compare(both: &Both, made: &Made) -> Result<Option<usize>, TestCaseError> {
 }
 
 #[test]
-fn the_engine_agrees_with_the_naive_evaluator() {
-    let Some(both) = filled("the_engine_agrees_with_the_naive_evaluator") else { return };
-    let cases = std::env::var("VESTA_ORACLE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(CASES);
+fn the_embedded_engine_agrees_with_the_naive_evaluator() {
+    agree("the_embedded_engine_agrees_with_the_naive_evaluator", Engine::Embedded, &EMBEDDED);
+}
+
+#[test]
+fn the_cosmos_engine_agrees_with_the_naive_evaluator() {
+    agree("the_cosmos_engine_agrees_with_the_naive_evaluator", Engine::Cosmos, &COSMOS);
+}
+
+fn agree(test: &str, engine: Engine, size: &Size) {
+    let Some(both) = filled(test, engine, size) else { return };
+    let cases = std::env::var("VESTA_ORACLE_CASES").ok().and_then(|text| text.parse().ok());
+    let cases = cases.unwrap_or(size.cases);
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[11; 32]));
     let (read, matching) = (Cell::new(0), Cell::new(0));

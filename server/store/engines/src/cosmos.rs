@@ -3,8 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use azure_data_cosmos::{AccountReference, CosmosClient, RoutingStrategy};
+use azure_data_cosmos::feed::FeedScope;
+use azure_data_cosmos::options::ConnectionPoolOptions;
+use azure_data_cosmos::{
+    AccountReference, CosmosClient, CosmosRuntime, PartitionKey, Query, RoutingStrategy,
+};
 use cosmos_emulator::{Account, Options};
+use futures_util::TryStreamExt as _;
 use store::cosmos::{AccountOptions, CosmosOptions, Credential, Made, Throughput, init};
 use store::{Indexer, Store, Tenant};
 
@@ -62,6 +67,20 @@ impl CosmosPlace {
         Store::open_cosmos(self.options.clone(), indexer).await.expect("a store")
     }
 
+    /// All documents of the default tenant, as the service holds them.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    pub async fn documents(&self) -> Vec<serde_json::Value> {
+        let client = client(&self.options).await.expect("a client");
+        let home = &self.options.default;
+        let database = client.database_client(home.database.clone());
+        let container = database.container_client(home.container.clone(), None).await.expect("a container");
+        let scope = FeedScope::partition(PartitionKey::from(Tenant::default_tenant().as_str().to_owned()));
+        let query = container.query_items(Query::from("SELECT * FROM c"), scope, None).await;
+        query.expect("a query").try_collect().await.expect("documents")
+    }
+
     /// The emulator.
     ///
     /// # Panics
@@ -106,12 +125,19 @@ impl Drop for CosmosPlace {
     }
 }
 
-async fn delete(options: &CosmosOptions) -> azure_data_cosmos::Result<()> {
+async fn client(options: &CosmosOptions) -> azure_data_cosmos::Result<CosmosClient> {
     let account = options.accounts.values().next().expect("an account");
     let Credential::Key(key) = &account.credential else { panic!("a connection string has a key") };
     let account = AccountReference::with_authentication_key(account.endpoint.parse()?, key.clone());
-    let client =
-        CosmosClient::builder().build(account, RoutingStrategy::PreferredRegions(Vec::new())).await?;
+    // The emulator's host speaks no HTTP/2.
+    let pool = ConnectionPoolOptions::builder().with_is_http2_allowed(false).build()?;
+    let runtime = CosmosRuntime::builder().with_connection_pool(pool).build().await?;
+    let regions = RoutingStrategy::PreferredRegions(Vec::new());
+    CosmosClient::builder().with_runtime(runtime).build(account, regions).await
+}
+
+async fn delete(options: &CosmosOptions) -> azure_data_cosmos::Result<()> {
+    let client = client(options).await?;
     client.database_client(options.default.database.clone()).delete(None).await?;
     Ok(())
 }

@@ -71,12 +71,6 @@ pub(super) struct IndexFields {
     /// Spans by parameter.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub r: BTreeMap<String, serde_json::Value>,
-    /// Folded texts by parameter.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub s: BTreeMap<String, String>,
-    /// Sort keys by parameter.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub k: BTreeMap<String, serde_json::Value>,
 }
 
 /// The transactions that a document names: what decides whether a snapshot sees it. A query that wants to know
@@ -179,7 +173,7 @@ mod tests {
         json!({
             "id": "c", "tn": "default", "ty": "Patient", "rid": "a", "v": 2, "m": "PUT", "lu": 1_795_313_433_123_i64,
             "o": "01a2030405060708090a0b0c00003", "b": "01a2030405060708090a0b0c00000", "l": 1,
-            "x": ["gender=male"], "r": {"birthdate": [1, 2]}, "s": {"name": "|peter|"}, "k": {"name": ["a", "b"]},
+            "x": ["gender=male"], "r": {"birthdate": [1, 2]},
             "z": "{}", "_ts": 1_795_313_433, "_etag": "\"1\"", "_rid": "x", "_self": "y"
         })
     }

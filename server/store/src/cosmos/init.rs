@@ -13,9 +13,9 @@ use super::fault::{self, Subject};
 use crate::StoreError;
 
 /// What is indexed; all else is not. `/tn` is the first level of the partition key.
-const INDEXED: [&str; 17] = [
+const INDEXED: [&str; 15] = [
     "/tn/?", "/ty/?", "/rid/?", "/l/?", "/o/?", "/b/?", "/lu/?", "/te/?", "/to/?", "/v/?", "/x/[]/?", "/r/*",
-    "/s/*", "/k/*", "/q/?", "/e/?", "/t/?",
+    "/q/?", "/e/?", "/t/?",
 ];
 
 /// The request units per second that a new container gets.

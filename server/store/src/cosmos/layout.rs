@@ -110,6 +110,14 @@
 //! The emulator charges 5.8 RU and 0.3 for each property of a create, both for the KB begun as a power of two, and 1.5 times
 //! the first for a replace: for documents above 1 KB more than the service does.
 //!
+//! So priced, the US Core patients of Synthea cost this on average, the documents read back as they are stored (`search`'s
+//! test `cost` computes the table). *Create* is the document (its size in the table above, a straight line between two
+//! sizes, and 0.2 RU for each indexed term) and the record of the log, alone or shared by a commit of 25; *read* is one point
+//! read. *Index* counts for each indexed term its value (8 bytes for a number) and 16 bytes for the path and the
+//! posting: Microsoft publishes no formula for it, so this is an estimate.
+//!
+#![doc = include_str!("costs.md")]
+//!
 //! # Log
 //!
 //! Each tenant has a log under the type `$log`. A record's id is its slot, 16 hex digits; slots count from 1 without gaps, and
@@ -214,7 +222,7 @@
 //! **Encryption** (for tenants with keys) is AES-256-GCM with a random nonce, 28 bytes a body. The associated data is
 //! `tenant/Type/id/version/letter`: bytes that are moved to another document, version, tenant or label do not decrypt. Data keys
 //! are kept wrapped by a `KeyProvider`; new bodies take the newest, old ones stay readable as long as their key is kept. One key
-//! encrypts at most 2^32 bodies: rotate before. **Only bodies are encrypted**: the index fields `x r s k`, ids,
+//! encrypts at most 2^32 bodies: rotate before. **Only bodies are encrypted**: the index fields `x` and `r`, ids,
 //! times and counts are plain text, because the service searches and sorts by them; codes, dates, names and identifiers that
 //! are search parameters are therefore readable to whoever reads the account. Where that must not be, use the account's own
 //! encryption with a customer-managed key besides.
