@@ -5,30 +5,42 @@
 //! the store is asked only through [`crate::resources::Resources`].
 
 mod builtin;
+mod closure;
 mod code_system;
 mod expand;
 mod filter;
 mod library;
+mod lookup;
 pub mod model;
 mod operation;
 mod package;
+mod parameters;
 mod resolve;
+mod subsumes;
 #[cfg(test)]
 mod tests;
+mod translate;
 mod validate;
+mod validate_code;
 mod value_set;
 
 use std::sync::Arc;
 
+pub use closure::{ClosureRequest, ClosureTable, MAX_CLOSURE};
 pub use code_system::{Concept, Content, Description};
 pub use expand::{Contained, ExpandRequest, Expansion, MAX_EXPANSION, MAX_LOOKED_AT};
 pub use library::Library;
+pub use lookup::{Lookup, LookupRequest};
 pub use operation::{OperationError, ValueSetSource};
 pub use package::compile_terminology;
+pub use parameters::Parameters;
 
 use crate::resources::{Resources, Unavailable};
 use resolve::Cache;
 pub use resolve::Versions;
+pub use subsumes::{SubsumesRequest, Subsumption};
+pub use translate::{Match, TranslateRequest, Translation};
+pub use validate_code::{CodeSystemSource, CodeValidation, ValidateCodeRequest};
 
 /// Answers questions about codes. Cheap to clone; clones share what they found.
 #[derive(Clone)]

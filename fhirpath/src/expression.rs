@@ -38,7 +38,7 @@ pub use parser::{MAX_HEIGHT, MAX_LENGTH, MAX_PATH};
 pub use reference::{referred, referred_type};
 pub use temporal::{Date, DateTime, Time};
 pub use types::System;
-pub use ucum::canonical_unit;
+pub use ucum::{canonical_unit, is_unit};
 
 /// A compiled expression.
 #[derive(Debug, Clone)]

@@ -13,8 +13,10 @@ type Result<T> = std::result::Result<T, TerminologyError>;
 
 /// Deepest hierarchy that is read. The deepest known, SNOMED CT, has less than 40 levels.
 const MAX_DEPTH: usize = 200;
-/// Most concepts that one question about a hierarchy looks at.
-pub(super) const MAX_VISITED: usize = 1_000_000;
+/// Most concepts that a walk down a hierarchy looks at.
+const MAX_VISITED: usize = 1_000_000;
+/// Most concepts above one. Those of SNOMED CT have some hundred at most.
+const MAX_ABOVE: usize = 10_000;
 
 /// What is said of a code system besides its concepts.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -86,24 +88,46 @@ impl dyn Content + '_ {
     /// Whether `ancestor` is above `code`, at any distance.
     ///
     /// # Errors
-    /// What holds the concepts cannot be read, or the hierarchy is too large to look through.
+    /// What holds the concepts cannot be read, or too much is above the code.
     pub(super) fn is_below(&self, code: &Concept, ancestor: &str) -> Result<bool> {
+        let mut found = false;
+        self.each_above(code, &mut |above| {
+            found = above == ancestor;
+            if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(found)
+    }
+
+    /// Everything above a concept.
+    ///
+    /// # Errors
+    /// As [`Self::is_below`].
+    pub(super) fn above(&self, code: &Concept) -> Result<FxHashSet<Box<str>>> {
+        let mut all = FxHashSet::default();
+        self.each_above(code, &mut |above| {
+            all.insert(above.into());
+            ControlFlow::Continue(())
+        })?;
+        Ok(all)
+    }
+
+    fn each_above(&self, code: &Concept, visit: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<()> {
         let mut seen: FxHashSet<Box<str>> = FxHashSet::default();
         let mut pending: Vec<Box<str>> = code.parents.clone();
         while let Some(parent) = pending.pop() {
-            if *parent == *ancestor {
-                return Ok(true);
-            }
             if seen.contains(&parent) {
                 continue;
             }
-            self.bound(seen.len())?;
+            if visit(&parent).is_break() {
+                return Ok(());
+            }
+            self.bound(seen.len(), MAX_ABOVE)?;
             if let Some(concept) = self.find(&parent)? {
                 pending.extend(concept.parents.iter().cloned());
             }
             seen.insert(parent);
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Shows everything below a concept, each once, parents before children, until told to stop.
@@ -121,7 +145,7 @@ impl dyn Content + '_ {
             if !seen.insert(code.clone()) {
                 continue;
             }
-            self.bound(seen.len())?;
+            self.bound(seen.len(), MAX_VISITED)?;
             let Some(found) = self.find(&code)? else { continue };
             if visit(&found).is_break() {
                 return Ok(());
@@ -131,10 +155,10 @@ impl dyn Content + '_ {
         Ok(())
     }
 
-    fn bound(&self, visited: usize) -> Result<()> {
-        if visited >= MAX_VISITED {
+    fn bound(&self, visited: usize, limit: usize) -> Result<()> {
+        if visited >= limit {
             let what = format!("the hierarchy of the code system {}", self.description().url);
-            return Err(TerminologyError::TooCostly { what, limit: MAX_VISITED });
+            return Err(TerminologyError::TooCostly { what, limit });
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! A value set is listed wholly or not at all: what cannot be told of a code system that is not here is an error, never a
 //! shorter list.
 
+mod parameters;
+
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -144,6 +144,15 @@ impl Library {
     }
 }
 
+impl Library {
+    /// All definitions of a kind, in the order of the texts.
+    pub(super) fn all<T: Definition>(&self) -> impl Iterator<Item = T> {
+        let lines = self.texts.iter().flat_map(|text| text.as_str().lines());
+        let is_wanted = |line: &&str| head(line).is_some_and(|(kind, ..)| kind == T::KIND);
+        lines.filter(is_wanted).filter_map(T::from_line)
+    }
+}
+
 /// Kind, URL, version and wholeness, from the start of a line. Only escapes of JSON would need a parser, and URLs that
 /// have any are not found.
 fn head(line: &str) -> Option<(Kind, &str, Option<&str>, bool)> {

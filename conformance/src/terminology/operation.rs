@@ -2,6 +2,7 @@
 
 use fhirpath::issue::{Issue, IssueType};
 
+use super::parameters::Parameters;
 use super::{NotChecked, Terminology, TerminologyError, model};
 
 /// The value set that an operation works on.
@@ -72,6 +73,28 @@ impl From<OperationError> for Issue {
             },
         };
         Issue::error(code, error.to_string())
+    }
+}
+
+impl ValueSetSource {
+    /// Of `url`, `valueSetVersion` and `valueSet`; `instance` is the value set that the operation is called on.
+    pub(super) fn read(
+        parameters: &mut Parameters,
+        instance: Option<model::ValueSet>,
+    ) -> Result<ValueSetSource, OperationError> {
+        let given = parameters.resource("valueSet", "ValueSet")?;
+        let (url, version) = (parameters.text("url")?, parameters.text("valueSetVersion")?);
+        match (instance.or(given), url) {
+            (Some(set), _) => Ok(ValueSetSource::Given(Box::new(set))),
+            (None, Some(url)) => Ok(ValueSetSource::Canonical(match version {
+                Some(version) => format!("{url}|{version}"),
+                None => url,
+            })),
+            (None, None) => {
+                let why = "or valueSet is needed".to_owned();
+                Err(OperationError::Parameter { name: "url".to_owned(), why })
+            }
+        }
     }
 }
 

@@ -314,7 +314,7 @@ impl<'t> Composer<'t> {
         let version = self.versions.choose(url, include.version.as_deref())?;
         let system = self.system(url, version, set)?;
         Ok(match include.concept.is_empty() {
-            false => Codes::Listed(Listed::new(url, version, system, include.concept.clone())),
+            false => Codes::Listed(Listed::new(url, version, system, include.concept.clone())?),
             true => Codes::System {
                 url: url.into(),
                 version: version.map(Into::into),
@@ -353,7 +353,7 @@ impl<'t> Composer<'t> {
         }
         let listed = lists.into_iter().map(|(url, version, concepts)| {
             let system = self.system(&url, None, set)?;
-            Ok(Listed::new(&url, version.as_deref(), system, concepts))
+            Listed::new(&url, version.as_deref(), system, concepts)
         });
         listed.collect()
     }

@@ -3,6 +3,8 @@
 use fhirpath::expression::{Coding, EvaluationError, Terminology as Asked};
 
 use super::code_system::Concept;
+use super::operation::OperationError;
+use super::subsumes::{Subsumption, compare};
 use super::value_set::{Membership, ValueSet};
 use super::{CodeCheck, DisplayIssue, InvalidCode, NotChecked, Terminology, TerminologyError, model};
 
@@ -141,11 +143,10 @@ impl Asked for Terminology {
             Ok(system) => system,
             Err(why) => return Err(EvaluationError::new(why.to_string())),
         };
-        let find = |code: &str| system.find(code).map_err(failed);
-        let (Some(above), Some(below)) = (find(&ancestor.code)?, find(&descendant.code)?) else {
-            return Ok(None);
-        };
-        let is_below = || system.is_below(&below, &above.code).map_err(failed);
-        Ok(Some(above.code == below.code || is_below()?))
+        match compare(&*system, &ancestor.code, &descendant.code) {
+            Ok(found) => Ok(Some(matches!(found, Subsumption::Equivalent | Subsumption::Subsumes))),
+            Err(OperationError::UnknownCode { .. }) => Ok(None),
+            Err(error) => Err(EvaluationError::new(error.to_string())),
+        }
     }
 }

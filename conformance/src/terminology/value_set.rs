@@ -188,24 +188,33 @@ impl Codes {
 }
 
 impl Listed {
+    /// Codes that the code system, where the whole of it is here, does not have are left out.
     pub(super) fn new(
         url: &str,
         version: Option<&str>,
         system: System,
         concepts: Vec<model::ListedConcept>,
-    ) -> Listed {
+    ) -> Result<Listed> {
+        let whole = system.as_ref().ok().filter(|system| system.description().is_complete).cloned();
         let mut listed = Listed {
             url: url.into(),
             version: version.map(Into::into),
             system,
-            concepts,
+            concepts: Vec::with_capacity(concepts.len()),
             index: FxHashMap::default(),
         };
-        for (at, concept) in listed.concepts.iter().enumerate() {
-            let at = u32::try_from(at).unwrap_or(u32::MAX);
-            listed.index.entry(listed.folded(&concept.code).into()).or_insert(at);
+        for concept in concepts {
+            let exists = match &whole {
+                Some(system) => system.find(&concept.code)?.is_some(),
+                None => true,
+            };
+            if exists {
+                let at = u32::try_from(listed.concepts.len()).unwrap_or(u32::MAX);
+                listed.index.entry(listed.folded(&concept.code).into()).or_insert(at);
+                listed.concepts.push(concept);
+            }
         }
-        listed
+        Ok(listed)
     }
 
     /// A code as it is compared.

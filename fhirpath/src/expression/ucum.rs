@@ -52,7 +52,12 @@ fn ucum_unit(text: &str) -> Option<Unit> {
     Some(Unit { kind: canonical.unit, factor: canonical.factor, offset: canonical.offset })
 }
 
-/// The base units of a unit of UCUM (`g.m.s-2` for `N`); `None` when it is none.
+/// Whether a text is a unit of UCUM.
+pub fn is_unit(text: &str) -> bool {
+    parsed(text).is_some_and(|expr| evaluate(&expr).is_ok())
+}
+
+/// The base units of a unit of UCUM (`g.m.s-2` for `N`); `None` when it is none, or a special one, which has no others.
 pub fn canonical_unit(text: &str) -> Option<String> {
     ucum_unit(text).map(|unit| unit.kind)
 }
