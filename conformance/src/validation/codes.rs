@@ -24,7 +24,10 @@ impl<'w> Walk<'w> {
                 let is_concept = self.v.shared.code_types.is_concept(element.type_id());
                 if binding.strength == Strength::Required && is_concept && !has_reason(element) {
                     self.error(IssueType::CodeInvalid, element, "Terminology_TX_Code_ValueSet", || {
-                        format!("A code from the value set {} is required, and there is none.", binding.value_set)
+                        format!(
+                            "A code from the value set {} is required, and there is none.",
+                            binding.value_set
+                        )
                     });
                 }
             }
@@ -83,7 +86,9 @@ impl<'w> Walk<'w> {
                 return;
             }
             CodeCheck::Invalid { why } => {
-                self.tell(severity, IssueType::CodeInvalid, element, id, || format!("{}.", sentence(&why.to_string())));
+                self.tell(severity, IssueType::CodeInvalid, element, id, || {
+                    format!("{}.", sentence(&why.to_string()))
+                });
             }
             CodeCheck::NotChecked { why } => {
                 let required = binding.strength == Strength::Required;
@@ -138,9 +143,13 @@ impl<'w> Walk<'w> {
         match self.v.terminology.validate_in_system(coding) {
             CodeCheck::Valid { display_issue: None } => return true,
             CodeCheck::Valid { display_issue: Some(display) } => {
-                self.tell(Severity::Warning, IssueType::Invalid, element, "Display_Name_for__should_be_one_of__instead_of", || {
-                    format!("{}.", sentence(&display.to_string()))
-                });
+                self.tell(
+                    Severity::Warning,
+                    IssueType::Invalid,
+                    element,
+                    "Display_Name_for__should_be_one_of__instead_of",
+                    || format!("{}.", sentence(&display.to_string())),
+                );
             }
             CodeCheck::Invalid { why } => {
                 self.error(IssueType::CodeInvalid, element, "Unknown_Code_in", || {

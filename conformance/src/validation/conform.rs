@@ -74,8 +74,14 @@ impl<'w> Walk<'w> {
             });
         } else if count > node.max {
             self.error(IssueType::Structure, element, "Validation_VAL_Profile_Maximum", || {
-                let allowed = if node.max == 0 { "is not allowed".to_owned() } else { format!("at most {}", node.max) };
-                format!("{}: {allowed} by {}, and there {} {count}.", node.id, profile.url, if count == 1 { "is" } else { "are" })
+                let allowed =
+                    if node.max == 0 { "is not allowed".to_owned() } else { format!("at most {}", node.max) };
+                format!(
+                    "{}: {allowed} by {}, and there {} {count}.",
+                    node.id,
+                    profile.url,
+                    if count == 1 { "is" } else { "are" }
+                )
             });
         }
     }
@@ -151,7 +157,12 @@ impl<'w> Walk<'w> {
         if !found.iter().any(|one| self.trial(|walk| walk.profile(element, one))) {
             self.error(IssueType::Structure, element, "Validation_VAL_Profile_NoMatch", || {
                 let urls: Vec<&str> = found.iter().map(|it| it.url.as_ref()).collect();
-                format!("{} must meet one of {} for {}, and meets none.", node.id, urls.join(", "), profile.url)
+                format!(
+                    "{} must meet one of {} for {}, and meets none.",
+                    node.id,
+                    urls.join(", "),
+                    profile.url
+                )
             });
         }
     }
@@ -206,7 +217,9 @@ fn range(text: &str) -> Option<(f64, f64)> {
         }
     }
     #[allow(clippy::cast_precision_loss)] // microseconds of some thousand years fit
-    span(text).map(|(from, to)| (from as f64, to as f64)).or_else(|| decimal(text).map(|it| (it.value, it.value)))
+    span(text)
+        .map(|(from, to)| (from as f64, to as f64))
+        .or_else(|| decimal(text).map(|it| (it.value, it.value)))
 }
 
 fn is_before(element: Element<'_>, least: &str) -> bool {

@@ -6,6 +6,14 @@ use fhirpath::{Element, IssueType, Severity};
 use super::profile::Profile;
 use super::walk::Walk;
 
+const CORE: &str = "http://hl7.org/fhir/StructureDefinition/";
+/// Extensions of R4 with where else they stand.
+const CORRECTED: [(&str, &str); 3] = [
+    ("structuredefinition-fhir-type", "ElementDefinition.type"),
+    ("regex", "ElementDefinition.type"),
+    ("structuredefinition-normative-version", "ElementDefinition"),
+];
+
 impl<'w> Walk<'w> {
     /// An extension, among the modifiers or not.
     pub fn extension(&mut self, extension: Element<'w>, is_modifier: bool) {
@@ -58,7 +66,10 @@ impl<'w> Walk<'w> {
     fn modifies(&mut self, extension: Element<'w>, profile: &Profile, is_modifier: bool) {
         if profile.is_modifier && !is_modifier {
             self.error(IssueType::Extension, extension, "Extension_EXT_Modifier_Y", || {
-                format!("{} changes the meaning of what it stands in, and must be a modifierExtension.", profile.url)
+                format!(
+                    "{} changes the meaning of what it stands in, and must be a modifierExtension.",
+                    profile.url
+                )
             });
         }
         if is_modifier && !profile.is_modifier {
@@ -71,7 +82,7 @@ impl<'w> Walk<'w> {
     /// Whether it may stand where it does.
     fn context(&mut self, extension: Element<'w>, profile: &Profile) {
         let Some(&parent) = self.stack.last() else { return };
-        let mut is_told = profile.context.is_empty();
+        let mut is_told = profile.context.is_empty() || self.is_corrected(parent, &profile.url);
         for context in &profile.context {
             is_told |= match context.kind.as_str() {
                 "element" => self.is_at(parent, &context.expression),
@@ -79,7 +90,10 @@ impl<'w> Walk<'w> {
                     let url = parent.get("url").and_then(Element::value);
                     parent.type_name() == "Extension"
                         && url.is_some_and(|url| {
-                            let wanted = context.expression.rsplit_once('#').map_or(context.expression.as_str(), |it| it.0);
+                            let wanted = context
+                                .expression
+                                .rsplit_once('#')
+                                .map_or(context.expression.as_str(), |it| it.0);
                             url == context.expression || url == wanted
                         })
                 }
@@ -102,9 +116,19 @@ impl<'w> Walk<'w> {
         }
     }
 
+    /// Whether R4's own definitions put an extension where its definition does not have it; later versions correct that.
+    fn is_corrected(&self, parent: Element<'w>, url: &str) -> bool {
+        let known = CORRECTED.iter().filter(|(name, _)| url.strip_prefix(CORE) == Some(name));
+        known.into_iter().any(|(_, path)| self.is_at(parent, path))
+    }
+
     /// Whether an element is what a path of a type leads to: `Patient.contact`, `HumanName.family`, `Element`.
     fn is_at(&self, element: Element<'w>, path: &str) -> bool {
         let path = path.split('|').next().unwrap_or(path);
+        // Resources too: R4 means any place at all.
+        if path == "Element" {
+            return true;
+        }
         let path = path.strip_prefix("http://hl7.org/fhir/StructureDefinition/").unwrap_or(path);
         let path = path.split_once('#').map_or(path, |(_, path)| path);
         let schema = &self.v.shared.schema;
@@ -151,7 +175,8 @@ impl<'w> Walk<'w> {
         use fhirpath::expression::{Dialect, Expression, Item};
         let resource = self.stack.iter().rev().find(|it| it.is_resource()).copied().unwrap_or(self.root);
         let schema = &self.v.shared.schema;
-        let Ok(program) = Expression::compile_as(schema, resource.type_name(), expression, Dialect::Standard) else {
+        let Ok(program) = Expression::compile_as(schema, resource.type_name(), expression, Dialect::Standard)
+        else {
             return false;
         };
         let mut found = Vec::new();

@@ -57,7 +57,7 @@ impl Invariant {
         source: &Arc<str>,
         types: &[TypeId],
     ) -> Option<Invariant> {
-        let expression = constraint.expression.as_deref()?;
+        let expression = corrected(&constraint.key, constraint.expression.as_deref()?);
         Some(Invariant {
             key: constraint.key.as_str().into(),
             human: constraint.human.as_str().into(),
@@ -70,10 +70,6 @@ impl Invariant {
         })
     }
 
-    pub fn expression(&self) -> &str {
-        &self.expression
-    }
-
     #[inline]
     pub fn check<'t>(&self, element: Element<'t>, environment: &Environment<'t>) -> Outcome {
         if self.guard.shows(element) {
@@ -82,13 +78,27 @@ impl Invariant {
         let id = element.type_id();
         let schema = element.tree().schema();
         let compile = || {
-            let compiled = Expression::compile_as(schema, schema.type_name(id), &self.expression, Dialect::Standard);
+            let compiled =
+                Expression::compile_as(schema, schema.type_name(id), &self.expression, Dialect::Standard);
             compiled.map(Box::new).map_err(|error| error.to_string())
         };
         match self.programs.iter().find(|(known, _)| *known == id) {
             Some((_, program)) => run(program.get_or_init(compile), element, environment),
             None => run(&compile(), element, environment),
         }
+    }
+}
+
+/// Expressions of R4 and US Core that cannot mean what they say.
+fn corrected<'e>(key: &str, expression: &'e str) -> &'e str {
+    match (key, expression) {
+        // The answer is a FHIR boolean, never one of the type that the language computes with.
+        ("que-7", "operator = 'exists' implies (answer is Boolean)") => {
+            "operator = 'exists' implies (answer is boolean)"
+        }
+        // Of several telecoms there is no truth value; that there are some is meant (US Core's PractitionerRole).
+        ("pd-1", "telecom or endpoint") => "telecom.exists() or endpoint.exists()",
+        _ => expression,
     }
 }
 
@@ -102,8 +112,9 @@ fn run<'t>(
         Err(why) => return Outcome::Broken(why.clone()),
     };
     match program.test(element, environment) {
-        Ok(Some(true)) => Outcome::Holds,
-        Ok(_) => Outcome::Fails,
+        // Where nothing can be said the rule is not broken: R4's own rules are written so (bdl-8 where there is no fullUrl).
+        Ok(Some(true) | None) => Outcome::Holds,
+        Ok(Some(false)) => Outcome::Fails,
         Err(error) => {
             // Of several items each is as good as true, for the reference validator.
             let mut items: Vec<Item<'t>> = Vec::new();
@@ -140,9 +151,9 @@ impl Guard {
             Guard::None => false,
             Guard::Without(ranges) => {
                 let id = element.type_id();
-                ranges.iter().any(|(known, range)| {
-                    *known == id && element.children_in(range.clone()).next().is_none()
-                })
+                ranges
+                    .iter()
+                    .any(|(known, range)| *known == id && element.children_in(range.clone()).next().is_none())
             }
             Guard::LocalReference => {
                 let reference = element.get("reference").and_then(Element::value);
@@ -160,8 +171,7 @@ fn absent_name(expression: &str) -> Option<&str> {
     let disjoins = (rest.starts_with(".empty() or ") || rest.starts_with(".hasValue().not() or "))
         && is_single(" implies ")
         && is_single(" xor ");
-    let implies = rest
-        .strip_prefix(".exists() implies ")
-        .is_some_and(|consequence| !consequence.contains(" implies "));
+    let implies =
+        rest.strip_prefix(".exists() implies ").is_some_and(|consequence| !consequence.contains(" implies "));
     (disjoins || implies).then_some(name).filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
 }

@@ -75,7 +75,8 @@ impl Pattern {
         match self {
             Pattern::Text(wanted) => text == wanted.as_ref(),
             Pattern::Number(wanted, number) => {
-                text == wanted.as_ref() || text.parse::<f64>().is_ok_and(|found| found.total_cmp(number).is_eq())
+                text == wanted.as_ref()
+                    || text.parse::<f64>().is_ok_and(|found| found.total_cmp(number).is_eq())
             }
             Pattern::Object(_) => false,
         }

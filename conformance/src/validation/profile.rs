@@ -220,7 +220,8 @@ impl<'c> Compiler<'c> {
         let base_min = property.map_or(0, |property| property.min);
         let base_max = property.map_or(MANY, |property| property.max.unwrap_or(MANY));
         let (min, max) = (rule.min.unwrap_or(0), rule.max.unwrap_or(MANY));
-        let known = |key: &str| base.is_some_and(|base| base.invariants.iter().any(|it| it.key.as_ref() == key));
+        let known =
+            |key: &str| base.is_some_and(|base| base.invariants.iter().any(|it| it.key.as_ref() == key));
         let own_type_known = |key: &str| {
             types.iter().any(|&id| {
                 let rules = self.base.of(self.schema, self.library, id);
@@ -313,9 +314,8 @@ impl<'c> Compiler<'c> {
             .filter_map(|index| self.property(&range, index))
             .map(|id| self.schema.definition(id).type_id)
             .collect();
-        let narrowed: Vec<TypeId> = stated()
-            .filter(|&id| possible.iter().any(|&known| self.schema.is_subtype(id, known)))
-            .collect();
+        let narrowed: Vec<TypeId> =
+            stated().filter(|&id| possible.iter().any(|&known| self.schema.is_subtype(id, known))).collect();
         if narrowed.is_empty() { possible } else { narrowed }
     }
 
@@ -341,10 +341,13 @@ impl<'c> Compiler<'c> {
             let profiles: Vec<&String> = stated
                 .profile
                 .iter()
-                .filter(|url| !base.is_some_and(|base| base.profiles.iter().any(|it| it.as_ref() == url.as_str())))
+                .filter(|url| {
+                    !base.is_some_and(|base| base.profiles.iter().any(|it| it.as_ref() == url.as_str()))
+                })
                 .collect();
             let targets = self.targets(stated, range.as_ref(), type_id);
-            let reference = |urls: Vec<&String>| urls.into_iter().map(|url| ProfileReference::new(url)).collect();
+            let reference =
+                |urls: Vec<&String>| urls.into_iter().map(|url| ProfileReference::new(url)).collect();
             match found.iter_mut().find(|it| it.type_id == type_id) {
                 Some(known) => {
                     let mut all = std::mem::take(&mut known.profiles).into_vec();
@@ -364,7 +367,8 @@ impl<'c> Compiler<'c> {
             !it.profiles.is_empty()
                 || !it.targets.is_empty()
                 || !it.aggregation.is_empty()
-                || (self.schema.kind(it.type_id) == TypeKind::Resource && !self.schema.is_abstract(it.type_id))
+                || (self.schema.kind(it.type_id) == TypeKind::Resource
+                    && !self.schema.is_abstract(it.type_id))
         });
         if says_more || (found.len() < count && !found.is_empty()) { found.into() } else { Box::new([]) }
     }

@@ -25,16 +25,11 @@ impl<'w> Walk<'w> {
         }
         let Some(found) = referred_type(reference) else { return };
         let schema = &self.v.shared.schema;
-        let is_allowed = |target: &String| {
-            schema.type_id(target).is_none_or(|target| schema.is_subtype(found, target))
-        };
+        let is_allowed =
+            |target: &String| schema.type_id(target).is_none_or(|target| schema.is_subtype(found, target));
         if !targets.is_empty() && !targets.iter().any(is_allowed) {
             self.error(IssueType::Structure, reference, "Reference_REF_BadTargetType", || {
-                format!(
-                    "This must not refer to {}, only to {}.",
-                    schema.type_name(found),
-                    targets.join(", ")
-                )
+                format!("This must not refer to {}, only to {}.", schema.type_name(found), targets.join(", "))
             });
         }
         if let Some(stated) = reference.get("type").and_then(Element::value) {

@@ -90,7 +90,8 @@ fn compile(schema: &Schema, library: &dyn Structures, id: TypeId) -> TypeRules {
     let rules = properties.iter().map(|property| {
         let node = at.and_then(|at| snapshot.child(at, &property.name)).and_then(|at| snapshot.node(at));
         let rule = node.map(|node| &node.rule);
-        let invariants = invariants(schema, rule.map_or(&[], |rule| &rule.constraint), &source, property.type_id);
+        let invariants =
+            invariants(schema, rule.map_or(&[], |rule| &rule.constraint), &source, property.type_id);
         let type_name = schema.type_name(property.type_id);
         let of_type = rule.and_then(|rule| rule.types.iter().find(|it| it.code == type_name));
         PropertyRules {
@@ -121,9 +122,8 @@ fn invariants(schema: &Schema, constraints: &[Constraint], source: &Arc<str>, id
 fn required(properties: &[Property]) -> Box<[Required]> {
     let mut found: Vec<Required> = Vec::new();
     for (at, property) in properties.iter().enumerate().filter(|(_, property)| property.min > 0) {
-        let same = |last: &&mut Required| {
-            properties.get(last.last).is_some_and(|other| other.name == property.name)
-        };
+        let same =
+            |last: &&mut Required| properties.get(last.last).is_some_and(|other| other.name == property.name);
         match found.last_mut().filter(same) {
             Some(last) => last.last = at,
             None => found.push(Required { first: at, last: at }),
@@ -140,9 +140,9 @@ fn kind(schema: &Schema, property: &Property) -> Kind {
         _ if schema.kind(property.type_id) == TypeKind::Resource => Kind::Resource,
         _ => match schema.primitive(property.type_id) {
             Some(Primitive::Xhtml) => Kind::Xhtml,
-            Some(Primitive::Uri | Primitive::Url | Primitive::Canonical | Primitive::Oid | Primitive::Uuid) => {
-                Kind::Uri
-            }
+            Some(
+                Primitive::Uri | Primitive::Url | Primitive::Canonical | Primitive::Oid | Primitive::Uuid,
+            ) => Kind::Uri,
             Some(_) => Kind::Primitive,
             None => Kind::Complex,
         },

@@ -83,7 +83,10 @@ impl<'w> Walk<'w> {
                 }
                 Some(slice) if slicing.is_ordered && *slice < highest => {
                     self.error(IssueType::Structure, *element, "Validation_VAL_Profile_OutOfOrder", || {
-                        format!("The slices of {id} have an order in {}, and this comes too late.", profile.url)
+                        format!(
+                            "The slices of {id} have an order in {}, and this comes too late.",
+                            profile.url
+                        )
                     });
                 }
                 Some(slice) => highest = highest.max(*slice),
@@ -135,9 +138,9 @@ impl<'w> Walk<'w> {
             Check::Exists(_) => true,
             Check::Types(types) => {
                 let (id, schema) = (element.type_id(), &self.v.shared.schema);
-                types.iter().any(|&wanted| {
-                    id == wanted || (element.is_resource() && schema.is_subtype(id, wanted))
-                })
+                types
+                    .iter()
+                    .any(|&wanted| id == wanted || (element.is_resource() && schema.is_subtype(id, wanted)))
             }
             Check::Bound(binding) => self.trial(|walk| walk.bound(element, binding)),
             Check::Conforms(references) => references.iter().any(|reference| {

@@ -141,8 +141,7 @@ impl Finder<'_> {
             let check = Check::Fixed(Pattern::Text(url.into()));
             return vec![Test { path: steps.into(), check }];
         }
-        let mut places =
-            vec![Place { snapshot: Arc::new(snapshot.clone()), at: slice, url: None }];
+        let mut places = vec![Place { snapshot: Arc::new(snapshot.clone()), at: slice, url: None }];
         for step in steps {
             places = places.iter().flat_map(|place| self.step(place, step)).take(MAX_PLACES).collect();
         }
@@ -185,7 +184,9 @@ impl Finder<'_> {
                 .into_iter()
                 .filter(|found| {
                     found.rule().is_some_and(|rule| {
-                        rule.types.iter().any(|it| it.profile.iter().any(|known| known.as_str() == url.as_ref()))
+                        rule.types
+                            .iter()
+                            .any(|it| it.profile.iter().any(|known| known.as_str() == url.as_ref()))
                             || extension_fixed(&found.snapshot, found.at).as_deref() == Some(url.as_ref())
                     })
                 })
@@ -268,7 +269,8 @@ impl Finder<'_> {
         }
         let before = tests.len();
         if depth < MAX_DEPTH {
-            let children = place.snapshot.node(place.at).map(|node| node.children.clone()).unwrap_or_default();
+            let children =
+                place.snapshot.node(place.at).map(|node| node.children.clone()).unwrap_or_default();
             for child in children {
                 let Some(node) = place.snapshot.node(child) else { continue };
                 let name = node.name.trim_end_matches("[x]");

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use super::library::Library;
-use super::structure::{Discriminator, ElementRule, MAX_ELEMENTS, Slicing, Structure, TypeRule, last_segment};
+use super::structure::{
+    Discriminator, ElementRule, MAX_ELEMENTS, Slicing, Structure, TypeRule, last_segment,
+};
 
 /// Longest chain of definitions that derive from one another, or stand inside one another while a snapshot is made.
 pub const MAX_BASES: usize = 32;
@@ -160,10 +162,7 @@ impl Snapshot {
 
     /// What a slice is a slice of: the element, or for `a/b` its slice `a`.
     fn holder(&self, element: usize, slice: &str) -> usize {
-        slice
-            .rsplit_once('/')
-            .and_then(|(outer, _)| self.slice(element, outer))
-            .unwrap_or(element)
+        slice.rsplit_once('/').and_then(|(outer, _)| self.slice(element, outer)).unwrap_or(element)
     }
 
     /// The slice of a name, among the slices of slices too.
@@ -275,13 +274,7 @@ impl Maker<'_> {
     }
 
     /// The child of a name, the type's elements taken in where they are needed. `valueQuantity` is a slice of `value[x]`.
-    fn child(
-        &self,
-        snapshot: &mut Snapshot,
-        at: usize,
-        name: &str,
-        depth: usize,
-    ) -> Result<Option<usize>> {
+    fn child(&self, snapshot: &mut Snapshot, at: usize, name: &str, depth: usize) -> Result<Option<usize>> {
         if snapshot.nodes.get(at).is_some_and(|node| node.children.is_empty()) {
             self.unfold(snapshot, at, depth)?;
         }
@@ -395,7 +388,8 @@ impl Snapshot {
     pub fn find(&self, id: &str) -> Option<usize> {
         let mut at = 0;
         for step in id.split('.').skip(1) {
-            let (name, slice) = step.split_once(':').map_or((step, None), |(name, slice)| (name, Some(slice)));
+            let (name, slice) =
+                step.split_once(':').map_or((step, None), |(name, slice)| (name, Some(slice)));
             at = self.child(at, name)?;
             if let Some(slice) = slice {
                 at = self.slice(at, slice)?;

@@ -237,9 +237,8 @@ impl Structure {
         if snapshot.is_empty() && differential.is_empty() && text(json, "baseDefinition").is_none() {
             return Err(StructureError::NoElements(url));
         }
-        let context = list(json, "context").filter_map(|it| {
-            Some(Context { kind: text(it, "type")?, expression: text(it, "expression")? })
-        });
+        let context = list(json, "context")
+            .filter_map(|it| Some(Context { kind: text(it, "type")?, expression: text(it, "expression")? }));
         Ok(Structure {
             version: text(json, "version"),
             kind: required("kind")?,
@@ -371,7 +370,8 @@ impl Constraint {
         Some(Constraint {
             key: text(json, "key")?,
             is_warning: text(json, "severity").as_deref() == Some("warning"),
-            is_best_practice: list(json, "extension").any(|it| text(it, "url").as_deref() == Some(BEST_PRACTICE)),
+            is_best_practice: list(json, "extension")
+                .any(|it| text(it, "url").as_deref() == Some(BEST_PRACTICE)),
             human: text(json, "human").unwrap_or_default(),
             expression: text(json, "expression"),
         })

@@ -59,7 +59,10 @@ impl BindingRule {
 
 /// Whether values of a type have codes.
 pub(super) fn is_bindable(type_name: &str) -> bool {
-    matches!(type_name, "code" | "Coding" | "CodeableConcept" | "Quantity" | "string" | "uri" | "Age" | "Duration")
+    matches!(
+        type_name,
+        "code" | "Coding" | "CodeableConcept" | "Quantity" | "string" | "uri" | "Age" | "Duration"
+    )
 }
 
 /// Codes that are right.
@@ -148,7 +151,9 @@ pub(super) fn coding(element: Element<'_>) -> Option<Coding<'_>> {
 /// A text that tells one coding from others.
 pub(super) fn key(coding: &Coding<'_>, buffer: &mut String) {
     buffer.clear();
-    for part in [coding.system.as_deref(), Some(&coding.code), coding.version.as_deref(), coding.display.as_deref()] {
+    for part in
+        [coding.system.as_deref(), Some(&coding.code), coding.version.as_deref(), coding.display.as_deref()]
+    {
         buffer.push_str(part.unwrap_or_default());
         buffer.push('\u{1}');
     }

@@ -73,7 +73,9 @@ impl<'t> Profiles<'t> for Conformance<'_> {
     }
 
     fn element_definition(&self, _: Element<'t>) -> Result<Option<Element<'t>>, EvaluationError> {
-        Err(EvaluationError::not_supported("elementDefinition() is not answered while a resource is validated"))
+        Err(EvaluationError::not_supported(
+            "elementDefinition() is not answered while a resource is validated",
+        ))
     }
 
     fn slice(&self, _: Element<'t>, _: &str, _: &str) -> Result<bool, EvaluationError> {
@@ -103,7 +105,13 @@ impl<'w> Walk<'w> {
     }
 
     /// Whether an element meets a profile.
-    fn conforms(v: &Validator, element: Element<'_>, profile: &Arc<Profile>, options: &Options, depth: u32) -> bool {
+    fn conforms(
+        v: &Validator,
+        element: Element<'_>,
+        profile: &Arc<Profile>,
+        options: &Options,
+        depth: u32,
+    ) -> bool {
         let conformance = Conformance { v, options, depth: Cell::new(depth) };
         let environment = Walk::environment(v, options, &conformance);
         let mut walk = Walk::new(v, options, element, environment);
@@ -124,7 +132,12 @@ impl<'w> Walk<'w> {
         }
     }
 
-    fn new(v: &'w Validator, options: &'w Options, root: Element<'w>, environment: Environment<'w>) -> Walk<'w> {
+    fn new(
+        v: &'w Validator,
+        options: &'w Options,
+        root: Element<'w>,
+        environment: Environment<'w>,
+    ) -> Walk<'w> {
         Walk {
             v,
             options,
@@ -145,7 +158,9 @@ impl<'w> Walk<'w> {
     #[inline]
     pub fn step(&mut self) -> bool {
         self.steps += 1;
-        if self.steps <= MAX_STEPS && !(self.trials > 0 && self.failed) && self.issues.len() < self.options.issues
+        if self.steps <= MAX_STEPS
+            && !(self.trials > 0 && self.failed)
+            && self.issues.len() < self.options.issues
         {
             return true;
         }
@@ -229,7 +244,9 @@ impl<'w> Walk<'w> {
             "Bundle" => self.bundle(resource),
             _ => self.contained(resource),
         }
-        if self.options.claimed_profiles && let Some(meta) = resource.get("meta") {
+        if self.options.claimed_profiles
+            && let Some(meta) = resource.get("meta")
+        {
             for claim in meta.all("profile") {
                 if let Some(canonical) = claim.value() {
                     self.asked(resource, &canonical, Some(claim));
@@ -245,11 +262,17 @@ impl<'w> Walk<'w> {
             Ok(Some(profile)) => self.profile(resource, &profile),
             Ok(None) => {
                 let severity = if claim.is_some() { Severity::Warning } else { Severity::Error };
-                self.tell(severity, IssueType::NotFound, at, "VALIDATION_VAL_PROFILE_UNKNOWN_NOT_POLICY", || {
-                    format!("The profile {canonical} was not checked: it is not known here.")
-                });
+                self.tell(
+                    severity,
+                    IssueType::NotFound,
+                    at,
+                    "VALIDATION_VAL_PROFILE_UNKNOWN_NOT_POLICY",
+                    || format!("The profile {canonical} was not checked: it is not known here."),
+                );
             }
-            Err(error) => self.error(IssueType::Structure, at, "", || format!("The profile cannot be used: {error}.")),
+            Err(error) => {
+                self.error(IssueType::Structure, at, "", || format!("The profile cannot be used: {error}."))
+            }
         }
     }
 
@@ -278,14 +301,25 @@ impl<'w> Walk<'w> {
             Ok(Some(profile)) => return Some(profile),
             Ok(None) => {
                 if self.is_news(&reference.canonical) {
-                    self.tell(Severity::Warning, IssueType::NotFound, element, "VALIDATION_VAL_PROFILE_UNKNOWN", || {
-                        format!("The profile {} was not checked: it is not known here.", reference.canonical)
-                    });
+                    self.tell(
+                        Severity::Warning,
+                        IssueType::NotFound,
+                        element,
+                        "VALIDATION_VAL_PROFILE_UNKNOWN",
+                        || {
+                            format!(
+                                "The profile {} was not checked: it is not known here.",
+                                reference.canonical
+                            )
+                        },
+                    );
                 }
             }
             Err(error) => {
                 if self.is_news(&reference.canonical) {
-                    self.error(IssueType::Structure, element, "", || format!("A profile cannot be used: {error}."));
+                    self.error(IssueType::Structure, element, "", || {
+                        format!("A profile cannot be used: {error}.")
+                    });
                 }
             }
         }
@@ -314,7 +348,9 @@ impl<'w> Walk<'w> {
                     self.missing(element, properties.get(wanted.first));
                 }
             }
-            let (Some(rule), Some(property)) = (rules.properties.get(at), properties.get(at)) else { continue };
+            let (Some(rule), Some(property)) = (rules.properties.get(at), properties.get(at)) else {
+                continue;
+            };
             count = if at == last { count + 1 } else { 1 };
             last = at;
             if count > rule.max && count == rule.max + 1 {
@@ -345,9 +381,12 @@ impl<'w> Walk<'w> {
 
     #[cold]
     fn empty(&mut self, element: Element<'w>) {
-        self.error(IssueType::Invariant, element, "http://hl7.org/fhir/StructureDefinition/Element#ele-1", || {
-            "ele-1: an element must have a value or other elements besides its id.".to_owned()
-        });
+        self.error(
+            IssueType::Invariant,
+            element,
+            "http://hl7.org/fhir/StructureDefinition/Element#ele-1",
+            || "ele-1: an element must have a value or other elements besides its id.".to_owned(),
+        );
     }
 
     fn child(&mut self, child: Element<'w>, rule: &'w PropertyRules, property: &'w Property) {
