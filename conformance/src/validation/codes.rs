@@ -91,8 +91,7 @@ impl<'w> Walk<'w> {
                 });
             }
             CodeCheck::NotChecked { why } => {
-                let required = binding.strength == Strength::Required;
-                self.not_checked(element, &binding.value_set, why, required);
+                self.not_checked(element, &binding.value_set, why);
             }
         }
         if let Some(max) = &binding.max {
@@ -106,9 +105,9 @@ impl<'w> Walk<'w> {
     }
 
     /// Told once for a code system or value set: a resource may have many of its codes.
-    fn not_checked(&mut self, element: Element<'w>, value_set: &str, why: &NotChecked, always: bool) {
+    fn not_checked(&mut self, element: Element<'w>, value_set: &str, why: &NotChecked) {
         let what = why.to_string();
-        if !always && !self.is_news(&what) {
+        if !self.is_news(&format!("{value_set} {what}")) {
             return;
         }
         self.tell(Severity::Warning, IssueType::NotFound, element, "Terminology_TX_Code_Unknown", || {
@@ -156,7 +155,7 @@ impl<'w> Walk<'w> {
                     format!("{}.", sentence(&why.to_string()))
                 });
             }
-            CodeCheck::NotChecked { why } => self.not_checked(element, "", &why, false),
+            CodeCheck::NotChecked { why } => self.not_checked(element, "", &why),
         }
         false
     }

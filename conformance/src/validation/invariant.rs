@@ -30,8 +30,6 @@ enum Guard {
     None,
     /// Where there is no such child.
     Without(Box<[(TypeId, std::ops::Range<PropertyId>)]>),
-    /// Where the reference is none to a contained resource.
-    LocalReference,
 }
 
 /// What came of it.
@@ -44,9 +42,9 @@ pub(super) enum Outcome {
     Stopped(EvaluationError),
 }
 
-/// The rules that the walk itself looks after, of every element.
+/// The rules that the walk itself looks after.
 pub(super) fn is_native(key: &str) -> bool {
-    matches!(key, "ele-1" | "ext-1")
+    matches!(key, "ele-1" | "ext-1" | "ref-1")
 }
 
 impl Invariant {
@@ -128,9 +126,6 @@ fn run<'t>(
 
 impl Guard {
     fn new(schema: &Schema, key: &str, expression: &str, types: &[TypeId]) -> Guard {
-        if key == "ref-1" && expression.starts_with("reference.startsWith('#').not() or ") {
-            return Guard::LocalReference;
-        }
         let of = |name: &str| {
             let ranges: Vec<_> =
                 types.iter().filter_map(|&id| Some((id, schema.property(id, name)?))).collect();
@@ -154,10 +149,6 @@ impl Guard {
                 ranges
                     .iter()
                     .any(|(known, range)| *known == id && element.children_in(range.clone()).next().is_none())
-            }
-            Guard::LocalReference => {
-                let reference = element.get("reference").and_then(Element::value);
-                !reference.is_some_and(|reference| reference.starts_with('#'))
             }
         }
     }

@@ -18,7 +18,6 @@ use super::terms::BindingRule;
 /// A profile.
 pub(super) struct Profile {
     pub url: Arc<str>,
-    pub version: Option<Box<str>>,
     /// The type it constrains.
     pub type_id: TypeId,
     /// The root first.
@@ -136,7 +135,6 @@ impl<'c> Compiler<'c> {
             Invariant::new(schema, &constraint, &compiler.source, &[])
         });
         Ok(Profile {
-            version: structure.version.as_deref().map(Into::into),
             type_id,
             context: structure.context.clone(),
             context_invariants: context_invariants.collect(),

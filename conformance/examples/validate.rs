@@ -1,0 +1,35 @@
+//! `validate FILE [PROFILE...]`: what is wrong with a resource, by the definitions embedded in the program and by the packages
+//! (.tgz) that `PACKAGES` names, separated by colons.
+
+use std::error::Error;
+
+use conformance::terminology::{self, Terminology};
+use conformance::validation::{Library, Options, Validator};
+use conformance::{Definitions, Limits};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut library = Library::embedded();
+    let mut terms = terminology::Library::embedded();
+    for package in std::env::var("PACKAGES").unwrap_or_default().split(':').filter(|it| !it.is_empty()) {
+        library.add_package(std::fs::File::open(package)?, &Limits::default())?;
+        terms.add(terminology::compile_terminology(std::fs::File::open(package)?, &Limits::default())?);
+    }
+    let validator = Validator::new(Definitions::embedded()?.schema, library, Terminology::new(terms));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [file, profiles @ ..] = arguments.as_slice() else {
+        return Err("usage: validate FILE [PROFILE...]".into());
+    };
+    let profiles: Vec<&str> = profiles.iter().map(String::as_str).collect();
+    let options = Options { information: true, ..Options::default() };
+    for issue in validator.validate_json(&std::fs::read(file)?, &profiles, &options) {
+        let place = issue.expression.as_deref().unwrap_or("-");
+        let (line, column) = issue.position.unwrap_or_default();
+        println!(
+            "{} {} {place} ({line}:{column}): {}",
+            issue.severity.as_str(),
+            issue.code.as_str(),
+            issue.details
+        );
+    }
+    Ok(())
+}
