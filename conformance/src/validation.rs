@@ -12,6 +12,7 @@ mod invariant;
 mod library;
 mod pattern;
 mod profile;
+mod questionnaire;
 mod reference;
 mod rules;
 mod slices;

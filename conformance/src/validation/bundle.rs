@@ -23,6 +23,46 @@ impl<'w> Walk<'w> {
         if matches!(kind.as_ref(), "document" | "message" | "collection") {
             self.full_urls(bundle);
         }
+        if kind == "searchset" {
+            self.search_results(bundle);
+        }
+    }
+
+    /// What a search found has ids; what it says of itself is an OperationOutcome; it has each link once.
+    fn search_results(&mut self, bundle: Element<'w>) {
+        let mut relations: smallvec::SmallVec<[std::borrow::Cow<'w, str>; 8]> = smallvec::SmallVec::new();
+        for link in bundle.all("link") {
+            let Some(relation) = link.get("relation").and_then(Element::value) else { continue };
+            if relations.contains(&relation) {
+                self.error(IssueType::Invalid, link, "Bundle_BUNDLE_Link_Duplicate", || {
+                    format!("The link '{}' can be there only once.", excerpt(&relation))
+                });
+            }
+            relations.push(relation);
+        }
+        for entry in bundle.all("entry") {
+            let Some(resource) = entry.get("resource") else { continue };
+            let mode = entry.get("search").and_then(|it| it.get("mode")?.value());
+            let is_outcome = resource.type_name() == "OperationOutcome";
+            if mode.as_deref() == Some("outcome") && !is_outcome {
+                self.error(
+                    IssueType::Invalid,
+                    resource,
+                    "BUNDLE_SEARCH_ENTRY_WRONG_RESOURCE_TYPE_OUTCOME",
+                    || {
+                        format!(
+                            "What a search says of itself is an OperationOutcome, and this is {}.",
+                            resource.type_name()
+                        )
+                    },
+                );
+            }
+            if resource.get("id").is_none() && !is_outcome && mode.as_deref() != Some("outcome") {
+                self.error(IssueType::Invalid, resource, "BUNDLE_SEARCH_ENTRY_NO_RESOURCE_ID", || {
+                    "What a search found has an id.".to_owned()
+                });
+            }
+        }
     }
 
     /// The first entry says what the Bundle is.
@@ -44,7 +84,8 @@ impl<'w> Walk<'w> {
         let Some(text) = url.value() else { return };
         let is_batch = matches!(kind, "batch" | "transaction");
         if !text.starts_with("http:") && !text.starts_with("https:") {
-            if !text.starts_with("urn:") && !is_batch {
+            let is_absolute = text.split(['/', '?']).next().is_some_and(|scheme| scheme.contains(':'));
+            if !is_absolute && !is_batch {
                 self.error(IssueType::Value, url, "Bundle_BUNDLE_FullUrl_NeedVersion", || {
                     format!("A fullUrl must be absolute, and '{}' is not.", excerpt(&text))
                 });
@@ -58,7 +99,7 @@ impl<'w> Walk<'w> {
         }
         let id = resource.get("id").and_then(Element::value);
         let is_same = before == Some(resource.type_name()) && last == id.as_deref();
-        if !is_same && id.is_some() {
+        if !is_same && (id.is_some() || !is_batch) {
             self.error(IssueType::Invalid, url, "Bundle_BUNDLE_Entry_IdUrlMismatch", || {
                 format!("The fullUrl '{}' does not end in the type and id of its resource.", excerpt(&text))
             });

@@ -3,6 +3,7 @@
 use fhirpath::expression::Coding;
 use fhirpath::{Element, IssueType, Severity};
 
+use super::extension::excerpt;
 use super::terms::{BindingRule, Codes, Strength, coding, key};
 use super::walk::Walk;
 use crate::terminology::{CodeCheck, NotChecked};
@@ -15,20 +16,16 @@ impl<'w> Walk<'w> {
         }
         match self.v.shared.code_types.codes(element) {
             Codes::Lone(code) => {
-                // Without a value there is only an extension that says why.
                 if element.has_value() {
                     self.lone(element, binding, &code);
+                } else if binding.strength == Strength::Required {
+                    self.no_code(element, binding);
                 }
             }
             Codes::Codings(codings) if codings.is_empty() => {
                 let is_concept = self.v.shared.code_types.is_concept(element.type_id());
                 if binding.strength == Strength::Required && is_concept && !has_reason(element) {
-                    self.error(IssueType::CodeInvalid, element, "Terminology_TX_Code_ValueSet", || {
-                        format!(
-                            "A code from the value set {} is required, and there is none.",
-                            binding.value_set
-                        )
-                    });
+                    self.no_code(element, binding);
                 }
             }
             Codes::Codings(codings) => {
@@ -39,6 +36,13 @@ impl<'w> Walk<'w> {
                 }
             }
         }
+    }
+
+    #[cold]
+    fn no_code(&mut self, element: Element<'w>, binding: &BindingRule) {
+        self.error(IssueType::CodeInvalid, element, "Terminology_TX_Code_ValueSet", || {
+            format!("A code from the value set {} is required, and there is none.", binding.value_set)
+        });
     }
 
     fn is_known(&mut self, binding: &BindingRule, coding: &Coding<'_>) -> bool {
@@ -128,13 +132,31 @@ impl<'w> Walk<'w> {
         let mut buffer = std::mem::take(&mut self.buffer);
         key(&coding, &mut buffer);
         let is_known = self.v.shared.known_codes.has(&buffer);
-        if !is_known {
+        if !is_known && self.is_system(element, coding.system.as_deref().unwrap_or_default()) {
             let is_right = self.look_up_system(element, &coding);
             if is_right && self.v.stored.is_none() {
                 self.v.shared.known_codes.add(&buffer);
             }
         }
         self.buffer = buffer;
+    }
+
+    /// Whether a text can be the URL of a code system.
+    #[cold]
+    fn is_system(&mut self, element: Element<'w>, system: &str) -> bool {
+        if !system.contains(':') {
+            self.error(IssueType::Value, element, "Terminology_TX_System_Relative", || {
+                format!("The system of a code must be absolute, and '{}' is not.", excerpt(system))
+            });
+            return false;
+        }
+        if system.contains("/ValueSet/") {
+            self.error(IssueType::Value, element, "Terminology_TX_System_ValueSet", || {
+                format!("'{}' is a value set; the system of a code is a code system.", excerpt(system))
+            });
+            return false;
+        }
+        true
     }
 
     #[cold]

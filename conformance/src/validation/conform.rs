@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use fhirpath::primitive::{decimal, span};
+use fhirpath::primitive::{Primitive, decimal, span};
 use fhirpath::{Element, IssueType, Severity};
 
-use super::profile::{AllowedType, Node, Profile};
+use super::profile::{AllowedType, Bound, Node, Profile};
 use super::structure::MANY;
 use super::walk::Walk;
 
@@ -23,15 +23,11 @@ impl<'w> Walk<'w> {
         if let Some(binding) = &node.binding {
             self.bound(element, binding);
         }
-        let content = match node.children.first() {
-            Some(&content) if node.is_content => profile.nodes.get(content).unwrap_or(node),
-            _ => node,
-        };
-        for &child in &content.children {
+        for &child in &node.children {
             self.children(element, profile, child);
         }
         if self.options.must_support {
-            for &child in content.children.iter().chain(&content.supported) {
+            for &child in node.children.iter().chain(&node.supported) {
                 self.supported(element, profile, child);
             }
         }
@@ -192,42 +188,52 @@ impl<'w> Walk<'w> {
             });
         }
         if let Some(least) = &node.min_value
-            && is_before(element, least)
+            && is_beyond(element, least, true)
         {
             self.error(IssueType::Value, element, "", || {
-                format!("{} must be {least} or more for {}.", node.id, profile.url)
+                format!("{} must be {} or more for {}.", node.id, least.value, profile.url)
             });
         }
         if let Some(most) = &node.max_value
-            && is_after(element, most)
+            && is_beyond(element, most, false)
         {
             self.error(IssueType::Value, element, "", || {
-                format!("{} must be {most} or less for {}.", node.id, profile.url)
+                format!("{} must be {} or less for {}.", node.id, most.value, profile.url)
             });
         }
     }
 }
 
-/// Lowest and highest of what a text stands for: a number, or a span of time.
-fn range(text: &str) -> Option<(f64, f64)> {
-    if let Some(number) = decimal(text) {
-        let is_year = text.len() == 4 && !text.contains(['.', '-', 'e', 'E']);
-        if !is_year || span(text).is_none() {
-            return Some((number.value, number.value));
+/// Lowest and highest of what a value stands for: a number, or a span of time; and its unit.
+type Range<'t> = (f64, f64, Option<std::borrow::Cow<'t, str>>);
+
+fn range_of<'t>(element: Element<'t>) -> Option<Range<'t>> {
+    match element.tree().schema().primitive(element.type_id()) {
+        Some(Primitive::Date | Primitive::DateTime | Primitive::Instant) => time_range(&element.value()?),
+        Some(_) => decimal(&element.value()?).map(|it| (it.value, it.value, None)),
+        None => {
+            let number = decimal(&element.get("value")?.value()?)?;
+            let unit = element.get("code").or_else(|| element.get("unit")).and_then(Element::value);
+            Some((number.value, number.value, unit))
         }
     }
-    #[allow(clippy::cast_precision_loss)] // microseconds of some thousand years fit
-    span(text)
-        .map(|(from, to)| (from as f64, to as f64))
-        .or_else(|| decimal(text).map(|it| (it.value, it.value)))
 }
 
-fn is_before(element: Element<'_>, least: &str) -> bool {
-    let bounds = element.value().and_then(|text| Some((range(&text)?, range(least)?)));
-    bounds.is_some_and(|(found, least)| found.1 < least.0)
+#[allow(clippy::cast_precision_loss)] // microseconds of some thousand years fit
+fn time_range<'t>(text: &str) -> Option<Range<'t>> {
+    span(text).map(|(from, to)| (from as f64, to as f64, None))
 }
 
-fn is_after(element: Element<'_>, most: &str) -> bool {
-    let bounds = element.value().and_then(|text| Some((range(&text)?, range(most)?)));
-    bounds.is_some_and(|(found, most)| found.0 > most.1)
+/// Whether an element is below (or above) a bound; of another unit, or of no order, it is not.
+fn is_beyond(element: Element<'_>, bound: &Bound, below: bool) -> bool {
+    let Some((low, high, unit)) = range_of(element) else { return false };
+    let limit = match element.tree().schema().primitive(element.type_id()) {
+        Some(Primitive::Date | Primitive::DateTime | Primitive::Instant) => time_range(&bound.value),
+        _ => decimal(&bound.value).map(|it| (it.value, it.value, None)),
+    };
+    let Some((least, most, _)) = limit else { return false };
+    if unit.as_deref() != bound.unit.as_deref() && bound.unit.is_some() {
+        return false;
+    }
+    if below { high < least } else { low > most }
 }

@@ -44,7 +44,7 @@ pub(super) enum Outcome {
 
 /// The rules that the walk itself looks after.
 pub(super) fn is_native(key: &str) -> bool {
-    matches!(key, "ele-1" | "ext-1" | "ref-1")
+    matches!(key, "ele-1" | "ext-1" | "ref-1" | "dom-3")
 }
 
 impl Invariant {
@@ -131,7 +131,7 @@ impl Guard {
                 types.iter().filter_map(|&id| Some((id, schema.property(id, name)?))).collect();
             if ranges.len() == types.len() { Guard::Without(ranges.into()) } else { Guard::None }
         };
-        if matches!(key, "dom-2" | "dom-3" | "dom-4" | "dom-5") && expression.starts_with("contained.") {
+        if matches!(key, "dom-2" | "dom-4" | "dom-5") && expression.starts_with("contained.") {
             return of("contained");
         }
         match absent_name(expression) {

@@ -114,7 +114,12 @@ impl Library {
         let places = self.by_url.get(url)?;
         let entries = || places.iter().rev().filter_map(|&at| self.entries.get(at));
         let entry = match version {
-            Some(version) => entries().find(|entry| entry.version.as_deref() == Some(version))?,
+            Some(version) => {
+                let is = |entry: &&Entry| entry.version.as_deref().is_some_and(|it| is_version(it, version));
+                entries()
+                    .find(|entry| entry.version.as_deref() == Some(version))
+                    .or_else(|| entries().find(is))?
+            }
             None => entries().next()?,
         };
         let read = || serde_json::from_str(entry.line.as_str()).ok().map(Arc::new);
@@ -147,6 +152,11 @@ impl std::fmt::Debug for Library {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Library({} structures)", self.entries.len())
     }
+}
+
+/// Whether a version is the one wanted, of which only the first parts may be said (`4.0` is `4.0.1`).
+fn is_version(version: &str, wanted: &str) -> bool {
+    version.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The canonical URL of the definition of a type of FHIR itself.

@@ -45,15 +45,35 @@ pub(super) struct Node {
     pub binding: Option<Arc<BindingRule>>,
     pub invariants: Box<[Invariant]>,
     pub max_length: Option<u32>,
-    pub min_value: Option<Box<str>>,
-    pub max_value: Option<Box<str>>,
+    pub min_value: Option<Bound>,
+    pub max_value: Option<Bound>,
     pub must_support: bool,
     pub slicing: Option<SlicingRules>,
     pub children: Box<[usize]>,
     /// Children that only must be supported.
     pub supported: Box<[usize]>,
-    /// Whether its one child stands for the node whose children it has.
-    pub is_content: bool,
+}
+
+/// `minValue[x]` or `maxValue[x]`.
+pub(super) struct Bound {
+    pub value: Box<str>,
+    /// Of a Quantity: its code, or else its unit.
+    pub unit: Option<Box<str>>,
+}
+
+impl Bound {
+    fn new(json: &Value) -> Option<Bound> {
+        match json {
+            Value::String(text) => Some(Bound { value: text.as_str().into(), unit: None }),
+            Value::Number(number) => Some(Bound { value: number.to_string().into(), unit: None }),
+            Value::Object(fields) => {
+                let unit = fields.get("code").or_else(|| fields.get("unit")).and_then(Value::as_str);
+                let value = fields.get("value")?.to_string();
+                Some(Bound { value: value.into(), unit: unit.map(Into::into) })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// How to get from an element to its children of a name.
@@ -102,8 +122,6 @@ pub(super) struct Compiler<'c> {
     snapshot: Snapshot,
     source: Arc<str>,
     nodes: Vec<Node>,
-    /// Elements of the snapshot whose content another one has.
-    compiled: Vec<Option<usize>>,
 }
 
 impl<'c> Compiler<'c> {
@@ -122,8 +140,7 @@ impl<'c> Compiler<'c> {
         let source: Arc<str> = structure.url.as_str().into();
         let root = snapshot.root().map(|root| root.rule.clone()).unwrap_or_default();
         let is_modifier = root.is_modifier == Some(true);
-        let compiled = vec![None; snapshot.nodes.len()];
-        let mut compiler = Compiler { schema, library, base, snapshot, source, nodes: Vec::new(), compiled };
+        let mut compiler = Compiler { schema, library, base, snapshot, source, nodes: Vec::new() };
         compiler.root(&root, structure, type_id);
         let context_invariants = structure.context_invariant.iter().filter_map(|expression| {
             let constraint = super::structure::Constraint {
@@ -196,9 +213,6 @@ impl<'c> Compiler<'c> {
         };
         let place = self.nodes.len();
         self.nodes.push(Node::default());
-        if let Some(slot) = self.compiled.get_mut(at) {
-            *slot = Some(place);
-        }
         let range = owner.and_then(|owner| self.schema.property(owner, &stem));
         let owner_rules = owner.map(|owner| self.base.of(self.schema, self.library, owner));
         let mut types = self.types_of(range.clone(), &rule);
@@ -244,11 +258,6 @@ impl<'c> Compiler<'c> {
             let value = value.as_ref()?;
             types.iter().find_map(|&id| Pattern::new(self.schema, id, value))
         };
-        let text = |value: &Option<Value>| match value.as_ref()? {
-            Value::String(text) => Some(text.as_str().into()),
-            Value::Number(number) => Some(number.to_string().into()),
-            _ => None,
-        };
         let mut node = Node {
             id: id.as_str().into(),
             step: Step { name: stem.as_str().into(), of: owner.zip(range) },
@@ -261,8 +270,8 @@ impl<'c> Compiler<'c> {
             binding,
             invariants: invariants.into(),
             max_length: rule.max_length,
-            min_value: text(&rule.min_value),
-            max_value: text(&rule.max_value),
+            min_value: rule.min_value.as_ref().and_then(Bound::new),
+            max_value: rule.max_value.as_ref().and_then(Bound::new),
             must_support: rule.must_support == Some(true),
             ..Node::default()
         };
@@ -274,34 +283,17 @@ impl<'c> Compiler<'c> {
         if max > 0 {
             node.slicing = self.slicing(at, &rule, owner, parent);
             (node.children, node.supported) = self.children(at, own, &id);
-            if let Some(reference) = rule.content_reference.as_deref().filter(|it| it.starts_with('#')) {
-                self.content(&mut node, reference);
-            }
         }
         let is_kept = is_slice || node.asks() || node.must_support || !node.supported.is_empty();
         if !is_kept {
             // Nothing below is kept either.
             self.nodes.truncate(place);
-            if let Some(slot) = self.compiled.get_mut(at) {
-                *slot = None;
-            }
             return None;
         }
         if let Some(slot) = self.nodes.get_mut(place) {
             *slot = node;
         }
         Some(place)
-    }
-
-    /// What an element that another one's content has is asked.
-    fn content(&self, node: &mut Node, reference: &str) {
-        let id = reference.trim_start_matches('#');
-        let place = self.snapshot.find(id).and_then(|at| self.compiled.get(at).copied().flatten());
-        if let Some(place) = place.filter(|_| node.children.is_empty()) {
-            // That element may be open still: its children are looked up when an instance is walked.
-            node.children = Box::new([place]);
-            node.is_content = true;
-        }
     }
 
     /// The types that an element can have, as far as is known.

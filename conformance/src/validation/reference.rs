@@ -10,6 +10,8 @@ use super::extension::excerpt;
 use super::profile::{Node, Profile, ProfileReference};
 use super::walk::Walk;
 
+const DOM_3: &str = "http://hl7.org/fhir/StructureDefinition/DomainResource#dom-3";
+
 impl<'w> Walk<'w> {
     /// A Reference by FHIR's own rules. `targets`: the types it may point to; empty for any.
     pub fn reference(&mut self, reference: Element<'w>, targets: &'w [String]) {
@@ -136,5 +138,48 @@ impl<'w> Walk<'w> {
                 Some(id) => ids.push(id),
             }
         }
+        if !ids.is_empty() {
+            self.referred_to(resource, &ids);
+        }
     }
+
+    /// dom-3: each contained resource is referred to, or refers to the one that contains it. Narratives refer, too.
+    fn referred_to(&mut self, resource: Element<'w>, ids: &[std::borrow::Cow<'w, str>]) {
+        let mut local: Vec<std::borrow::Cow<'w, str>> = Vec::new();
+        let mut narratives = Vec::new();
+        let mut pending: Vec<Element<'w>> = vec![resource];
+        while let Some(element) = pending.pop() {
+            if !self.step() {
+                return;
+            }
+            pending.extend(element.children());
+            match element.value() {
+                Some(text) if text.starts_with('#') => local.push(text),
+                Some(text) if element.type_name() == "xhtml" && text.contains("\"#") => narratives.push(text),
+                _ => {}
+            }
+        }
+        for (contained, id) in resource.all("contained").zip(ids) {
+            let is_local = local.iter().any(|it| it.strip_prefix('#') == Some(id))
+                || narratives.iter().any(|it| it.contains(&format!("\"#{id}\"")));
+            if is_local || refers_to_container(contained) {
+                continue;
+            }
+            self.error(IssueType::Invariant, resource, DOM_3, || {
+                format!("dom-3: the contained resource '{}' is not referred to.", excerpt(id))
+            });
+        }
+    }
+}
+
+/// Whether an element below refers to the resource that contains this one (`#`).
+fn refers_to_container(contained: Element<'_>) -> bool {
+    let mut pending = vec![contained];
+    while let Some(element) = pending.pop() {
+        if element.value().is_some_and(|text| text == "#") {
+            return true;
+        }
+        pending.extend(element.children());
+    }
+    false
 }

@@ -49,6 +49,8 @@ pub(super) enum Kind {
     Modifier,
     Reference,
     Resource,
+    Coding,
+    Attachment,
     Complex,
 }
 
@@ -137,6 +139,8 @@ fn kind(schema: &Schema, property: &Property) -> Kind {
         "Extension" if property.name == "modifierExtension" => Kind::Modifier,
         "Extension" => Kind::Extension,
         "Reference" => Kind::Reference,
+        "Coding" => Kind::Coding,
+        "Attachment" => Kind::Attachment,
         _ if schema.kind(property.type_id) == TypeKind::Resource => Kind::Resource,
         _ => match schema.primitive(property.type_id) {
             Some(Primitive::Xhtml) => Kind::Xhtml,

@@ -209,7 +209,14 @@ impl Finder<'_> {
                 let rule = place.snapshot.node(**slice).map(|node| &node.rule);
                 name == "extension" || rule.is_some_and(|rule| rule.min.unwrap_or(0) > 0)
             };
-            found.extend(slices.iter().filter(is_needed).map(|&slice| place.with(slice)));
+            let needed: Vec<Place> =
+                slices.iter().filter(is_needed).map(|&slice| place.with(slice)).collect();
+            // Of a choice with a slice that must be there, nothing else can be.
+            let is_choice = place.snapshot.node(child).is_some_and(|node| node.name.ends_with("[x]"));
+            if is_choice && !needed.is_empty() {
+                found.clear();
+            }
+            found.extend(needed);
             return found;
         }
         if depth > 2 {

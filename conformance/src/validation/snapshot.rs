@@ -229,8 +229,10 @@ impl Maker<'_> {
         if !structure.is_profile {
             rename(&mut snapshot, &structure.type_name);
         }
+        let mut open = Vec::new();
         for element in &structure.differential {
-            self.apply(&mut snapshot, structure, element, depth)?;
+            let steps = steps(element, &mut open);
+            self.apply(&mut snapshot, structure, element, &steps, depth)?;
             if snapshot.nodes.len() > MAX_ELEMENTS {
                 return Err(SnapshotError::TooManyElements(self.url.to_owned()));
             }
@@ -243,9 +245,9 @@ impl Maker<'_> {
         snapshot: &mut Snapshot,
         structure: &Structure,
         element: &ElementRule,
+        steps: &[(String, Option<String>)],
         depth: usize,
     ) -> Result<()> {
-        let steps = steps(element);
         let mut at = 0;
         for (number, (name, slice)) in steps.iter().enumerate().skip(1) {
             let is_last = number + 1 == steps.len();
@@ -399,28 +401,38 @@ impl Snapshot {
     }
 }
 
-/// Names and slices from the root on: from the id, which tells the slices, or else from the path.
-fn steps(element: &ElementRule) -> Vec<(String, Option<String>)> {
+/// Names and slices from the root on.
+type Steps = Vec<(String, Option<String>)>;
+
+/// The steps to an element: from its id, which tells the slices, or else from its path and the elements before it
+/// (`open`: with their paths), the last of which with a part of the path is the one it stands in.
+fn steps(element: &ElementRule, open: &mut Vec<(String, Steps)>) -> Steps {
     let is_id = |id: &&str| {
         let names = id.split('.').map(|step| step.split(':').next().unwrap_or_default());
         names.eq(element.path.split('.'))
-    };
-    let Some(id) = element.id.as_deref().filter(is_id) else {
-        let mut steps: Vec<(String, Option<String>)> =
-            element.path.split('.').map(|name| (name.to_owned(), None)).collect();
-        if let Some(last) = steps.last_mut() {
-            last.1.clone_from(&element.slice);
-        }
-        return steps;
     };
     let step = |step: &str| match step.split_once(':') {
         Some((name, slice)) => (name.to_owned(), Some(slice.to_owned())),
         None => (step.to_owned(), None),
     };
-    let mut steps: Vec<(String, Option<String>)> = id.split('.').map(step).collect();
+    let mut steps: Steps = match element.id.as_deref().filter(is_id) {
+        Some(id) => id.split('.').map(step).collect(),
+        None => {
+            let above =
+                |path: &str| element.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+            let known = open.iter().rev().filter(|(path, _)| above(path)).max_by_key(|(path, _)| path.len());
+            let mut steps = known.map(|(_, steps)| steps.clone()).unwrap_or_default();
+            let names = element.path.split('.').skip(steps.len());
+            steps.extend(names.map(|name| (name.to_owned(), None)));
+            steps
+        }
+    };
     if let (Some(last), Some(slice)) = (steps.last_mut(), &element.slice) {
         last.1 = Some(slice.clone());
     }
+    // Of each path only the last element matters.
+    open.retain(|(path, _)| *path != element.path && !path.starts_with(&format!("{}.", element.path)));
+    open.push((element.path.clone(), steps.clone()));
     steps
 }
 

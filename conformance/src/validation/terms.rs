@@ -106,10 +106,6 @@ impl CodeTypes {
         CodeTypes { coding: id("Coding"), concept: id("CodeableConcept"), quantity: id("Quantity") }
     }
 
-    pub fn is_coding(&self, id: TypeId) -> bool {
-        self.coding == Some(id)
-    }
-
     pub fn is_concept(&self, id: TypeId) -> bool {
         self.concept == Some(id)
     }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use fhirpath::expression::{Environment, EvaluationError, Profiles, Resolver};
+use fhirpath::primitive::Primitive;
 use fhirpath::schema::Property;
 use fhirpath::{Element, Issue, IssueType, Severity};
 
@@ -242,6 +243,10 @@ impl<'w> Walk<'w> {
         self.content(resource);
         match resource.type_name() {
             "Bundle" => self.bundle(resource),
+            "QuestionnaireResponse" => {
+                self.contained(resource);
+                self.questionnaire(resource);
+            }
             _ => self.contained(resource),
         }
         if self.options.claimed_profiles
@@ -398,6 +403,9 @@ impl<'w> Walk<'w> {
         }
         match rule.kind {
             Kind::Primitive | Kind::Xhtml | Kind::Uri => {
+                if rule.kind == Kind::Uri {
+                    self.urn(child);
+                }
                 if child.children().next().is_some() {
                     if child.has_value() { self.extended(child) } else { self.content(child) }
                 }
@@ -413,17 +421,56 @@ impl<'w> Walk<'w> {
                 self.reference(child, &property.targets);
                 self.content(child);
             }
+            Kind::Coding => {
+                self.coding(child);
+                self.content(child);
+            }
+            Kind::Attachment => {
+                self.attachment(child);
+                self.content(child);
+            }
             Kind::Complex => {
                 for canonical in &rule.profiles {
                     if let Ok(Some(profile)) = self.v.profile(canonical) {
                         self.profile(child, &profile);
                     }
                 }
-                if self.v.shared.code_types.is_coding(child.type_id()) {
-                    self.coding(child);
-                }
                 self.content(child);
             }
+        }
+    }
+
+    /// A URN of a kind with a form of its own.
+    fn urn(&mut self, element: Element<'w>) {
+        let Some(value) = element.value() else { return };
+        let kind = match value.strip_prefix("urn:").and_then(|rest| rest.split_once(':')) {
+            Some(("uuid", _)) => Primitive::Uuid,
+            Some(("oid", _)) => Primitive::Oid,
+            _ => return,
+        };
+        // A fragment or a version may follow where a canonical stands.
+        let name = value.split(['|', '#']).next().unwrap_or(&value);
+        if let Err(error) = kind.check(name) {
+            self.error(IssueType::Value, element, "Type_Specific_Checks_DT_UUID_Valid", || {
+                format!("'{}' {error}.", super::extension::excerpt(&value))
+            });
+        }
+    }
+
+    /// The size that an attachment states is that of its data.
+    fn attachment(&mut self, element: Element<'w>) {
+        let (Some(size), Some(data)) = (element.get("size"), element.get("data").and_then(Element::value))
+        else {
+            return;
+        };
+        let letters = data.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=').count();
+        let bytes = letters * 3 / 4;
+        if let Some(stated) = size.value().and_then(|it| it.parse::<usize>().ok())
+            && stated != bytes
+        {
+            self.error(IssueType::Value, element, "Type_Specific_Checks_DT_ATT_SIZE_INVALID", || {
+                format!("The size says {stated}, and the data has {bytes} bytes.")
+            });
         }
     }
 
