@@ -7,8 +7,10 @@
 mod builtin;
 mod closure;
 mod code_system;
+mod code_table;
 mod expand;
 mod filter;
+pub mod import;
 mod library;
 mod lookup;
 pub mod model;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 
 pub use closure::{ClosureRequest, ClosureTable, MAX_CLOSURE};
 pub use code_system::{Concept, Content, Description};
+pub use code_table::{CodeTable, CodeTables, PIECE_BYTES};
 pub use expand::{Contained, ExpandRequest, Expansion, MAX_EXPANSION, MAX_LOOKED_AT};
 pub use library::Library;
 pub use lookup::{Lookup, LookupRequest};
@@ -51,6 +54,7 @@ pub struct Terminology {
     /// What stored resources had a say in.
     own: Arc<Cache>,
     resources: Option<Arc<dyn Resources>>,
+    tables: Option<Arc<dyn CodeTables>>,
 }
 
 /// What is to be said of a code, or of the codings of a concept.
@@ -212,6 +216,7 @@ impl Terminology {
             shared: Arc::default(),
             own: Arc::default(),
             resources: None,
+            tables: None,
         }
     }
 
@@ -219,6 +224,12 @@ impl Terminology {
     #[must_use]
     pub fn with_resources(&self, resources: Arc<dyn Resources>) -> Terminology {
         Terminology { resources: Some(resources), own: Arc::default(), ..self.clone() }
+    }
+
+    /// The same with the tables of imported code systems.
+    #[must_use]
+    pub fn with_tables(&self, tables: Arc<dyn CodeTables>) -> Terminology {
+        Terminology { tables: Some(tables), own: Arc::default(), ..self.clone() }
     }
 }
 

@@ -289,7 +289,9 @@ fn expansions_as_asked_for() {
     ]);
     check(
         server.expand(server.body(given)),
-        expect![[r#"{"resourceType":"ValueSet","status":"draft","expansion":{"identifier":"urn:uuid:1","timestamp":"2026-01-01T00:00:00Z","total":1,"parameter":[{"name":"includeDesignations","valueBoolean":true},{"name":"version","valueUri":"http://test/animals|2"}],"contains":[{"system":"http://test/animals","code":"cat","display":"Puss","designation":[{"language":"de-CH","use":{"system":"http://snomed.info/sct","code":"900000000000013009"},"value":"Katze"}]}]}}"#]],
+        expect![[
+            r#"{"resourceType":"ValueSet","status":"draft","expansion":{"identifier":"urn:uuid:1","timestamp":"2026-01-01T00:00:00Z","total":1,"parameter":[{"name":"includeDesignations","valueBoolean":true},{"name":"version","valueUri":"http://test/animals|2"}],"contains":[{"system":"http://test/animals","code":"cat","display":"Puss","designation":[{"language":"de-CH","use":{"system":"http://snomed.info/sct","code":"900000000000013009"},"value":"Katze"}]}]}}"#
+        ]],
     );
 }
 
@@ -368,7 +370,9 @@ fn codes_in_value_sets() {
     ]);
     check(
         server.in_value_set(server.body(concept)),
-        expect![[r#"{"resourceType":"Parameters","parameter":[{"name":"result","valueBoolean":true},{"name":"display","valueString":"House cat"},{"name":"code","valueCode":"housecat"},{"name":"system","valueUri":"http://test/animals"},{"name":"issues","resource":{"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"code-invalid","details":{"text":"the code http://other#x is not in the value set http://test/vs/is-a"}}]}}]}"#]],
+        expect![[
+            r#"{"resourceType":"Parameters","parameter":[{"name":"result","valueBoolean":true},{"name":"display","valueString":"House cat"},{"name":"code","valueCode":"housecat"},{"name":"system","valueUri":"http://test/animals"},{"name":"issues","resource":{"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"code-invalid","details":{"text":"the code http://other#x is not in the value set http://test/vs/is-a"}}]}}]}"#
+        ]],
     );
     let text = json!([
         { "name": "url", "valueUri": "http://test/vs/is-a" },

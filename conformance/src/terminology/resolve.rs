@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::builtin;
 use super::code_system::{Content, InMemory};
+use super::code_table::Tabled;
 use super::filter::Filter;
 use super::library::{Definition, Kind};
 use super::value_set::{Codes, Import, Listed, Part, System, ValueSet};
@@ -70,7 +71,15 @@ fn join_canonical(url: &str, version: Option<&str>) -> String {
 
 impl Terminology {
     fn generation(&self) -> u64 {
-        self.resources.as_ref().map_or(0, |resources| resources.generation())
+        let resources = self.resources.as_ref().map_or(0, |resources| resources.generation());
+        let tables = self.tables.as_ref().map_or(0, |tables| tables.generation());
+        // Two counters that only grow: their sum changes when one does.
+        resources.wrapping_add(tables)
+    }
+
+    /// Whether there is anything besides the library.
+    fn has_store(&self) -> bool {
+        self.resources.is_some() || self.tables.is_some()
     }
 
     /// The code system of a URL.
@@ -106,7 +115,12 @@ impl Terminology {
         if let Some(system) = known.as_ref().filter(|system| is_whole(system)) {
             return Ok(Found { answer: in_memory(system.clone(), canonical), uses_store: false });
         }
-        let uses_store = self.resources.is_some();
+        let uses_store = self.has_store();
+        if let Some(tables) = &self.tables
+            && let Some(system) = Tabled::open(tables, url, version)?
+        {
+            return Ok(Found { answer: Ok(Arc::new(system)), uses_store });
+        }
         let stored: Option<model::CodeSystem> = self.stored(url, version)?;
         let best = stored.filter(has_concepts).or(known.filter(has_concepts));
         let answer = match best {
@@ -128,7 +142,7 @@ impl Terminology {
         if let Some(answer) = self.shared.value_sets.get(canonical, 0) {
             return Ok(answer);
         }
-        if self.resources.is_some()
+        if self.has_store()
             && let Some(answer) = self.own.value_sets.get(canonical, self.generation())
         {
             return Ok(answer);
@@ -221,7 +235,7 @@ impl<'t> Composer<'t> {
         let mut uses_store = false;
         let mut definition: Option<model::ValueSet> = self.terminology.library.find(url, version);
         if definition.is_none() {
-            uses_store = self.terminology.resources.is_some();
+            uses_store = self.terminology.has_store();
             definition = self.terminology.stored(url, version)?;
         }
         let Some(definition) = definition.or_else(|| implicit(url)) else {
@@ -375,6 +389,9 @@ pub(super) fn implicit(url: &str) -> Option<model::ValueSet> {
     };
     if url == "http://loinc.org/vs" {
         return of("http://loinc.org", None);
+    }
+    if let Some(list) = url.strip_prefix("http://loinc.org/vs/LL") {
+        return of("http://loinc.org", Some(("answer-list", "=", &format!("LL{list}"))));
     }
     if let Some(parent) = url.strip_prefix("http://loinc.org/vs/LP") {
         return of("http://loinc.org", Some(("concept", "is-a", &format!("LP{parent}"))));
