@@ -144,6 +144,39 @@ fn conditional_writes() {
 }
 
 #[test]
+fn patches() {
+    let data = directory();
+    let server = Server::start(data.path());
+    server.put("/fhir/Patient/p1", PATIENT).expect(201);
+    let json_patch = ("content-type", "application/json-patch+json");
+    let patch = |path: &str, headers: &[(&str, &str)], body: &str| {
+        server.send("PATCH", path, headers, body.as_bytes())
+    };
+    let first = r#"[{"op":"replace","path":"/name/0/given/0","value":"Bea"}]"#;
+    let answer = patch("/fhir/Patient/p1", &[json_patch, ("if-match", "W/\"1\"")], first).expect(200);
+    assert_eq!(answer.header("etag"), "W/\"2\"");
+    assert_eq!(answer.header("location"), format!("{}/Patient/p1/_history/2", server.base()));
+    assert_eq!(answer.json()["name"][0]["given"], json!(["Bea"]));
+    patch("/fhir/Patient/p1", &[json_patch, ("if-match", "W/\"1\"")], first).expect(412);
+    let second = r#"{"resourceType":"Parameters","parameter":[{"name":"operation","part":[{"name":"type","valueCode":"add"},{"name":"path","valueString":"Patient"},{"name":"name","valueString":"gender"},{"name":"value","valueCode":"female"}]}]}"#;
+    let answer =
+        patch("/fhir/Patient?family=testperson", &[("prefer", "return=minimal")], second).expect(200);
+    assert_eq!((answer.header("etag"), answer.body.len()), ("W/\"3\"", 0));
+    assert_eq!(ids(&server.get("/fhir/Patient?gender=female&given=bea").json()), ["p1"]);
+    let again = patch("/fhir/Patient/p1", &[], second).expect(422);
+    assert_eq!(
+        again.issues(),
+        [
+            "error structure [Parameters.parameter[0].part[2]]: There is a value of gender already, and at most one: replace it."
+        ]
+    );
+    let some = patch("/fhir/Patient/p1?_elements=birthDate", &[json_patch], "[]").expect(200).json();
+    assert_eq!((some["birthDate"].as_str(), some.get("name")), (Some("1980-02-03"), None));
+    let options = server.send("OPTIONS", "/fhir/Patient/p1", &[], b"").expect(204);
+    assert_eq!(options.header("accept-patch"), "application/json-patch+json, application/fhir+json");
+}
+
+#[test]
 fn bundles_and_operations() {
     let data = directory();
     let server = Server::start(data.path());
@@ -227,7 +260,7 @@ fn site() {
     let allowed =
         server.send("OPTIONS", "/fhir/Patient", &[("origin", "https://app.example.org")], b"").expect(204);
     assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example.org");
-    assert_eq!(allowed.header("allow"), "DELETE, GET, HEAD, OPTIONS, POST, PUT");
+    assert_eq!(allowed.header("allow"), "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
     let other =
         server.send("GET", "/fhir/Patient", &[("origin", "https://evil.example.org")], b"").expect(200);
     assert_eq!(other.header("access-control-allow-origin"), "");
@@ -252,11 +285,13 @@ fn the_capability_statement_is_the_routing_table() {
     };
     use Interaction::{
         Bundle, ConditionalDelete, ConditionalUpdate, Create, Delete, HistoryInstance, HistorySystem,
-        HistoryType, Read, SearchSystem, SearchType, Update, Vread,
+        HistoryType, Patch, Read, SearchSystem, SearchType, Update, Vread,
     };
-    let of_type = routed(&[Read, Vread, Update, Delete, Create, HistoryInstance, HistoryType, SearchType]);
+    let of_type =
+        routed(&[Read, Vread, Update, Patch, Delete, Create, HistoryInstance, HistoryType, SearchType]);
     let resources = rest["resource"].as_array().unwrap();
     assert!(resources.len() > 140);
+    assert_eq!(statement["patchFormat"], json!(["application/json-patch+json", "application/fhir+json"]));
     let has = |interaction: Interaction| ROUTES.iter().any(|route| route.interaction == interaction);
     for resource in resources {
         assert_eq!(codes(resource), of_type, "{}", resource["type"]);

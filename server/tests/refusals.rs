@@ -113,11 +113,36 @@ fn refusals() {
             &["error not-supported []: This server has no operation $nothing."],
         ),
         case!(
-            "PATCH /fhir/Patient/p1",
+            "PUT /fhir/Patient/p1/_history",
             &[],
             "",
             405,
-            &["error not-supported []: /{type}/{id} takes DELETE, GET, HEAD, OPTIONS, PUT."],
+            &["error not-supported []: /{type}/{id}/_history takes GET, HEAD, OPTIONS."],
+        ),
+        case!(
+            "PATCH /fhir/Patient/p1",
+            &[("content-type", "application/merge-patch+json")],
+            "{}",
+            415,
+            &[
+                "error not-supported [http.Content-Type]: The Content-Type application/merge-patch+json is not read. A patch is application/json-patch+json, or Parameters with a FHIRPath Patch as application/fhir+json.",
+            ],
+        ),
+        case!(
+            "PATCH /fhir/Patient/p1",
+            &[("content-type", "application/json-patch+json")],
+            r#"[{"op":"remove","path":"/birthDate"}]"#,
+            422,
+            &[
+                "error not-found [Patient.birthDate]: Operation 0 (remove /birthDate) cannot be done: there is no such place.",
+            ],
+        ),
+        case!(
+            "PATCH /fhir/Patient/p1?colour=red",
+            &[],
+            "{}",
+            400,
+            &["error not-supported [http.colour]: The parameter colour is not known for a patch."],
         ),
         case!("DELETE /admin/backup", &[], "", 405, &["error not-supported []: /admin/backup takes POST."]),
         case!(
@@ -295,8 +320,10 @@ fn refusals() {
     for case in &cases {
         check(&server, case);
     }
+    let answer = server.send("PUT", "/fhir/Patient/p1/_history", &[], b"");
+    assert_eq!(answer.header("allow"), "GET, HEAD, OPTIONS");
     let answer = server.send("PATCH", "/fhir/Patient/p1", &[], b"");
-    assert_eq!(answer.header("allow"), "DELETE, GET, HEAD, OPTIONS, PUT");
+    assert_eq!(answer.header("accept-patch"), "application/json-patch+json, application/fhir+json");
     assert_eq!(server.get("/fhir/Patient/p1").expect(200).header("etag"), "W/\"1\"", "nothing was changed");
 }
 

@@ -8,6 +8,7 @@ use fhirpath::tree::write_string;
 
 use crate::Service;
 use crate::json::Object;
+use crate::patch::PATCH_FORMATS;
 use crate::time::instant;
 
 /// An operation, as the CapabilityStatement lists it; crate `operations` keeps the registry.
@@ -43,6 +44,7 @@ pub const INTERACTIONS: &[Interaction] = &[
     Interaction { code: "read", on_types: true },
     Interaction { code: "vread", on_types: true },
     Interaction { code: "update", on_types: true },
+    Interaction { code: "patch", on_types: true },
     Interaction { code: "delete", on_types: true },
     Interaction { code: "history-instance", on_types: true },
     Interaction { code: "history-type", on_types: true },
@@ -75,7 +77,8 @@ pub fn capabilities(service: &Service, operations: &[OperationDescriptor]) -> By
             implementation.text("description", "Vesta FHIR R4 server").text("url", &service.base);
         })
         .text("fhirVersion", "4.0.1")
-        .texts("format", ["application/fhir+json", "json"]);
+        .texts("format", ["application/fhir+json", "json"])
+        .texts("patchFormat", PATCH_FORMATS.iter().map(|(media_type, _)| *media_type));
     list(&mut statement, "implementationGuide", packages(service, |package| &package.implementation_guides));
     statement.objects("rest", [()], |(), rest| write_rest(service, operations, rest));
     statement.close();

@@ -49,9 +49,7 @@ pub async fn vread(
 
 fn answer(version: Version, conditions: &ReadConditions) -> Result<Outcome, Failure> {
     if version.is_deleted() {
-        let details =
-            format!("{} was deleted; that is its version {}.", version.key.as_str(), version.version);
-        return Err(Failure::new(Status::Gone, IssueType::Deleted, details));
+        return Err(gone(&version));
     }
     let unchanged = match (&conditions.if_none_match, conditions.if_modified_since) {
         (Some(versions), _) => versions.holds(version.version),
@@ -78,6 +76,11 @@ pub(crate) fn whole(version: Version) -> Outcome {
 /// `Patient/1/_history/2`.
 pub(crate) fn location(key: &Key, version: u64) -> String {
     format!("{}/_history/{version}", key.as_str())
+}
+
+pub(crate) fn gone(version: &Version) -> Failure {
+    let details = format!("{} was deleted; that is its version {}.", version.key.as_str(), version.version);
+    Failure::new(Status::Gone, IssueType::Deleted, details)
 }
 
 pub(crate) fn unknown(key: &Key) -> Failure {

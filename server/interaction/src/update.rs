@@ -170,7 +170,7 @@ pub(crate) async fn target_of(
 }
 
 /// Writes the tree there. `None` when the record changed meanwhile.
-async fn store_at(
+pub(crate) async fn store_at(
     service: &Service,
     caller: &Caller,
     tree: &mut Tree,

@@ -10,7 +10,7 @@ use axum::response::Response;
 use fhirpath::IssueType;
 
 use super::refusal::Refusal;
-use super::respond;
+use super::{negotiate, respond};
 use crate::config::Config;
 
 /// The rules of one server.
@@ -110,6 +110,10 @@ pub fn options(methods: &str) -> Response {
     let mut response = respond::empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(methods) {
+        if methods.contains("PATCH") {
+            let formats = HeaderValue::try_from(negotiate::patch_formats());
+            headers.extend(formats.ok().map(|formats| (respond::ACCEPT_PATCH, formats)));
+        }
         headers.insert(header::ALLOW, value.clone());
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, value);
     }

@@ -9,7 +9,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use fhirpath::IssueType;
-use interaction::{Failure, Outcome, Projection, ReadConditions};
+use interaction::{Failure, Outcome, PatchDocument, Projection, ReadConditions};
 use operations::Invocation;
 use store::units::Ledger;
 use store::{HistoryScope, Key};
@@ -134,6 +134,7 @@ impl<'r> Call<'r> {
             Interaction::Vread => self.vread(exchange).await,
             Interaction::Create => self.create(incoming, exchange).await,
             Interaction::Update | Interaction::ConditionalUpdate => self.update(incoming, exchange).await,
+            Interaction::Patch | Interaction::ConditionalPatch => self.patch(incoming, exchange).await,
             Interaction::Delete | Interaction::ConditionalDelete => self.delete(exchange).await,
             Interaction::HistoryInstance | Interaction::HistoryType | Interaction::HistorySystem => {
                 self.history(exchange).await
@@ -198,6 +199,30 @@ impl<'r> Call<'r> {
             }
         };
         let outcome = long::run(length > long::BODY, update).await?;
+        self.finish(exchange, outcome, projection.as_ref(), true)
+    }
+
+    async fn patch(&mut self, incoming: Body, exchange: &Exchange) -> Result<Response, Refusal> {
+        let conditions = headers::write_conditions(self.headers)?;
+        let prefer = Prefer::read(self.headers).returns.unwrap_or_default();
+        let (service, caller) = (&self.site.service, &self.site.caller);
+        let Target { resource_type, id, .. } = self.target;
+        let projection = if id.is_empty() { self.criteria()? } else { self.projection("a patch")? };
+        let format = negotiate::patch_format(self.headers.get(header::CONTENT_TYPE))?;
+        let (body, _share) = self.body(incoming).await?;
+        let length = body.len();
+        let document = PatchDocument { format, body };
+        let criteria = &self.parameters.others;
+        let patch = async {
+            if id.is_empty() {
+                let kind = resource_type;
+                interaction::conditional_patch(service, caller, kind, criteria, document, &conditions, prefer)
+                    .await
+            } else {
+                interaction::patch(service, caller, resource_type, id, document, &conditions, prefer).await
+            }
+        };
+        let outcome = long::run(length > long::BODY, patch).await?;
         self.finish(exchange, outcome, projection.as_ref(), true)
     }
 

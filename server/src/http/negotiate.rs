@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use axum::http::header::HeaderValue;
 use fhirpath::IssueType;
+use interaction::{PATCH_FORMATS, PatchFormat};
 
 use super::refusal::Refusal;
 
@@ -116,17 +117,51 @@ pub fn check_json(header: Option<&HeaderValue>) -> Result<(), Refusal> {
     if known.iter().any(|known| known.eq_ignore_ascii_case(name)) && is_r4(text) && is_utf8(text) {
         return Ok(());
     }
-    let sent = match name {
+    let details = format!(
+        "{} This server reads application/fhir+json of FHIR 4.0 in UTF-8 (also as application/json or text/json).",
+        sent(text, name)
+    );
+    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, IssueType::NotSupported, details)
+        .at("http.Content-Type"))
+}
+
+/// What a `Content-Type` that is not read says.
+fn sent(text: &str, name: &str) -> String {
+    match name {
         "" => "No Content-Type was sent.".to_owned(),
         // Echoed only if it is a plain name.
         _ if name.len() <= 60 => format!("The Content-Type {text} is not read."),
         _ => "The Content-Type is not read.".to_owned(),
-    };
+    }
+}
+
+/// The formats of patches, for `Accept-Patch`.
+pub fn patch_formats() -> String {
+    let names: Vec<&str> = PATCH_FORMATS.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
+}
+
+/// The format of a patch, by its `Content-Type`.
+///
+/// # Errors
+/// 415 for any other, with the formats there are in `Accept-Patch` (RFC 5789).
+pub fn patch_format(header: Option<&HeaderValue>) -> Result<PatchFormat, Refusal> {
+    let text = header.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let name = text.split(';').next().unwrap_or_default().trim();
+    let named = PATCH_FORMATS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    if let Some((_, PatchFormat::JsonPatch)) = named.filter(|_| is_utf8(text)) {
+        return Ok(PatchFormat::JsonPatch);
+    }
+    if check_json(header).is_ok() {
+        return Ok(PatchFormat::FhirPathPatch);
+    }
     let details = format!(
-        "{sent} This server reads application/fhir+json of FHIR 4.0 in UTF-8 (also as application/json or text/json)."
+        "{} A patch is application/json-patch+json, or Parameters with a FHIRPath Patch as application/fhir+json.",
+        sent(text, name)
     );
     Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, IssueType::NotSupported, details)
-        .at("http.Content-Type"))
+        .at("http.Content-Type")
+        .accept_patch(patch_formats()))
 }
 
 fn is_utf8(content_type: &str) -> bool {
@@ -195,6 +230,26 @@ mod tests {
         );
         assert!(Format::of_parameter("xml").is_err());
         assert_eq!(Format::of_parameter("application/fhir json").ok(), Some(Format::Json));
+    }
+
+    #[test]
+    fn patch_formats() {
+        for (text, expected) in [
+            ("application/json-patch+json", Some(PatchFormat::JsonPatch)),
+            ("application/json-patch+json; charset=utf-8", Some(PatchFormat::JsonPatch)),
+            ("application/json-patch+json; charset=latin1", None),
+            ("application/fhir+json", Some(PatchFormat::FhirPathPatch)),
+            ("application/json", Some(PatchFormat::FhirPathPatch)),
+            ("application/fhir+json; fhirVersion=3.0", None),
+            ("application/xml-patch+xml", None),
+            ("application/merge-patch+json", None),
+            ("", None),
+        ] {
+            let found = patch_format(Some(&HeaderValue::from_static(text)));
+            assert_eq!(found.ok(), expected, "{text}");
+        }
+        let refusal = patch_format(None).unwrap_err();
+        assert_eq!(refusal.accept_patch.unwrap(), "application/json-patch+json, application/fhir+json");
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Refusal {
     pub issues: Vec<Issue>,
     /// `Allow`, with 405.
     pub allow: Option<String>,
+    /// `Accept-Patch`, with 415 for a patch.
+    pub accept_patch: Option<String>,
     /// `Retry-After`, seconds.
     pub retry_after_s: Option<u32>,
 }
@@ -20,12 +22,16 @@ pub struct Refusal {
 impl Refusal {
     /// For one reason.
     pub fn new(status: StatusCode, code: IssueType, details: impl Into<String>) -> Refusal {
-        Refusal { status, issues: vec![Issue::error(code, details)], allow: None, retry_after_s: None }
+        Refusal::of(status, vec![Issue::error(code, details)])
     }
 
     /// 400 for several reasons.
     pub fn bad_request(issues: Vec<Issue>) -> Refusal {
-        Refusal { status: StatusCode::BAD_REQUEST, issues, allow: None, retry_after_s: None }
+        Refusal::of(StatusCode::BAD_REQUEST, issues)
+    }
+
+    fn of(status: StatusCode, issues: Vec<Issue>) -> Refusal {
+        Refusal { status, issues, allow: None, accept_patch: None, retry_after_s: None }
     }
 
     /// 500: what happened is in the log only.
@@ -51,6 +57,13 @@ impl Refusal {
         self
     }
 
+    /// The same refusal with an `Accept-Patch` header.
+    #[must_use]
+    pub fn accept_patch(mut self, formats: String) -> Refusal {
+        self.accept_patch = Some(formats);
+        self
+    }
+
     /// The same refusal with a `Retry-After` header.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Refusal {
@@ -62,6 +75,6 @@ impl Refusal {
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Refusal {
         let status = StatusCode::from_u16(failure.status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Refusal { status, issues: failure.issues, allow: None, retry_after_s: failure.retry_after_s }
+        Refusal { retry_after_s: failure.retry_after_s, ..Refusal::of(status, failure.issues) }
     }
 }

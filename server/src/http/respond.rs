@@ -105,11 +105,17 @@ pub fn refusal(app: &App, exchange: &Exchange, refusal: Refusal) -> Response {
     if let Some(value) = allow.and_then(|methods| HeaderValue::try_from(methods).ok()) {
         response.headers_mut().insert(header::ALLOW, value);
     }
+    if let Some(value) = refusal.accept_patch.and_then(|formats| HeaderValue::try_from(formats).ok()) {
+        response.headers_mut().insert(ACCEPT_PATCH, value);
+    }
     if let Some(seconds) = refusal.retry_after_s {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }
+
+/// The name of the header that lists the formats of patches (RFC 5789).
+pub const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
 /// The name of the header that says what a request cost, in request units.
 pub const REQUEST_CHARGE: HeaderName = HeaderName::from_static("x-vesta-request-charge");

@@ -34,6 +34,8 @@ pub enum Interaction {
     Vread,
     Update,
     ConditionalUpdate,
+    Patch,
+    ConditionalPatch,
     Delete,
     ConditionalDelete,
     Create,
@@ -79,6 +81,8 @@ pub const ROUTES: &[Route] = &[
     row("GET", Shape::SystemOperation, Interaction::Operation),
     row("PUT", Shape::Instance, Interaction::Update),
     row("PUT", Shape::Type, Interaction::ConditionalUpdate),
+    row("PATCH", Shape::Instance, Interaction::Patch),
+    row("PATCH", Shape::Type, Interaction::ConditionalPatch),
     row("DELETE", Shape::Instance, Interaction::Delete),
     row("DELETE", Shape::Type, Interaction::ConditionalDelete),
     row("POST", Shape::Type, Interaction::Create),
@@ -151,6 +155,8 @@ impl Interaction {
         Interaction::Vread,
         Interaction::Update,
         Interaction::ConditionalUpdate,
+        Interaction::Patch,
+        Interaction::ConditionalPatch,
         Interaction::Delete,
         Interaction::ConditionalDelete,
         Interaction::Create,
@@ -172,6 +178,8 @@ impl Interaction {
             Interaction::Vread => "vread",
             Interaction::Update => "update",
             Interaction::ConditionalUpdate => "conditional-update",
+            Interaction::Patch => "patch",
+            Interaction::ConditionalPatch => "conditional-patch",
             Interaction::Delete => "delete",
             Interaction::ConditionalDelete => "conditional-delete",
             Interaction::Create => "create",
@@ -329,7 +337,7 @@ mod tests {
     fn methods() {
         assert_eq!(interaction(Shape::Instance, &Method::HEAD), Some(Interaction::Read));
         assert_eq!(interaction(Shape::Metadata, &Method::POST), None);
-        assert_eq!(Shape::Instance.allow(), "DELETE, GET, HEAD, OPTIONS, PUT");
+        assert_eq!(Shape::Instance.allow(), "DELETE, GET, HEAD, OPTIONS, PATCH, PUT");
         assert_eq!(Shape::TypeSearch.allow(), "OPTIONS, POST");
     }
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use engines::{Engine, Opened};
 use interaction::{
-    Caller, Failure, Handling, Limits, Outcome, OutcomeBody, ReadConditions, Return, Service, VersionMatch,
-    WriteConditions,
+    Caller, Failure, Handling, Limits, Outcome, OutcomeBody, PatchDocument, PatchFormat, ReadConditions,
+    Return, Service, VersionMatch, WriteConditions,
 };
 use operations::Invocation;
 use store::{Access, HistoryScope, Key, Tenant, Timestamp};
@@ -100,6 +100,7 @@ impl InProcess {
         let write =
             WriteConditions { if_match: versions("If-Match")?, if_none_match: versions("If-None-Match")? };
         let body = || request.body.clone().unwrap_or_default().into_bytes();
+        let document = || PatchDocument { format: PatchFormat::FhirPathPatch, body: body() };
         let (parameters, returns) = (&request.parameters, Return::default());
         match request.interaction() {
             Interaction::Read => {
@@ -117,6 +118,13 @@ impl InProcess {
             }
             Interaction::ConditionalUpdate => {
                 interaction::conditional_update(service, caller, kind, parameters, body(), &write, returns)
+                    .await
+            }
+            Interaction::Patch => {
+                interaction::patch(service, caller, kind, id, document(), &write, returns).await
+            }
+            Interaction::ConditionalPatch => {
+                interaction::conditional_patch(service, caller, kind, parameters, document(), &write, returns)
                     .await
             }
             Interaction::Delete => interaction::delete(service, caller, kind, id, &write, returns).await,

@@ -193,6 +193,8 @@ fn of_route(route: &Route) -> Vec<Request> {
             .collect(),
         Interaction::Update
         | Interaction::ConditionalUpdate
+        | Interaction::Patch
+        | Interaction::ConditionalPatch
         | Interaction::Delete
         | Interaction::ConditionalDelete
         | Interaction::Create
@@ -371,6 +373,8 @@ pub fn writing(reading: &[Request]) -> Vec<Request> {
             Interaction::Create => all.extend(creates()),
             Interaction::Update => all.extend(updates()),
             Interaction::ConditionalUpdate => all.extend(conditional_updates()),
+            Interaction::Patch => all.extend(patches()),
+            Interaction::ConditionalPatch => all.extend(conditional_patches()),
             Interaction::Delete => all.extend(deletes()),
             Interaction::ConditionalDelete => all.extend(conditional_deletes()),
             Interaction::Bundle => all.extend(bundles(reading)),
@@ -447,6 +451,39 @@ fn conditional_updates() -> Vec<Request> {
     criteria.map(update).collect()
 }
 
+/// A FHIRPath Patch that leaves a note in a Patient.
+fn note(text: &str) -> Value {
+    json!({"resourceType": "Parameters", "parameter": [{"name": "operation", "part": [
+        {"name": "type", "valueCode": "add"},
+        {"name": "path", "valueString": "Patient"},
+        {"name": "name", "valueString": "contact"},
+        {"name": "value", "part": [{"name": "name", "valueHumanName": {"text": text}}]},
+    ]}]})
+}
+
+fn patches() -> Vec<Request> {
+    let mut all = Vec::new();
+    for (condition, id) in
+        [("W/\"1\"", "pat"), ("", "hidden"), ("", "pat"), ("W/\"1\"", "hidden"), ("*", "nobody")]
+    {
+        let request =
+            Request::new("PATCH", &format!("/Patient/{id}")).with_body(note(&format!("patched {id}")));
+        all.push(match condition {
+            "" => request,
+            tag => request.with_header("If-Match", tag),
+        });
+    }
+    all
+}
+
+fn conditional_patches() -> Vec<Request> {
+    let criteria = CRITERIA_OTHER.iter().chain([&CRITERION_OWN]);
+    let patch = |(name, value): &(&str, &str)| {
+        Request::new("PATCH", "/Patient").with(name, value).with_body(note(&format!("patched by {name}")))
+    };
+    criteria.map(patch).collect()
+}
+
 fn deletes() -> Vec<Request> {
     let keys = [
         "Observation/hidden",
@@ -494,8 +531,16 @@ fn bundles(reading: &[Request]) -> Vec<Request> {
     for (name, value) in CRITERIA_OTHER.iter().chain([&("identifier", "pat-alderquist")]) {
         all.push(bundle("transaction", vec![observation(&format!("Patient?{name}={value}")).entry()]));
     }
-    let writes: Vec<Request> =
-        [creates(), updates(), conditional_updates(), deletes(), conditional_deletes()].concat();
+    let writes: Vec<Request> = [
+        creates(),
+        updates(),
+        conditional_updates(),
+        patches(),
+        conditional_patches(),
+        deletes(),
+        conditional_deletes(),
+    ]
+    .concat();
     // Each by itself, as both kinds; together they would contradict each other.
     for write in &writes {
         all.extend(["transaction", "batch"].map(|kind| bundle(kind, vec![write.entry()])));

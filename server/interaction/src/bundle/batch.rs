@@ -9,12 +9,12 @@ use rustc_hash::FxHashMap;
 
 use super::entry::{Entry, Request};
 use super::response::{self, Answer};
-use crate::{Caller, Failure, Outcome, OutcomeBody, Return, Service, create, delete, update};
+use crate::{Caller, Failure, Outcome, OutcomeBody, Return, Service, create, delete, patch, update};
 
 /// How many entries run at once, so that their commits share a write to disk.
 const AT_ONCE: usize = 256;
 
-/// Processes a batch: deletions, then creates, then updates, then reads. `refused` are entries whose resource could not be read.
+/// Processes a batch: deletions, then creates, then updates and patches, then reads. `refused` are entries whose resource could not be read.
 pub(super) async fn batch(
     service: &Service,
     caller: &Caller,
@@ -94,6 +94,17 @@ async fn process(
         Request::ConditionalUpdate { on, conditions } => {
             update::conditional_update_tree(service, caller, &on.criteria, resource()?, conditions, prefer)
                 .await
+        }
+        Request::Patch { key, conditions } => {
+            let patch = entry.patch(tree, key.resource_type())?;
+            let outcome = patch::patch_key(service, caller, key, &patch, conditions, prefer).await;
+            outcome.map_err(|failure| patch::in_entry(failure, &patch))
+        }
+        Request::ConditionalPatch { on, conditions } => {
+            let patch = entry.patch(tree, &on.resource_type)?;
+            let criteria = &on.criteria;
+            let outcome = patch::patch_matched(service, caller, criteria, &patch, conditions, prefer).await;
+            outcome.map_err(|failure| patch::in_entry(failure, &patch))
         }
         Request::Delete { key, conditions } => {
             delete::delete_key(service, caller, key, conditions, prefer).await

@@ -1,12 +1,12 @@
 //! One entry of a batch or transaction, read: `Bundle.entry.request` (<https://hl7.org/fhir/R4/bundle.html#transaction>) to a
 //! typed request. Looks nothing up.
 
-use fhirpath::{Element, Issue, IssueType, Tree};
+use fhirpath::{Element, Issue, IssueType, Patch, Tree};
 use store::Key;
 
 use super::get::Get;
 use crate::criteria::Criteria;
-use crate::{Failure, ReadConditions, Return, Service, Status, VersionMatch, WriteConditions, update};
+use crate::{Failure, ReadConditions, Return, Service, Status, VersionMatch, WriteConditions, patch, update};
 
 /// An entry, understood.
 #[derive(Debug)]
@@ -18,6 +18,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// The patch that its resource is.
+    pub(super) fn patch(&self, bundle: &Tree, resource_type: &str) -> Result<Patch, Failure> {
+        patch::of_resource(self.extract(bundle)?, resource_type)
+    }
+
     /// Its resource, as a tree of its own.
     pub(super) fn extract(&self, bundle: &Tree) -> Result<Tree, Failure> {
         let resource = bundle.element(self.resource).and_then(|resource| bundle.extract(resource));
@@ -31,28 +36,41 @@ pub(super) enum Request {
     Create { resource_type: String, if_none_exist: Option<Conditional> },
     Update { key: Key, conditions: WriteConditions },
     ConditionalUpdate { on: Conditional, conditions: WriteConditions },
+    Patch { key: Key, conditions: WriteConditions },
+    ConditionalPatch { on: Conditional, conditions: WriteConditions },
     Delete { key: Key, conditions: WriteConditions },
     ConditionalDelete { on: Conditional, conditions: WriteConditions },
     Get { get: Get, conditions: ReadConditions, head: bool },
 }
 
 impl Request {
-    /// When it is processed (<https://hl7.org/fhir/R4/http.html#trules>): deletions, creates, updates, reads.
+    /// When it is processed (<https://hl7.org/fhir/R4/http.html#trules>): deletions, creates, updates and patches, reads.
     pub(super) fn turn(&self) -> u8 {
         match self {
             Request::Delete { .. } | Request::ConditionalDelete { .. } => 0,
             Request::Create { .. } => 1,
-            Request::Update { .. } | Request::ConditionalUpdate { .. } => 2,
+            Request::Update { .. }
+            | Request::ConditionalUpdate { .. }
+            | Request::Patch { .. }
+            | Request::ConditionalPatch { .. } => 2,
             Request::Get { .. } => 3,
         }
+    }
+
+    /// Whether its resource is no content, but says what is to change.
+    pub(super) fn is_patch(&self) -> bool {
+        matches!(self, Request::Patch { .. } | Request::ConditionalPatch { .. })
     }
 
     /// The resource it names.
     pub(super) fn key(&self) -> Option<&Key> {
         match self {
-            Request::Update { key, .. } | Request::Delete { key, .. } => Some(key),
+            Request::Update { key, .. } | Request::Patch { key, .. } | Request::Delete { key, .. } => {
+                Some(key)
+            }
             Request::Create { .. }
             | Request::ConditionalUpdate { .. }
+            | Request::ConditionalPatch { .. }
             | Request::ConditionalDelete { .. }
             | Request::Get { .. } => None,
         }
@@ -100,20 +118,25 @@ impl Entry {
             "HEAD" => parts.get(service, url, true)?,
             "POST" => parts.post(service, url, resource)?,
             "PUT" => parts.put(service, url, resource)?,
+            "PATCH" => parts.patch(service, url, resource)?,
             "DELETE" => parts.delete(service, url)?,
             other => {
                 let shown: String = other.chars().take(16).collect();
                 return Err(refuse(
                     IssueType::NotSupported,
                     &format!(
-                        "The method {shown} is not supported in a Bundle; use GET, HEAD, POST, PUT or DELETE."
+                        "The method {shown} is not supported in a Bundle; use GET, HEAD, POST, PUT, PATCH or DELETE."
                     ),
                 ));
             }
         };
         let needs_resource = matches!(
             request,
-            Request::Create { .. } | Request::Update { .. } | Request::ConditionalUpdate { .. }
+            Request::Create { .. }
+                | Request::Update { .. }
+                | Request::ConditionalUpdate { .. }
+                | Request::Patch { .. }
+                | Request::ConditionalPatch { .. }
         );
         Ok(Entry {
             full_url: text(entry, "fullUrl"),
@@ -196,6 +219,28 @@ impl Parts {
         Ok(Request::Update { key, conditions })
     }
 
+    fn patch(&self, service: &Service, url: &str, resource: Option<Element<'_>>) -> Result<Request, Failure> {
+        let conditions = self.write_conditions()?;
+        let readable = |resource_type: &str| {
+            let found = resource.and_then(|resource| resource.tree().extract(resource));
+            let found = found.ok_or_else(|| needs_resource("PATCH needs"))?;
+            // Read again when its references are set; here only to tell early what is wrong with it.
+            patch::of_resource(found, resource_type).map(drop)
+        };
+        if let Some((resource_type, query)) = url.split_once('?') {
+            service.known_type(resource_type)?;
+            readable(resource_type)?;
+            return Ok(Request::ConditionalPatch {
+                on: Conditional::new(service, resource_type, query)?,
+                conditions,
+            });
+        }
+        let (resource_type, id) = type_and_id(service, url)?;
+        let key = update::writable(resource_type, id)?;
+        readable(resource_type)?;
+        Ok(Request::Patch { key, conditions })
+    }
+
     fn delete(&self, service: &Service, url: &str) -> Result<Request, Failure> {
         let conditions = self.write_conditions()?;
         if let Some((resource_type, query)) = url.split_once('?') {
@@ -248,14 +293,17 @@ pub(super) fn no_operation(url: &str) -> Result<(), Failure> {
 }
 
 fn of_type<'t>(resource: Option<Element<'t>>, resource_type: &str) -> Result<Element<'t>, Failure> {
-    let resource = resource
-        .ok_or_else(|| refuse(IssueType::Required, "POST and PUT need the entry to have a resource."))?;
+    let resource = resource.ok_or_else(|| needs_resource("POST and PUT need"))?;
     if resource.type_name() == resource_type {
         return Ok(resource);
     }
     let details =
         format!("The resource is of type {}, but the url is for {resource_type}.", resource.type_name());
     Err(refuse(IssueType::Invalid, &details))
+}
+
+fn needs_resource(who: &str) -> Failure {
+    refuse(IssueType::Required, &format!("{who} the entry to have a resource."))
 }
 
 fn text(element: Element<'_>, name: &str) -> Option<String> {

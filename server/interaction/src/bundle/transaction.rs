@@ -13,7 +13,9 @@ use super::links::Links;
 use super::response::{self, Answer};
 use crate::criteria::Criteria;
 use crate::update::Target;
-use crate::{Caller, Failure, Outcome, OutcomeBody, Return, Service, Status, commit, create, delete, update};
+use crate::{
+    Caller, Failure, Outcome, OutcomeBody, Return, Service, Status, commit, create, delete, patch, update,
+};
 
 /// Processes a transaction.
 pub(super) async fn transaction(
@@ -143,6 +145,16 @@ async fn step<'e>(
             lookups.preconditions.extend(target.precondition.take());
             Ok(Step::Put(target))
         }
+        Request::Patch { key, conditions } => {
+            let target = patch::target_at(service, caller, key).await?;
+            target.check(conditions)?;
+            Ok(Step::Put(target))
+        }
+        Request::ConditionalPatch { on, conditions } => {
+            let target = patch::target_of(lookups.find(on).await?)?;
+            target.check(conditions)?;
+            Ok(Step::Put(target))
+        }
         Request::Delete { key, conditions } => {
             let target = Target::at(service, caller, key.clone()).await?;
             target.check(conditions)?;
@@ -257,7 +269,9 @@ fn plan(service: &Service, tree: &Tree, entries: &[Entry], steps: &[Step]) -> Re
         let (Some(entry), Some(step)) = (entries.get(number), steps.get(number)) else { continue };
         let write = match step {
             Step::Put(target) => {
-                let mut resource = entry.extract(tree)?;
+                let resource = resource(service, tree, entry, target);
+                let mut resource =
+                    resource.map_err(|failure| failure.within(&format!("Bundle.entry[{number}]")))?;
                 commit::put(service, &mut resource, &target.key, target.current.as_ref(), target.method)?
             }
             Step::Remove(target) => delete::removal(target),
@@ -269,6 +283,15 @@ fn plan(service: &Service, tree: &Tree, entries: &[Entry], steps: &[Step]) -> Re
         }
     }
     Ok(plan)
+}
+
+/// What an entry is to leave as its target's content.
+fn resource(service: &Service, tree: &Tree, entry: &Entry, target: &Target) -> Result<Tree, Failure> {
+    if !entry.request.is_patch() {
+        return entry.extract(tree);
+    }
+    let patch = entry.patch(tree, target.key.resource_type())?;
+    patch::patched(service, target, &patch).map_err(|failure| patch::in_entry(failure, &patch))
 }
 
 async fn answer(

@@ -7,6 +7,7 @@
 mod batch;
 mod capabilities;
 mod history;
+mod patch;
 mod record;
 mod search;
 mod server;

@@ -6,8 +6,8 @@ use std::sync::{Arc, LazyLock};
 use conformance::Definitions;
 use expect_test::Expect;
 use interaction::{
-    Caller, Failure, Handling, Limits, Outcome, OutcomeBody, Projection, ReadConditions, Return, Service,
-    VersionMatch, WriteConditions,
+    Caller, Failure, Handling, Limits, Outcome, OutcomeBody, PATCH_FORMATS, PatchDocument, PatchFormat,
+    Projection, ReadConditions, Return, Service, VersionMatch, WriteConditions,
 };
 use search::SearchIndex;
 use store::{Access, HistoryScope, Key, Tenant, Timestamp};
@@ -141,6 +141,23 @@ impl Server {
                 interaction::conditional_update(service, caller, kind, &parameters, bytes, &write, preferred)
                     .await
             }
+            ("PATCH", [kind, id]) => {
+                let document = document(header("Content-Type"), bytes);
+                interaction::patch(service, caller, kind, id, document, &write, preferred).await
+            }
+            ("PATCH", [kind]) => {
+                let document = document(header("Content-Type"), bytes);
+                interaction::conditional_patch(
+                    service,
+                    caller,
+                    kind,
+                    &parameters,
+                    document,
+                    &write,
+                    preferred,
+                )
+                .await
+            }
             ("DELETE", [kind, id]) => interaction::delete(service, caller, kind, id, &write, preferred).await,
             ("DELETE", [kind]) => {
                 interaction::conditional_delete(service, caller, kind, &parameters, &write, preferred).await
@@ -148,6 +165,13 @@ impl Server {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// Without a Content-Type, Parameters are taken for a FHIRPath Patch.
+fn document(content_type: Option<&str>, body: Vec<u8>) -> PatchDocument {
+    let named = |(name, _): &&(&str, PatchFormat)| Some(*name) == content_type;
+    let format = PATCH_FORMATS.iter().find(named).map_or(PatchFormat::FhirPathPatch, |(_, format)| *format);
+    PatchDocument { format, body }
 }
 
 /// Status, location, version, and the body on a line of its own.
