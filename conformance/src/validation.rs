@@ -7,9 +7,11 @@
 mod bundle;
 mod codes;
 mod conform;
+mod definitions;
 mod extension;
 mod invariant;
 mod library;
+mod measure;
 mod pattern;
 mod profile;
 mod questionnaire;

@@ -23,8 +23,45 @@ impl<'w> Walk<'w> {
         if matches!(kind.as_ref(), "document" | "message" | "collection") {
             self.full_urls(bundle);
         }
+        if kind == "document"
+            && let Some(composition) = bundle.get("entry").and_then(|entry| entry.get("resource"))
+        {
+            self.document(bundle, composition);
+        }
         if kind == "searchset" {
             self.search_results(bundle);
+        }
+    }
+
+    /// What a document's Composition refers to by type and id, and is in it under another URL, is not found.
+    fn document(&mut self, bundle: Element<'w>, composition: Element<'w>) {
+        let mut pending = vec![composition];
+        while let Some(element) = pending.pop() {
+            if !self.step() {
+                return;
+            }
+            pending.extend(element.children());
+            let Some(url) = element.get("reference").and_then(Element::value) else { continue };
+            let Some((kind, id)) =
+                url.split_once('/').filter(|(kind, _)| self.v.shared.schema.is_resource(kind))
+            else {
+                continue;
+            };
+            let is = |entry: &Element<'w>| {
+                entry.get("resource").is_some_and(|it| {
+                    it.type_name() == kind && it.get("id").and_then(Element::value).is_some_and(|it| it == id)
+                })
+            };
+            if fhirpath::expression::referred(element).is_none()
+                && bundle.all("entry").any(|entry| is(&entry))
+            {
+                self.error(IssueType::NotFound, element, "Bundle_BUNDLE_Entry_NotFound_APPARENT", || {
+                    format!(
+                        "'{}' is not in the document: the resource of this id has another fullUrl.",
+                        excerpt(&url)
+                    )
+                });
+            }
         }
     }
 

@@ -63,8 +63,7 @@ impl<'w> Walk<'w> {
     #[cold]
     fn look_up(&mut self, element: Element<'w>, binding: &BindingRule, codings: &[Coding<'_>]) {
         // The display is another question.
-        let plain: Vec<Coding<'_>> =
-            codings.iter().map(|coding| Coding { display: None, ..coding.clone() }).collect();
+        let plain: Vec<Coding<'_>> = codings.iter().map(|coding| plain(coding, binding)).collect();
         let check = self.v.terminology.validate_code(&binding.value_set, &plain);
         let severity = match binding.strength {
             Strength::Required => Severity::Error,
@@ -141,6 +140,16 @@ impl<'w> Walk<'w> {
         self.buffer = buffer;
     }
 
+    /// Whether a coding's system is a stored one that only supplements another.
+    fn is_supplement(&self, coding: &Coding<'_>) -> bool {
+        let (Some(stored), Some(system)) = (&self.v.stored, coding.system.as_deref()) else { return false };
+        let found = stored.resources.by_canonical("CodeSystem", system, coding.version.as_deref());
+        let content = |tree: &fhirpath::Tree| {
+            tree.root().get("content").is_some_and(|it| it.value().as_deref() == Some("supplement"))
+        };
+        found.ok().flatten().is_some_and(|tree| content(&tree))
+    }
+
     /// Whether a text can be the URL of a code system.
     #[cold]
     fn is_system(&mut self, element: Element<'w>, system: &str) -> bool {
@@ -161,6 +170,12 @@ impl<'w> Walk<'w> {
 
     #[cold]
     fn look_up_system(&mut self, element: Element<'w>, coding: &Coding<'_>) -> bool {
+        if self.is_supplement(coding) {
+            self.error(IssueType::CodeInvalid, element, "CODESYSTEM_CS_NO_SUPPLEMENT", || {
+                "The system is a supplement to another; the system of a code is that other one.".to_owned()
+            });
+            return false;
+        }
         match self.v.terminology.validate_in_system(coding) {
             CodeCheck::Valid { display_issue: None } => return true,
             CodeCheck::Valid { display_issue: Some(display) } => {
@@ -181,6 +196,18 @@ impl<'w> Walk<'w> {
         }
         false
     }
+}
+
+/// A code as its value set has it. Parameters of a media type are left out: FHIR itself writes some that would need quotes
+/// (`application/fhir+json;canonicalization=http://..`).
+fn plain<'c>(coding: &Coding<'c>, binding: &BindingRule) -> Coding<'c> {
+    let mut plain = Coding { display: None, ..coding.clone() };
+    if binding.value_set.starts_with("http://hl7.org/fhir/ValueSet/mimetypes")
+        && let Some((kind, _)) = plain.code.split_once(';')
+    {
+        plain.code = kind.trim_end().to_owned().into();
+    }
+    plain
 }
 
 /// Whether an extension may say why there is no code (`data-absent-reason`).

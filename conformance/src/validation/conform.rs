@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fhirpath::expression::{Dialect, Environment, Expression};
 use fhirpath::primitive::{Primitive, decimal, span};
 use fhirpath::{Element, IssueType, Severity};
 
@@ -17,9 +18,14 @@ impl<'w> Walk<'w> {
         }
         let Some(node) = profile.nodes.get(at) else { return };
         self.value(element, profile, node);
+        if at > 0 && element.is_resource() && !node.invariants.is_empty() {
+            // A rule about a resource inside is the outer one's.
+            self.environment.resource = element.enclosing_resource();
+        }
         for invariant in &node.invariants {
             self.invariant(element, invariant);
         }
+        self.environment.resource = None;
         if let Some(binding) = &node.binding {
             self.bound(element, binding);
         }
@@ -232,8 +238,17 @@ fn is_beyond(element: Element<'_>, bound: &Bound, below: bool) -> bool {
         _ => decimal(&bound.value).map(|it| (it.value, it.value, None)),
     };
     let Some((least, most, _)) = limit else { return false };
-    if unit.as_deref() != bound.unit.as_deref() && bound.unit.is_some() {
-        return false;
+    if let (Some(wanted), true) = (&bound.unit, unit.as_deref() != bound.unit.as_deref()) {
+        return is_beyond_unit(element, bound, wanted, below);
     }
     if below { high < least } else { low > most }
+}
+
+/// The same for quantities of different units, as FHIRPath converts them.
+fn is_beyond_unit(element: Element<'_>, bound: &Bound, unit: &str, below: bool) -> bool {
+    let operator = if below { '<' } else { '>' };
+    let text = format!("$this {operator} {} '{}'", bound.value, unit.replace(['\\', '\''], ""));
+    let schema = element.tree().schema();
+    let program = Expression::compile_as(schema, element.type_name(), &text, Dialect::Standard);
+    program.is_ok_and(|program| program.test(element, &Environment::default()) == Ok(Some(true)))
 }

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use fhirpath::expression::Coding;
 use fhirpath::primitive::{decimal, span};
 use fhirpath::{Element, IssueType, Tree};
 
@@ -110,7 +109,8 @@ impl<'w> Walk<'w> {
     /// `questionnaire-minOccurs` and `questionnaire-maxOccurs`.
     fn counted(&mut self, asked: &Asked<'_, 'w>, at: Element<'w>, definition: Element<'_>, count: usize) {
         let bound = |name: &str| extension(definition, name)?.value()?.parse::<usize>().ok();
-        let is_asked = flag(definition, "required") || count > 0;
+        let link = text(definition, "linkId");
+        let is_asked = flag(definition, "required") || at.all("item").any(|it| text(it, "linkId") == link);
         if let Some(least) = bound("questionnaire-minOccurs")
             && count < least
             && is_asked
@@ -191,13 +191,13 @@ impl<'w> Walk<'w> {
         let wrong = |walk: &mut Self, id: &'static str, details: String| {
             walk.error(IssueType::Invalid, value, id, || details);
         };
-        if let Some(least) = extension(definition, "minValue")
+        if let Some(least) = bound(definition, "minValue", "sdc-questionnaire-minQuantity")
             && let Some(order) = compare(value, least)
             && order != Order::NotBelow(true)
         {
             wrong(self, "Questionnaire_QR_Item_MinValue", order.sentence("less", least));
         }
-        if let Some(most) = extension(definition, "maxValue")
+        if let Some(most) = bound(definition, "maxValue", "sdc-questionnaire-maxQuantity")
             && let Some(order) = compare(most, value)
             && order != Order::NotBelow(true)
         {
@@ -292,13 +292,14 @@ impl<'w> Walk<'w> {
 
     fn in_value_set(&mut self, value: Element<'w>, set: &str) {
         let Some(code) = coding(value) else { return };
-        if let CodeCheck::Invalid { why } =
-            self.v.terminology.validate_code(set, &[Coding { display: None, ..code }])
-        {
-            self.error(IssueType::CodeInvalid, value, "Questionnaire_QR_Item_BadOption", || {
-                format!("Of the answers to choose from: {why}.")
-            });
-        }
+        let why = match self.v.terminology.validate_code(set, &[code]) {
+            CodeCheck::Invalid { why } => why.to_string(),
+            CodeCheck::Valid { display_issue: Some(display) } => display.to_string(),
+            CodeCheck::Valid { display_issue: None } | CodeCheck::NotChecked { .. } => return,
+        };
+        self.error(IssueType::CodeInvalid, value, "Questionnaire_QR_Item_BadOption", || {
+            format!("Of the answers to choose from: {why}.")
+        });
     }
 
     fn unit(&mut self, value: Element<'w>, definition: Element<'_>) {
@@ -474,6 +475,16 @@ fn text(element: Element<'_>, name: &str) -> Option<String> {
 
 fn flag(element: Element<'_>, name: &str) -> bool {
     element.get(name).and_then(Element::value).is_some_and(|it| it == "true")
+}
+
+/// A bound of a value: of FHIR's own, or of a quantity as Structured Data Capture has it.
+fn bound<'q>(definition: Element<'q>, name: &str, quantity: &str) -> Option<Element<'q>> {
+    let url = format!("http://hl7.org/fhir/uv/sdc/StructureDefinition/{quantity}");
+    let of_quantity = || {
+        let is = |it: &Element<'q>| text(*it, "url").as_deref() == Some(url.as_str());
+        definition.all("extension").find(is)?.get("value")
+    };
+    extension(definition, name).or_else(of_quantity)
 }
 
 /// The value of an extension of FHIR's own.

@@ -340,9 +340,13 @@ impl Maker<'_> {
     fn unfold(&self, snapshot: &mut Snapshot, at: usize, depth: usize) -> Result<()> {
         let Some(node) = snapshot.nodes.get(at) else { return Ok(()) };
         let from = if let Some(reference) = &node.rule.content_reference {
+            // As FHIR defines the element: what the profile asks of it where it stands is not meant.
             let id = reference.rsplit_once('#').map_or(reference.as_str(), |(_, id)| id).to_owned();
-            match snapshot.find(&id) {
-                Some(found) => snapshot.clone_below(found),
+            let root = id.split('.').next().unwrap_or_default();
+            let definition = self.library.structure(&super::library::type_url(root));
+            let base = definition.map(|it| self.snapshot(&it, depth + 1)).transpose()?;
+            match base.as_ref().and_then(|base| Some((base, base.find(&id)?))) {
+                Some((base, found)) => base.clone_below(found),
                 None => return Ok(()),
             }
         } else {

@@ -130,6 +130,7 @@ impl<'w> Walk<'w> {
             terminology: Some(&v.terminology),
             profiles: Some(conformance),
             trace: None,
+            resource: None,
         }
     }
 
@@ -246,6 +247,14 @@ impl<'w> Walk<'w> {
             "QuestionnaireResponse" => {
                 self.contained(resource);
                 self.questionnaire(resource);
+            }
+            "MeasureReport" => {
+                self.contained(resource);
+                self.measure_report(resource);
+            }
+            "StructureDefinition" | "CodeSystem" | "ValueSet" => {
+                self.contained(resource);
+                self.definition(resource);
             }
             _ => self.contained(resource),
         }

@@ -15,6 +15,9 @@ type Result<T, E = EvaluationError> = std::result::Result<T, E>;
 pub struct Environment<'t> {
     /// The moment that `now()`, `today()` and `timeOfDay()` tell.
     pub now: Option<DateTime>,
+    /// What `%resource` is, where it is not the resource that the input is or stands in: a rule of a Bundle's or a
+    /// resource's definition about a resource inside is asked of that resource, and is about the outer one.
+    pub resource: Option<Element<'t>>,
     /// For `resolve()` of references to other resources.
     pub resolver: Option<&'t dyn Resolver<'t>>,
     /// For `memberOf()`, `subsumes()` and `subsumedBy()`.

@@ -67,6 +67,11 @@ impl<'t> Machine<'t> {
         self.steps.get()
     }
 
+    /// `%resource`
+    fn resource(&self) -> Element<'t> {
+        self.environment.resource.unwrap_or_else(|| reference::resource(self.input))
+    }
+
     /// Counts work.
     #[inline]
     pub fn step(&self, count: usize) -> Result<()> {
@@ -97,8 +102,8 @@ impl<'t> Machine<'t> {
             Code::This => out.push(scope.this.clone()),
             Code::Index => out.push(Item::Integer(i64::try_from(scope.index).unwrap_or(i64::MAX))),
             Code::Total => out.extend(scope.total.iter().cloned()),
-            Code::Resource => out.push(Item::Element(reference::resource(self.input))),
-            Code::RootResource => out.push(Item::Element(reference::root_resource(self.input))),
+            Code::Resource => out.push(Item::Element(self.resource())),
+            Code::RootResource => out.push(Item::Element(reference::root_resource(self.resource()))),
             Code::Context => out.push(Item::Element(self.input)),
             Code::Constant(item) => out.push(item.clone()),
             Code::Pattern { text, .. } => out.push(Item::String(text.to_string().into())),
