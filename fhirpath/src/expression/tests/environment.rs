@@ -72,6 +72,7 @@ fn provided(json: &str, text: &str) -> (Result<String, String>, Vec<String>) {
         terminology: Some(&everything),
         profiles: Some(&handle),
         trace: Some(&everything),
+        resource: None,
     };
     let mut out = Vec::new();
     let done = expression.evaluate_in(tree.root(), &environment, &mut out);
