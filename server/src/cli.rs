@@ -100,6 +100,18 @@ enum Action {
         #[command(flatten)]
         keys: Keys,
     },
+    /// Evaluate a FHIRPath expression over the resource in a file, and print what it yields, an item a line
+    Fhirpath {
+        /// The expression: Patient.name.where(use = 'official').given
+        expression: String,
+        /// A file with a resource in JSON; - is standard input
+        file: PathBuf,
+        /// Print a list of {type, value} in JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        keys: Keys,
+    },
     /// Tenants: those of the table that the key `tenants` names
     Tenant {
         #[command(subcommand)]
@@ -255,6 +267,9 @@ pub enum CommandError {
     /// Check, backup, restore.
     #[error(transparent)]
     Maintain(#[from] crate::maintain::MaintainError),
+    /// A FHIRPath expression.
+    #[error(transparent)]
+    Evaluate(#[from] crate::evaluate::EvaluateError),
     /// The table of tenants.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -312,6 +327,10 @@ fn act(action: Action) -> Result<(), CommandError> {
         }
         Action::Drill { directory, of, keys } => {
             backup::drill(&keys.load()?, of.tenant.as_deref(), &directory)?;
+        }
+        Action::Fhirpath { expression, file, json, keys } => {
+            let out = &mut std::io::stdout().lock();
+            crate::evaluate::evaluate(&keys.load()?, &expression, &file, json, out)?;
         }
         Action::Tenant { action } => match action {
             TenantAction::Add { add, keys } => tenants::command::add(&keys.load()?, &add)?,

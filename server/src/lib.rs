@@ -6,6 +6,7 @@
 //! - [`open`]: the parts of a server put together over its store.
 //! - [`tenants`]: whose records a request is about, and what it may cost.
 //! - [`secrets`]: keys and connection strings, from where they are kept.
+//! - [`evaluate`]: FHIRPath over a file.
 //! - [`http`]: requests in, responses out.
 //! - [`memory`]: what the allocator may keep.
 
@@ -13,6 +14,7 @@ pub mod backup;
 pub mod cli;
 pub mod config;
 mod demo;
+pub mod evaluate;
 pub mod http;
 pub mod load;
 mod maintain;

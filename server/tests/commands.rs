@@ -5,8 +5,9 @@ mod support;
 
 use std::io::Write;
 use std::path::Path;
+use std::process::{Output, Stdio};
 
-use support::{Server, directory, done, run, said};
+use support::{Server, directory, done, run, said, vesta};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -332,4 +333,92 @@ fn a_full_disk() {
     }
     assert_eq!(total(&server), acknowledged.len() as u64);
     server.put("/fhir/Patient/small", r#"{"resourceType":"Patient","id":"small"}"#).expect(201);
+}
+
+/// What the program says for an expression over a resource given on standard input.
+fn evaluated(arguments: &[&str], resource: &str) -> Output {
+    let mut command = vesta(&["fhirpath"]);
+    command.args(arguments).arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(resource.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn fhirpath_shows_what_an_expression_yields() {
+    let patient = r#"{"resourceType":"Patient","active":true,"name":[{"family":"A","given":["B","C"],"_given":[null,{"id":"x"}]}],"birthDate":"1980-02","maritalStatus":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v3-MaritalStatus","code":"M"}]},"multipleBirthInteger":2,"_gender":{"id":"y"}}"#;
+    for (expression, expected) in [
+        ("name.given", "B\nC\n"),
+        ("Patient.name", "{\"family\":\"A\",\"given\":[\"B\",\"C\"],\"_given\":[null,{\"id\":\"x\"}]}\n"),
+        ("name.given.count() + 0.50", "2.50\n"),
+        ("deceased", ""),
+        ("birthDate <= today()", "true\n"),
+        ("4 'mg'", "4 'mg'\n"),
+        ("maritalStatus.memberOf('http://hl7.org/fhir/ValueSet/marital-status')", "true\n"),
+    ] {
+        let output = evaluated(&[expression], patient);
+        assert_eq!((said(&output).as_str(), output.status.code()), (expected, Some(0)), "{expression}");
+    }
+    let output = evaluated(
+        &["--json", "name | active | birthDate | 1.10 | gender | @2020 | 3 'kg' | multipleBirth"],
+        patient,
+    );
+    let expected = r#"[
+  {"type": "HumanName", "value": {"family":"A","given":["B","C"],"_given":[null,{"id":"x"}]}},
+  {"type": "boolean", "value": true},
+  {"type": "date", "value": "1980-02"},
+  {"type": "System.Decimal", "value": 1.10},
+  {"type": "code", "value": null},
+  {"type": "System.Date", "value": "2020"},
+  {"type": "System.Quantity", "value": "3 'kg'"},
+  {"type": "integer", "value": 2}
+]
+"#;
+    assert_eq!(said(&output), expected);
+    serde_json::from_str::<serde_json::Value>(expected).unwrap();
+    assert_eq!(evaluated(&["--json", "deceased"], patient).stdout, b"[]\n");
+    let traced = evaluated(&["name.given.trace('each').first()"], patient);
+    assert_eq!(said(&traced), "B\ntrace each: string B\ntrace each: string C\n");
+    let file = directory();
+    let path = file.path().join("patient.json");
+    std::fs::write(&path, patient).unwrap();
+    assert_eq!(done(&["fhirpath", "active", text(&path)]), "true\n");
+}
+
+#[test]
+fn fhirpath_says_where_an_expression_or_a_file_is_wrong() {
+    let patient = r#"{"resourceType":"Patient","name":[{"text":"a"},{"text":"b"}]}"#;
+    for (expression, resource, expected) in [
+        (
+            "name.givn",
+            patient,
+            "vesta: 'givn' is no element of HumanName (at character 5)\n  name.givn\n       ^\n",
+        ),
+        (
+            "name.\n  nothing()",
+            patient,
+            "vesta: there is no function 'nothing' (at character 8)\n    nothing()\n    ^\n",
+        ),
+        ("iif(name.text, 1, 2)", patient, "vesta: the criterion of iif() is no Boolean\n"),
+        (
+            "active",
+            "{",
+            "vesta: - is not a resource:\n  line 1, column 1: A resource needs a resourceType, for instance \"resourceType\": \"Patient\". (Resource)\n  line 1, column 2: This is not JSON: expected a name in quotes, found the end of the text. (Resource)\n",
+        ),
+        (
+            "active",
+            "{\"resourceType\":\"Patient\",\n\"birthDate\":\"soon\"}",
+            "vesta: - is not a resource:\n  line 2, column 13: 'soon' is not a date (YYYY, YYYY-MM or YYYY-MM-DD). (Patient.birthDate)\n",
+        ),
+    ] {
+        let output = evaluated(&[expression], resource);
+        assert_eq!((said(&output).as_str(), output.status.code()), (expected, Some(1)), "{expression}");
+        assert!(output.stdout.is_empty());
+    }
+    let missing = run(&["fhirpath", "active", "/nonexistent.json"]);
+    assert_eq!(
+        said(&missing),
+        "vesta: cannot read /nonexistent.json: No such file or directory (os error 2)\n"
+    );
+    assert_eq!(run(&["fhirpath", "active"]).status.code(), Some(2));
 }

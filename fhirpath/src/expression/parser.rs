@@ -205,20 +205,20 @@ impl<'a> Parser<'a> {
         let mut steps = Vec::new();
         let mut height = base.height;
         loop {
-            let position = self.position();
+            let mut position = self.position();
             let kind = if self.accept("[") {
                 let index = self.expression(0)?;
                 self.expect("]")?;
                 height = height.max(index.height + 1);
                 StepKind::Index(index.expr)
             } else if self.accept(".") {
+                position = self.position();
                 let (kind, inside) = self.invocation(true)?;
                 height = height.max(inside + 1);
                 kind
             } else {
                 break;
             };
-            let position = if matches!(kind, StepKind::Index(_)) { position } else { position + 1 };
             steps.push(Step { kind, position });
             if steps.len() > MAX_PATH {
                 return self.fail(position, format!("a path has at most {MAX_PATH} steps"));
