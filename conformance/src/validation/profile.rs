@@ -119,7 +119,7 @@ pub(super) struct Compiler<'c> {
     pub schema: &'c Schema,
     pub library: &'c dyn Structures,
     pub base: &'c BaseRules,
-    snapshot: Snapshot,
+    snapshot: Arc<Snapshot>,
     source: Arc<str>,
     nodes: Vec<Node>,
 }
@@ -132,7 +132,7 @@ impl<'c> Compiler<'c> {
         base: &'c BaseRules,
         structure: &Structure,
     ) -> Result<Profile, ProfileError> {
-        let snapshot = Snapshot::of(library, structure)?;
+        let snapshot = Arc::new(Snapshot::of(library, structure)?);
         let type_id = schema.type_id(&structure.type_name).ok_or_else(|| ProfileError::UnknownType {
             url: structure.url.clone(),
             name: structure.type_name.clone(),

@@ -79,7 +79,7 @@ impl Matcher {
     pub fn new(
         schema: &Schema,
         library: &dyn Structures,
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
         slice: usize,
         discriminators: &[Discriminator],
     ) -> Matcher {
@@ -131,7 +131,7 @@ fn steps(schema: &Schema, path: &str) -> Option<Vec<PathStep>> {
 impl Finder<'_> {
     fn tests(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
         slice: usize,
         discriminator: &Discriminator,
         steps: &[PathStep],
@@ -141,7 +141,7 @@ impl Finder<'_> {
             let check = Check::Fixed(Pattern::Text(url.into()));
             return vec![Test { path: steps.into(), check }];
         }
-        let mut places = vec![Place { snapshot: Arc::new(snapshot.clone()), at: slice, url: None }];
+        let mut places = vec![Place { snapshot: snapshot.clone(), at: slice, url: None }];
         for step in steps {
             places = places.iter().flat_map(|place| self.step(place, step)).take(MAX_PLACES).collect();
         }

@@ -249,13 +249,15 @@ impl Maker<'_> {
         depth: usize,
     ) -> Result<()> {
         let mut at = 0;
+        let mut choice = None;
         for (number, (name, slice)) in steps.iter().enumerate().skip(1) {
             let is_last = number + 1 == steps.len();
             let missing = || SnapshotError::NoElement {
                 url: structure.url.clone(),
                 path: element.id.clone().unwrap_or_else(|| element.path.clone()),
             };
-            let child = match self.child(snapshot, at, name, depth)? {
+            let is_in_slice = steps.iter().take(number).any(|(_, slice)| slice.is_some());
+            let child = match self.child(snapshot, at, name, is_in_slice, depth)? {
                 Some(child) => child,
                 None if is_last && !structure.is_profile => {
                     let child = snapshot.push(element.clone());
@@ -264,6 +266,7 @@ impl Maker<'_> {
                 }
                 None => return Err(missing()),
             };
+            choice = is_last.then(|| holder_of_choice(snapshot, at, child, name)).flatten();
             at = match slice {
                 Some(slice) => self.slice(snapshot, child, slice).ok_or_else(missing)?,
                 None => child,
@@ -272,11 +275,26 @@ impl Maker<'_> {
         if let Some(node) = snapshot.nodes.get_mut(at) {
             merge(&mut node.rule, element);
         }
+        if let Some(choice) = choice.filter(|_| element.min.unwrap_or(0) > 0) {
+            // Of one value the type is told: then there is a value, and of that type.
+            let types = snapshot.nodes.get(at).map(|node| node.rule.types.clone()).unwrap_or_default();
+            if let Some(node) = snapshot.nodes.get_mut(choice) {
+                node.rule.min = node.rule.min.max(element.min);
+                node.rule.types = types;
+            }
+        }
         Ok(())
     }
 
     /// The child of a name, the type's elements taken in where they are needed. `valueQuantity` is a slice of `value[x]`.
-    fn child(&self, snapshot: &mut Snapshot, at: usize, name: &str, depth: usize) -> Result<Option<usize>> {
+    fn child(
+        &self,
+        snapshot: &mut Snapshot,
+        at: usize,
+        name: &str,
+        is_in_slice: bool,
+        depth: usize,
+    ) -> Result<Option<usize>> {
         if snapshot.nodes.get(at).is_some_and(|node| node.children.is_empty()) {
             self.unfold(snapshot, at, depth)?;
         }
@@ -291,11 +309,10 @@ impl Maker<'_> {
         };
         let found = snapshot.nodes.get(at).and_then(|node| node.children.iter().find_map(choice));
         let Some((child, kind)) = found else { return Ok(None) };
-        let is_narrowed = snapshot
-            .nodes
-            .get(child)
-            .is_some_and(|node| node.rule.types.len() == 1 && node.slices.is_empty());
-        if is_narrowed {
+        let Some(node) = snapshot.nodes.get_mut(child) else { return Ok(None) };
+        if node.slices.is_empty() && (node.rule.types.len() == 1 || is_in_slice) {
+            // In a slice, the one type that is spoken of is the only one left.
+            node.rule.types = vec![kind];
             return Ok(Some(child));
         }
         if let Some(node) = snapshot.nodes.get_mut(child) {
@@ -403,6 +420,13 @@ impl Snapshot {
         }
         Some(at)
     }
+}
+
+/// The choice of which an element is the slice that a name with a type (`valueQuantity`) stands for.
+fn holder_of_choice(snapshot: &Snapshot, parent: usize, child: usize, name: &str) -> Option<usize> {
+    let is_slice = snapshot.nodes.get(child)?.rule.slice.as_deref() == Some(name);
+    let holds = |choice: &&usize| snapshot.nodes.get(**choice).is_some_and(|it| it.slices.contains(&child));
+    snapshot.nodes.get(parent)?.children.iter().find(holds).copied().filter(|_| is_slice)
 }
 
 /// Names and slices from the root on.
