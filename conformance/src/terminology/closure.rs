@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::code_system::Content;
+use super::code_system::{Content, Steps};
 use super::model::Code;
 use super::operation::OperationError;
 use super::parameters::Parameters;
@@ -148,14 +148,15 @@ impl Terminology {
     pub fn close(&self, table: &mut ClosureTable, concepts: &[Code]) -> Result<()> {
         let mut grown = table.clone();
         grown.version += 1;
+        let mut steps = Steps::of_list();
         for code in concepts {
-            self.close_one(&mut grown, code)?;
+            self.close_one(&mut grown, code, &mut steps)?;
         }
         *table = grown;
         Ok(())
     }
 
-    fn close_one(&self, table: &mut ClosureTable, code: &Code) -> Result<()> {
+    fn close_one(&self, table: &mut ClosureTable, code: &Code, steps: &mut Steps) -> Result<()> {
         let wrong = |why: &str| OperationError::Parameter { name: "concept".to_owned(), why: why.to_owned() };
         let (Some(url), Some(text)) = (&code.system, &code.code) else {
             return Err(wrong("needs a system and a code"));
@@ -173,14 +174,14 @@ impl Terminology {
         }
         let (place, since) = (table.codes.len(), table.version);
         if system.description().is_a {
-            let above = system.above(&concept)?;
+            let above = system.above(&concept, steps)?;
             for (other_place, other) in
                 table.codes.iter().enumerate().filter(|(_, other)| other.system == *url)
             {
                 if above.contains(other.code.as_str()) {
                     table.pairs.push(Pair { below: place, above: other_place, since });
                 } else if let Some(other) = system.find(&other.code)?
-                    && system.is_below(&other, &concept.code)?
+                    && system.is_below(&other, &concept.code, steps)?
                 {
                     table.pairs.push(Pair { below: other_place, above: place, since });
                 }

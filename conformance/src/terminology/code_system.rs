@@ -15,8 +15,35 @@ type Result<T> = std::result::Result<T, TerminologyError>;
 const MAX_DEPTH: usize = 200;
 /// Most concepts that a walk down a hierarchy looks at.
 const MAX_VISITED: usize = 1_000_000;
-/// Most concepts above one. Those of SNOMED CT have some hundred at most.
-const MAX_ABOVE: usize = 10_000;
+/// Most steps up hierarchies for a question about one code. Concepts of SNOMED CT have some hundred above them at most.
+const MAX_STEPS: usize = 100_000;
+/// Most steps up hierarchies for a list of codes.
+const MAX_STEPS_OF_LIST: usize = 4_000_000;
+
+/// Steps up hierarchies that an answer may still take.
+pub(super) struct Steps {
+    left: usize,
+    limit: usize,
+}
+
+impl Steps {
+    /// For a question about one code.
+    pub(super) fn of_question() -> Steps {
+        Steps { left: MAX_STEPS, limit: MAX_STEPS }
+    }
+
+    /// For a list of codes.
+    pub(super) fn of_list() -> Steps {
+        Steps { left: MAX_STEPS_OF_LIST, limit: MAX_STEPS_OF_LIST }
+    }
+
+    fn take(&mut self, url: &str) -> Result<()> {
+        let what = || format!("the way up the hierarchy of the code system {url}");
+        let left = self.left.checked_sub(1);
+        self.left = left.ok_or_else(|| TerminologyError::TooCostly { what: what(), limit: self.limit })?;
+        Ok(())
+    }
+}
 
 /// What is said of a code system besides its concepts.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -63,7 +90,7 @@ pub struct Concept {
 }
 
 /// The concepts of a code system.
-pub trait Content: Send + Sync {
+pub(super) trait Content: Send + Sync {
     /// What is said of it besides its concepts.
     fn description(&self) -> &Description;
 
@@ -74,7 +101,7 @@ pub trait Content: Send + Sync {
     fn find(&self, code: &str) -> Result<Option<Arc<Concept>>>;
 
     /// How many concepts it has; `None` when they are a grammar's and cannot be counted.
-    fn len(&self) -> Option<usize>;
+    fn count(&self) -> Option<usize>;
 
     /// Shows all concepts, parents before children where it has the order, until told to stop. Shows none when they
     /// cannot be counted.
@@ -89,9 +116,9 @@ impl dyn Content + '_ {
     ///
     /// # Errors
     /// What holds the concepts cannot be read, or too much is above the code.
-    pub(super) fn is_below(&self, code: &Concept, ancestor: &str) -> Result<bool> {
+    pub(super) fn is_below(&self, code: &Concept, ancestor: &str, steps: &mut Steps) -> Result<bool> {
         let mut found = false;
-        self.each_above(code, &mut |above| {
+        self.each_above(code, steps, &mut |above| {
             found = above == ancestor;
             if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
@@ -102,32 +129,45 @@ impl dyn Content + '_ {
     ///
     /// # Errors
     /// As [`Self::is_below`].
-    pub(super) fn above(&self, code: &Concept) -> Result<FxHashSet<Box<str>>> {
+    pub(super) fn above(&self, code: &Concept, steps: &mut Steps) -> Result<FxHashSet<Box<str>>> {
         let mut all = FxHashSet::default();
-        self.each_above(code, &mut |above| {
+        self.each_above(code, steps, &mut |above| {
             all.insert(above.into());
             ControlFlow::Continue(())
         })?;
         Ok(all)
     }
 
-    fn each_above(&self, code: &Concept, visit: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<()> {
-        let mut seen: FxHashSet<Box<str>> = FxHashSet::default();
-        let mut pending: Vec<Box<str>> = code.parents.clone();
-        while let Some(parent) = pending.pop() {
-            if seen.contains(&parent) {
-                continue;
+    fn each_above(
+        &self,
+        code: &Concept,
+        steps: &mut Steps,
+        visit: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<()> {
+        // What was seen stays held, so that an address is one concept's.
+        let mut seen: FxHashSet<*const Concept> = FxHashSet::default();
+        let mut held: Vec<Arc<Concept>> = Vec::new();
+        let mut next = 0;
+        let mut current;
+        let mut parents = code.parents.as_slice();
+        loop {
+            for parent in parents {
+                steps.take(&self.description().url)?;
+                let Some(concept) = self.find(parent)? else { continue };
+                if !seen.insert(Arc::as_ptr(&concept)) {
+                    continue;
+                }
+                if visit(parent).is_break() {
+                    return Ok(());
+                }
+                held.push(concept);
             }
-            if visit(&parent).is_break() {
-                return Ok(());
-            }
-            self.bound(seen.len(), MAX_ABOVE)?;
-            if let Some(concept) = self.find(&parent)? {
-                pending.extend(concept.parents.iter().cloned());
-            }
-            seen.insert(parent);
+            let Some(concept) = held.get(next) else { return Ok(()) };
+            next += 1;
+            // Cloned to let what is held grow meanwhile.
+            current = concept.clone();
+            parents = &current.parents;
         }
-        Ok(())
     }
 
     /// Shows everything below a concept, each once, parents before children, until told to stop.
@@ -145,7 +185,7 @@ impl dyn Content + '_ {
             if !seen.insert(code.clone()) {
                 continue;
             }
-            self.bound(seen.len(), MAX_VISITED)?;
+            self.bound(seen.len())?;
             let Some(found) = self.find(&code)? else { continue };
             if visit(&found).is_break() {
                 return Ok(());
@@ -155,10 +195,10 @@ impl dyn Content + '_ {
         Ok(())
     }
 
-    fn bound(&self, visited: usize, limit: usize) -> Result<()> {
-        if visited >= limit {
+    fn bound(&self, visited: usize) -> Result<()> {
+        if visited >= MAX_VISITED {
             let what = format!("the hierarchy of the code system {}", self.description().url);
-            return Err(TerminologyError::TooCostly { what, limit });
+            return Err(TerminologyError::TooCostly { what, limit: MAX_VISITED });
         }
         Ok(())
     }
@@ -225,7 +265,7 @@ impl Content for InMemory {
         Ok(at.and_then(|&at| self.concepts.get(at as usize)).cloned())
     }
 
-    fn len(&self) -> Option<usize> {
+    fn count(&self) -> Option<usize> {
         Some(self.concepts.len())
     }
 

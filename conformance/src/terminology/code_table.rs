@@ -296,7 +296,7 @@ impl Content for Tabled {
         Ok(at.ok().and_then(|at| piece.get(at)).cloned())
     }
 
-    fn len(&self) -> Option<usize> {
+    fn count(&self) -> Option<usize> {
         Some(self.concepts)
     }
 

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use fhirpath::expression::Coding;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::code_system::{Concept, Content};
-use super::filter::Filter;
+use super::code_system::{Concept, Content, Steps};
+use super::filter::{Below, Filter};
 use super::operation::{OperationError, ValueSetSource};
 use super::resolve::{Composer, Versions};
 use super::value_set::{Codes, Listed, Membership, Part, ValueSet};
@@ -165,6 +165,7 @@ struct Listing<'r> {
     /// Codes that are in the list, other pages included.
     total: usize,
     looked_at: usize,
+    steps: Steps,
     systems: Vec<String>,
 }
 
@@ -179,6 +180,7 @@ impl<'r> Listing<'r> {
             seen: FxHashSet::default(),
             total: 0,
             looked_at: 0,
+            steps: Steps::of_list(),
             systems: Vec::new(),
         }
     }
@@ -232,7 +234,7 @@ impl<'r> Listing<'r> {
 
     fn list_system(&mut self, system: &dyn Content, filters: &[Filter], sets: &[&ValueSet]) -> Result<()> {
         let description = system.description();
-        if system.len().is_none() {
+        if system.count().is_none() {
             return Err(OperationError::NotListable(description.url.clone()));
         }
         if !description.is_complete {
@@ -243,21 +245,27 @@ impl<'r> Listing<'r> {
         self.uses(system);
         let url: Arc<str> = description.url.as_str().into();
         let mut failure = None;
-        let mut visit = |concept: &Arc<Concept>| match self.add_filtered(&url, system, filters, concept, sets)
-        {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failure = Some(error);
-                ControlFlow::Break(())
+        let mut below = Vec::with_capacity(filters.len());
+        for filter in filters {
+            below.push((filter, filter.below(system)?));
+        }
+        let mut visit = |concept: &Arc<Concept>| {
+            let added = self.passes_all(system, &below, concept);
+            match added.and_then(|passes| if passes { self.add(&url, concept, None, sets) } else { Ok(()) }) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failure = Some(error);
+                    ControlFlow::Break(())
+                }
             }
         };
         match filters.iter().find_map(Filter::root) {
             // All that can pass stands below one code.
-            Some(root) => {
-                if let Some(root) = system.find(root)?
-                    && visit(&root).is_continue()
+            Some(code) => {
+                if let Some(concept) = system.find(code)?
+                    && visit(&concept).is_continue()
                 {
-                    system.each_below(&root, &mut visit)?;
+                    system.each_below(&concept, &mut visit)?;
                 }
             }
             None => system.each(&mut visit)?,
@@ -265,22 +273,25 @@ impl<'r> Listing<'r> {
         failure.map_or(Ok(()), Err)
     }
 
-    fn add_filtered(
+    fn passes_all(
         &mut self,
-        url: &Arc<str>,
         system: &dyn Content,
-        filters: &[Filter],
-        concept: &Arc<Concept>,
-        sets: &[&ValueSet],
-    ) -> Result<()> {
-        for filter in filters {
-            match filter.passes(system, concept)? {
+        filters: &[(&Filter, Option<Below>)],
+        concept: &Concept,
+    ) -> Result<bool> {
+        for (filter, below) in filters {
+            let passes = match below {
+                Some(below) if filter.passes_by(below, concept) => Membership::In,
+                Some(_) => Membership::Out,
+                None => filter.passes(system, concept, &mut self.steps)?,
+            };
+            match passes {
                 Membership::In => {}
-                Membership::Out => return self.looked_at(),
+                Membership::Out => return self.looked_at().map(|()| false),
                 Membership::Unknown(why) => return Err(OperationError::NotKnown(why)),
             }
         }
-        self.add(url, concept, None, sets)
+        Ok(true)
     }
 
     fn looked_at(&mut self) -> Result<()> {
@@ -328,7 +339,7 @@ impl<'r> Listing<'r> {
     }
 
     /// Whether a code is in all of `sets` and not excluded.
-    fn is_in(&self, url: &str, concept: &Concept, sets: &[&ValueSet]) -> Result<bool> {
+    fn is_in(&mut self, url: &str, concept: &Concept, sets: &[&ValueSet]) -> Result<bool> {
         if sets.is_empty() && self.set.excludes.is_empty() {
             return Ok(true);
         }
@@ -338,14 +349,14 @@ impl<'r> Listing<'r> {
             ..Coding::default()
         };
         for set in sets {
-            match set.membership(&coding)? {
+            match set.membership(&coding, &mut self.steps)? {
                 Membership::In => {}
                 Membership::Out => return Ok(false),
                 Membership::Unknown(why) => return Err(OperationError::NotKnown(why)),
             }
         }
         for exclude in &self.set.excludes {
-            match exclude.membership(&coding)? {
+            match exclude.membership(&coding, &mut self.steps)? {
                 Membership::In => return Ok(false),
                 Membership::Out => {}
                 Membership::Unknown(why) => return Err(OperationError::NotKnown(why)),

@@ -1,9 +1,12 @@
 //! The filters of `ValueSet.compose.include.filter`
 //! (<https://hl7.org/fhir/R4/valueset-filter-operator.html>, <https://hl7.org/fhir/R4/codesystem.html#filters>).
 
-use regex_lite::{Regex, RegexBuilder};
+use std::ops::ControlFlow;
 
-use super::code_system::{Concept, Content};
+use regex_lite::{Regex, RegexBuilder};
+use rustc_hash::FxHashSet;
+
+use super::code_system::{Concept, Content, Steps};
 use super::value_set::Membership;
 use super::{NotChecked, TerminologyError, model};
 
@@ -11,6 +14,9 @@ type Result<T> = std::result::Result<T, TerminologyError>;
 
 /// Largest compiled pattern, bytes.
 const MAX_PATTERN: usize = 1 << 20;
+
+/// Codes below one.
+pub(super) type Below = FxHashSet<Box<str>>;
 
 /// A filter, ready to be applied.
 pub(super) struct Filter {
@@ -53,7 +59,9 @@ impl Filter {
             "regex" => {
                 let whole = format!("^(?:{value})$");
                 let pattern = RegexBuilder::new(&whole).size_limit(MAX_PATTERN).build();
-                Rule::Matches(pattern.map_err(|_| wrong("the value is no regular expression"))?)
+                Rule::Matches(
+                    pattern.map_err(|_| wrong("the value is no regular expression, or too large a one"))?,
+                )
             }
             "exists" => match value {
                 "true" => Rule::Exists(true),
@@ -73,8 +81,38 @@ impl Filter {
         }
     }
 
+    /// Everything that is below the code that the filter is about, for a list of codes.
+    pub(super) fn below(&self, system: &dyn Content) -> Result<Option<Below>> {
+        let (Rule::IsA(code) | Rule::DescendentOf(code) | Rule::IsNotA(code)) = &self.rule else {
+            return Ok(None);
+        };
+        let mut below = Below::default();
+        if let Some(concept) = system.find(code)? {
+            system.each_below(&concept, &mut |concept| {
+                below.insert(concept.code.clone());
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(Some(below))
+    }
+
+    /// Whether a concept passes a filter about a hierarchy: what [`Self::passes`] says, for many concepts.
+    pub(super) fn passes_by(&self, below: &Below, concept: &Concept) -> bool {
+        match &self.rule {
+            Rule::IsA(code) => *concept.code == **code || below.contains(&concept.code),
+            Rule::DescendentOf(_) => below.contains(&concept.code),
+            Rule::IsNotA(code) => *concept.code != **code && !below.contains(&concept.code),
+            _ => false,
+        }
+    }
+
     /// Whether a concept passes.
-    pub(super) fn passes(&self, system: &dyn Content, concept: &Concept) -> Result<Membership> {
+    pub(super) fn passes(
+        &self,
+        system: &dyn Content,
+        concept: &Concept,
+        steps: &mut Steps,
+    ) -> Result<Membership> {
         let url = &system.description().url;
         let is_hierarchy = matches!(
             self.rule,
@@ -89,13 +127,13 @@ impl Filter {
             return Ok(Membership::Unknown(NotChecked::UnknownProperty { url: url.clone(), property }));
         }
         let passes = match &self.rule {
-            Rule::IsA(code) => *concept.code == **code || system.is_below(concept, code)?,
-            Rule::DescendentOf(code) => system.is_below(concept, code)?,
-            Rule::IsNotA(code) => *concept.code != **code && !system.is_below(concept, code)?,
+            Rule::IsA(code) => *concept.code == **code || system.is_below(concept, code, steps)?,
+            Rule::DescendentOf(code) => system.is_below(concept, code, steps)?,
+            Rule::IsNotA(code) => *concept.code != **code && !system.is_below(concept, code, steps)?,
             Rule::Generalizes(code) => {
                 *concept.code == **code
                     || match system.find(code)? {
-                        Some(below) => system.is_below(&below, &concept.code)?,
+                        Some(below) => system.is_below(&below, &concept.code, steps)?,
                         None => false,
                     }
             }

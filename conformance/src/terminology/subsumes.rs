@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::code_system::{Content, InMemory};
+use super::code_system::{Content, InMemory, Steps};
 use super::operation::OperationError;
 use super::parameters::{Answer, Parameters};
 use super::{Terminology, model};
@@ -96,13 +96,14 @@ pub(super) fn compare(system: &dyn Content, a: &str, b: &str) -> Result<Subsumpt
         system.find(code)?.ok_or_else(unknown)
     };
     let (a, b) = (find(a)?, find(b)?);
+    let mut steps = Steps::of_question();
     Ok(if a.code == b.code {
         Subsumption::Equivalent
     } else if !description.is_a {
         Subsumption::NotSubsumed
-    } else if system.is_below(&b, &a.code)? {
+    } else if system.is_below(&b, &a.code, &mut steps)? {
         Subsumption::Subsumes
-    } else if system.is_below(&a, &b.code)? {
+    } else if system.is_below(&a, &b.code, &mut steps)? {
         Subsumption::SubsumedBy
     } else {
         Subsumption::NotSubsumed

@@ -1,5 +1,7 @@
 //! What bindings ask, answered from the embedded definitions.
 
+mod hostile;
+
 use fhirpath::expression::Coding;
 
 use super::*;

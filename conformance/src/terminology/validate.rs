@@ -2,7 +2,7 @@
 
 use fhirpath::expression::{Coding, EvaluationError, Terminology as Asked};
 
-use super::code_system::Concept;
+use super::code_system::{Concept, Steps};
 use super::operation::OperationError;
 use super::subsumes::{Subsumption, compare};
 use super::value_set::{Membership, ValueSet};
@@ -63,7 +63,7 @@ impl Terminology {
 
 /// Whether a value set has a coding, and its display.
 fn in_value_set(set: &ValueSet, coding: &Coding<'_>) -> Result<CodeCheck, TerminologyError> {
-    Ok(match set.membership(coding)? {
+    Ok(match set.membership(coding, &mut Steps::of_question())? {
         Membership::In if coding.display.is_none() => CodeCheck::Valid { display_issue: None },
         Membership::In => {
             let concept = set.concept(coding)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use fhirpath::issue::{Issue, IssueType, Severity};
 use serde_json::{Value, json};
 
-use super::code_system::{Concept, Content, InMemory};
+use super::code_system::{Concept, Content, InMemory, Steps};
 use super::expand::is_language;
 use super::model::{self, Code};
 use super::operation::{OperationError, ValueSetSource};
@@ -184,7 +184,7 @@ fn in_value_set(
     request: &ValidateCodeRequest<ValueSetSource>,
 ) -> Result<Finding> {
     let coding = code.as_coding();
-    match set.membership(&coding)? {
+    match set.membership(&coding, &mut Steps::of_question())? {
         Membership::In => {}
         Membership::Out => {
             let url = if set.url.is_empty() { "that was handed in".to_owned() } else { set.url.clone() };

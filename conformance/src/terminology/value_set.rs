@@ -7,7 +7,7 @@ use std::sync::Arc;
 use fhirpath::expression::Coding;
 use rustc_hash::FxHashMap;
 
-use super::code_system::{Concept, Content};
+use super::code_system::{Concept, Content, Steps};
 use super::filter::Filter;
 use super::{NotChecked, TerminologyError, model};
 
@@ -69,12 +69,12 @@ pub(super) enum Membership {
 
 impl ValueSet {
     /// Whether a code is in it.
-    pub(super) fn membership(&self, coding: &Coding<'_>) -> Result<Membership> {
-        match any(&self.includes, coding)? {
+    pub(super) fn membership(&self, coding: &Coding<'_>, steps: &mut Steps) -> Result<Membership> {
+        match any(&self.includes, coding, steps)? {
             Membership::In => {}
             other => return Ok(other),
         }
-        Ok(match any(&self.excludes, coding)? {
+        Ok(match any(&self.excludes, coding, steps)? {
             Membership::In => Membership::Out,
             Membership::Out if !self.inactive && self.is_inactive(coding)? => Membership::Out,
             Membership::Out => Membership::In,
@@ -88,20 +88,15 @@ impl ValueSet {
 
     /// The concept of a code that is in it, from its code system.
     pub(super) fn concept(&self, coding: &Coding<'_>) -> Result<Option<Arc<Concept>>> {
-        Ok(self.system_of(coding)?.map(|(_, concept)| concept))
-    }
-
-    /// The code system of a code that is in it, and the concept.
-    pub(super) fn system_of(&self, coding: &Coding<'_>) -> Result<Option<(Arc<dyn Content>, Arc<Concept>)>> {
         for part in &self.includes {
             for system in part.codes.systems(coding) {
                 if let Some(concept) = system.find(&coding.code)? {
-                    return Ok(Some((system.clone(), concept)));
+                    return Ok(Some(concept));
                 }
             }
             for import in part.value_sets.iter().flatten() {
-                if let Some(found) = import.system_of(coding)? {
-                    return Ok(Some(found));
+                if let Some(concept) = import.concept(coding)? {
+                    return Ok(Some(concept));
                 }
             }
         }
@@ -117,10 +112,10 @@ impl ValueSet {
     }
 }
 
-fn any(parts: &[Part], coding: &Coding<'_>) -> Result<Membership> {
+fn any(parts: &[Part], coding: &Coding<'_>, steps: &mut Steps) -> Result<Membership> {
     let mut found = Membership::Out;
     for part in parts {
-        match part.membership(coding)? {
+        match part.membership(coding, steps)? {
             Membership::In => return Ok(Membership::In),
             Membership::Out => {}
             unknown => found = unknown,
@@ -131,14 +126,14 @@ fn any(parts: &[Part], coding: &Coding<'_>) -> Result<Membership> {
 
 impl Part {
     /// Whether a code is in it.
-    pub(super) fn membership(&self, coding: &Coding<'_>) -> Result<Membership> {
-        let mut found = self.codes.membership(coding)?;
+    pub(super) fn membership(&self, coding: &Coding<'_>, steps: &mut Steps) -> Result<Membership> {
+        let mut found = self.codes.membership(coding, steps)?;
         for import in &self.value_sets {
             if found == Membership::Out {
                 break;
             }
             match import {
-                Ok(set) => match set.membership(coding)? {
+                Ok(set) => match set.membership(coding, steps)? {
                     Membership::In => {}
                     other => found = other,
                 },
@@ -171,7 +166,7 @@ impl Codes {
         }
     }
 
-    fn membership(&self, coding: &Coding<'_>) -> Result<Membership> {
+    fn membership(&self, coding: &Coding<'_>, steps: &mut Steps) -> Result<Membership> {
         match self {
             Codes::Any => Ok(Membership::In),
             Codes::Listed(_) | Codes::Stated(_) => {
@@ -182,7 +177,7 @@ impl Codes {
                 Ok(Membership::Out)
             }
             Codes::System { system: Err(why), .. } => Ok(Membership::Unknown(why.clone())),
-            Codes::System { system: Ok(system), filters, .. } => in_system(system, filters, coding),
+            Codes::System { system: Ok(system), filters, .. } => in_system(system, filters, coding, steps),
         }
     }
 }
@@ -242,7 +237,12 @@ fn is_of(coding: &Coding<'_>, url: &str, version: Option<&str>) -> bool {
         }
 }
 
-fn in_system(system: &Arc<dyn Content>, filters: &[Filter], coding: &Coding<'_>) -> Result<Membership> {
+fn in_system(
+    system: &Arc<dyn Content>,
+    filters: &[Filter],
+    coding: &Coding<'_>,
+    steps: &mut Steps,
+) -> Result<Membership> {
     let description = system.description();
     let Some(concept) = system.find(&coding.code)? else {
         return Ok(match description.is_complete {
@@ -251,7 +251,7 @@ fn in_system(system: &Arc<dyn Content>, filters: &[Filter], coding: &Coding<'_>)
         });
     };
     for filter in filters {
-        match filter.passes(&**system, &concept)? {
+        match filter.passes(&**system, &concept, steps)? {
             Membership::In => {}
             other => return Ok(other),
         }

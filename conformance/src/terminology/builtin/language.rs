@@ -172,7 +172,7 @@ impl Content for Languages {
         Ok(Some(Arc::new(Concept { properties, ..super::concept(code, Some(&parts.display)) })))
     }
 
-    fn len(&self) -> Option<usize> {
+    fn count(&self) -> Option<usize> {
         None
     }
 

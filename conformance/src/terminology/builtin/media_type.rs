@@ -44,7 +44,7 @@ impl Content for MediaTypes {
         Ok(is_media_type(code).then(|| Arc::new(super::concept(code, None))))
     }
 
-    fn len(&self) -> Option<usize> {
+    fn count(&self) -> Option<usize> {
         None
     }
 

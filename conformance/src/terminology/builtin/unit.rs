@@ -44,7 +44,7 @@ impl Content for Units {
         Ok(Some(Arc::new(Concept { properties, ..super::concept(code, None) })))
     }
 
-    fn len(&self) -> Option<usize> {
+    fn count(&self) -> Option<usize> {
         None
     }
 

@@ -1,0 +1,91 @@
+#![allow(missing_docs, clippy::unwrap_used)] // a benchmark
+//! What validation asks of terminology for each coded element. `cargo bench -p conformance --bench terminology`.
+
+use conformance::terminology::{ExpandRequest, Terminology, ValueSetSource};
+use divan::{Bencher, black_box};
+use fhirpath::expression::Coding;
+
+fn main() {
+    divan::main();
+}
+
+/// A binding, the codings of an element, and whether they are right.
+struct Question {
+    name: &'static str,
+    value_set: &'static str,
+    coding: Coding<'static>,
+}
+
+fn question(
+    name: &'static str,
+    value_set: &'static str,
+    system: Option<&'static str>,
+    code: &'static str,
+) -> Question {
+    let coding = Coding { system: system.map(Into::into), code: code.into(), ..Coding::default() };
+    Question { name, value_set, coding }
+}
+
+const CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
+const RACE: &str = "urn:oid:2.16.840.1.113883.6.238";
+
+fn questions() -> Vec<Question> {
+    vec![
+        question("code", "http://hl7.org/fhir/ValueSet/administrative-gender|4.0.1", None, "female"),
+        question("coding", "http://hl7.org/fhir/ValueSet/observation-category", Some(CATEGORY), "laboratory"),
+        question("not in", "http://hl7.org/fhir/ValueSet/observation-category", Some(CATEGORY), "nothing"),
+        question(
+            "listed, system not here",
+            "http://hl7.org/fhir/us/core/ValueSet/us-core-clinical-note-type",
+            Some("http://loinc.org"),
+            "28570-0",
+        ),
+        question("imports", "http://hl7.org/fhir/us/core/ValueSet/omb-race-category", Some(RACE), "2106-3"),
+        question("is-a", "http://hl7.org/fhir/us/core/ValueSet/detailed-race", Some(RACE), "1006-6"),
+        question("language", "http://hl7.org/fhir/ValueSet/all-languages", None, "en-US"),
+        question("unit", "http://hl7.org/fhir/ValueSet/ucum-units", None, "mg/dL"),
+        question(
+            "not checked",
+            "http://hl7.org/fhir/us/core/ValueSet/us-core-procedure-code",
+            Some("http://snomed.info/sct"),
+            "1",
+        ),
+        question("unknown value set", "http://nowhere/ValueSet/x", Some("http://nowhere"), "1"),
+    ]
+}
+
+#[divan::bench(args = 0..questions().len())]
+fn validate_code(bencher: Bencher, number: usize) {
+    let terminology = Terminology::embedded();
+    let question = questions().swap_remove(number);
+    println!(
+        "{}: {:?}",
+        question.name,
+        terminology.validate_code(question.value_set, &[question.coding.clone()])
+    );
+    let codings = [question.coding];
+    bencher.bench(|| terminology.validate_code(black_box(question.value_set), black_box(&codings)));
+}
+
+#[divan::bench]
+fn validate_in_system(bencher: Bencher) {
+    let terminology = Terminology::embedded();
+    let coding = Coding { system: Some(CATEGORY.into()), code: "laboratory".into(), ..Coding::default() };
+    bencher.bench(|| terminology.validate_in_system(black_box(&coding)));
+}
+
+/// The first question of a process: the index of all definitions, and one of them read.
+#[divan::bench]
+fn first_question() -> Terminology {
+    let terminology = Terminology::embedded();
+    let coding = Coding { code: "female".into(), ..Coding::default() };
+    black_box(terminology.validate_code("http://hl7.org/fhir/ValueSet/administrative-gender", &[coding]));
+    terminology
+}
+
+#[divan::bench(args = ["http://hl7.org/fhir/ValueSet/administrative-gender", "http://terminology.hl7.org/ValueSet/v3-ActCode"])]
+fn expand(bencher: Bencher, url: &str) {
+    let terminology = Terminology::embedded();
+    let request = ExpandRequest::new(ValueSetSource::Canonical(url.to_owned()));
+    bencher.bench(|| terminology.expand(&request).unwrap());
+}
