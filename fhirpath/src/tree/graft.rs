@@ -60,15 +60,20 @@ impl Tree {
         }
     }
 
-    /// The elements from the root's child down to `node`, that last. Empty for the root, and where there is none.
+    /// The elements from the root's child down to `node`, that last. Empty for the root.
     pub(crate) fn ancestry(&self, node: u32) -> Vec<u32> {
-        let mut line = Vec::new();
-        let mut at = self.root();
-        while at.node != node {
-            let Some((child, _)) = at.child_towards(node) else { return Vec::new() };
-            line.push(child.node);
-            at = child;
+        // A child is younger than its parent, so one look at each element before it finds them all.
+        let mut parents = vec![0; self.nodes.len()];
+        for parent in 0..node {
+            for child in (Element { tree: self, node: parent }).children() {
+                if let Some(of_child) = parents.get_mut(child.node as usize) {
+                    *of_child = parent;
+                }
+            }
         }
+        let up = |at: &u32| parents.get(*at as usize).copied().filter(|parent| *parent != 0);
+        let mut line: Vec<u32> = std::iter::successors(Some(node).filter(|node| *node != 0), up).collect();
+        line.reverse();
         line
     }
 }

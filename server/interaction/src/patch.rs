@@ -2,6 +2,8 @@
 //! on the current version, and what comes out is stored as an update of that version, so that nothing that others wrote
 //! meanwhile is lost. The narrative is what the operations leave of it.
 
+use std::sync::Mutex;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fhirpath::{Issue, IssueType, Patch, Tree};
@@ -157,9 +159,15 @@ pub(crate) fn target_of(found: Option<Version>) -> Result<Target, Failure> {
     Ok(Target { key, current: Some(version), precondition: None, method: Method::Patch })
 }
 
+/// A resource of more bytes than this is patched while no other such is: the document that a JSON Patch works on takes ten
+/// times as many.
+const LARGE: usize = 1 << 20;
+static TURN: Mutex<()> = Mutex::new(());
+
 /// The current version of a target with the operations done.
 pub(crate) fn patched(service: &Service, target: &Target, patch: &Patch) -> Result<Tree, Failure> {
     let version = target.alive().ok_or_else(|| read::unknown(&target.key))?;
+    let _turn = (version.body.len() > LARGE).then(|| TURN.lock());
     let limits = fhirpath::tree::Limits::DEFAULT;
     let current = Tree::parse_json(&service.definitions.schema, version.body.to_vec(), &limits)
         .map_err(|_| Failure::internal(&"a stored resource cannot be read"))?;

@@ -210,7 +210,6 @@ impl<'r> Call<'r> {
         let projection = if id.is_empty() { self.criteria()? } else { self.projection("a patch")? };
         let format = negotiate::patch_format(self.headers.get(header::CONTENT_TYPE))?;
         let (body, _share) = self.body(incoming).await?;
-        let length = body.len();
         let document = PatchDocument { format, body };
         let criteria = &self.parameters.others;
         let patch = async {
@@ -222,7 +221,8 @@ impl<'r> Call<'r> {
                 interaction::patch(service, caller, resource_type, id, document, &conditions, prefer).await
             }
         };
-        let outcome = long::run(length > long::BODY, patch).await?;
+        // How large the resource is, and what the paths have to look at, is not known before.
+        let outcome = long::run(true, patch).await?;
         self.finish(exchange, outcome, projection.as_ref(), true)
     }
 
