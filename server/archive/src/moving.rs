@@ -9,10 +9,12 @@ use store::{Access, Store, StoreError, Tenant, Timestamp};
 use crate::content::{Content, READ_BYTES, go_on};
 use crate::current::survey;
 use crate::error::ArchiveError;
-use crate::restore::REPLAY_VERSIONS;
 
 /// Rounds of copying before the source is sealed, whether or not writers are still ahead.
 const ROUNDS: usize = 20;
+
+/// Versions handed to the destination at once.
+const AT_ONCE: usize = 512;
 
 /// A round that took less is followed by the sealed one, which takes about as long.
 const SHORT: Duration = Duration::from_millis(500);
@@ -78,15 +80,15 @@ pub async fn move_tenant(
 ) -> Result<Moved, MoveError> {
     let mut copy = Copy { source, destination, tenant, copied: Content::NONE, compared: Content::NONE };
     copy.begin().await?;
-    let mut before = Duration::MAX;
+    let mut longest = Duration::MAX;
     for _ in 0..ROUNDS {
         let began = Instant::now();
-        copy.catch_up(Some(Timestamp::now()), progress).await?;
-        // Where writers are faster than the copy, more rounds only make what is left larger.
-        if began.elapsed() < SHORT || began.elapsed() >= before {
+        copy.catch_up(Some(Timestamp::now()), longest, progress).await?;
+        // Where writers are faster than the copy, going on only makes what is left larger.
+        if began.elapsed() < SHORT || began.elapsed() >= longest {
             break;
         }
-        before = began.elapsed();
+        longest = began.elapsed();
     }
     // Nobody but this writes there: what searches show can be compared now, and is kept by what is replayed later.
     survey(destination, tenant, u64::MAX).await?.check_current(destination, tenant).await?;
@@ -116,13 +118,15 @@ impl Copy<'_> {
         }
     }
 
-    /// Copies until there is nothing more, or nothing from before a time, and compares it.
+    /// Copies until there is nothing more, or nothing from before a time, or for so long, and compares it.
     async fn catch_up(
         &mut self,
         until: Option<Timestamp>,
+        longest: Duration,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<(), ArchiveError> {
-        loop {
+        let began = Instant::now();
+        'copied: loop {
             let commits = self.source.commits(self.tenant, self.copied.sequence, READ_BYTES).await?;
             let Some(last) = commits.last().map(|commit| commit.last_updated) else { break };
             let (mut waiting, mut versions) = (Vec::new(), 0);
@@ -130,14 +134,18 @@ impl Copy<'_> {
                 self.copied.push(&commit);
                 versions += commit.versions.len();
                 waiting.push(commit);
-                if versions >= REPLAY_VERSIONS {
+                if versions >= AT_ONCE {
                     versions = 0;
                     self.destination.replay(self.tenant, std::mem::take(&mut waiting)).await?;
+                    progress(self.copied.versions, 0);
+                    if began.elapsed() >= longest {
+                        break 'copied;
+                    }
                 }
             }
             self.destination.replay(self.tenant, waiting).await?;
             progress(self.copied.versions, 0);
-            if until.is_some_and(|until| last >= until) {
+            if until.is_some_and(|until| last >= until) || began.elapsed() >= longest {
                 break;
             }
         }
@@ -153,7 +161,7 @@ impl Copy<'_> {
 
     /// Copies and compares the rest of a source that was sealed after a commit.
     async fn end(&mut self, sealed: u64, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<(), ArchiveError> {
-        self.catch_up(None, progress).await?;
+        self.catch_up(None, Duration::MAX, progress).await?;
         if self.copied.sequence != sealed {
             let text = format!(
                 "the source was sealed after commit {sealed}, and ends with {}",

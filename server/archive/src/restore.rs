@@ -10,7 +10,7 @@ use crate::reader::Reader;
 use crate::{Archive, Survey};
 
 /// Versions of one replay: as many as an engine writes well at once.
-pub(crate) const REPLAY_VERSIONS: usize = 4096;
+const REPLAY_VERSIONS: usize = 4096;
 
 impl Archive {
     /// Reads all of it and checks checksums, order and hashes. What it holds.

@@ -18,7 +18,7 @@ use store::*;
 async fn embedded_to_embedded() {
     let directory = tempfile::tempdir().unwrap();
     let (source, destination) = (open(&directory.path().join("a")), open(&directory.path().join("b")));
-    check_move(&source, &destination, 300).await;
+    check_move(&source, &destination, Duration::ZERO, 300).await;
 }
 
 #[tokio::test]

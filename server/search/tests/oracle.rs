@@ -29,7 +29,7 @@ struct Size {
 
 const EMBEDDED: Size = Size { cases: 1_500, lines: 40, every: 1 };
 /// The emulator evaluates a query on every document of the tenant.
-const COSMOS: Size = Size { cases: 300, lines: 4, every: 5 };
+const COSMOS: Size = Size { cases: 1_000, lines: 10, every: 2 };
 /// Largest example taken; beyond it there is only more of the same.
 const LARGEST_BYTES: usize = 60_000;
 const STAMP: &str = "2026-01-01T00:00:00.000Z";

@@ -47,7 +47,7 @@ struct Load {
 }
 
 impl Load {
-    fn start(home: &Home, writers: usize) -> Load {
+    fn start(home: &Home, writers: usize, pause: Duration) -> Load {
         let (stop, acknowledged, refused) = <(Arc<AtomicBool>, Arc<AtomicU64>, Arc<AtomicU64>)>::default();
         let writers = (0..writers)
             .map(|writer| {
@@ -69,6 +69,7 @@ impl Load {
                             Err(error) => panic!("{error}"),
                         }
                         acknowledged.fetch_add(1, Ordering::Relaxed);
+                        tokio::time::sleep(pause).await;
                     }
                     (n, n)
                 })
@@ -111,10 +112,10 @@ impl Load {
     }
 }
 
-/// Moves a tenant under load, with a switch that fails first.
-pub async fn check_move(source: &Store, destination: &Store, more: u64) {
+/// Moves a tenant under load, with a switch that fails first. Each of four writers pauses after a write.
+pub async fn check_move(source: &Store, destination: &Store, pause: Duration, more: u64) {
     let home = Home::of(source);
-    let load = Load::start(&home, 4);
+    let load = Load::start(&home, 4, pause);
     load.go_on(more).await;
     let failing = async || Err("no table".into());
     let failed = move_tenant(source, destination, &tenant(), failing, &|_, _| {}).await.unwrap_err();
