@@ -16,6 +16,12 @@ struct Question {
     coding: Coding<'static>,
 }
 
+impl std::fmt::Display for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
 fn question(
     name: &'static str,
     value_set: &'static str,
@@ -54,17 +60,11 @@ fn questions() -> Vec<Question> {
     ]
 }
 
-#[divan::bench(args = 0..questions().len())]
-fn validate_code(bencher: Bencher, number: usize) {
+#[divan::bench(args = questions())]
+fn validate_code(bencher: Bencher, question: &Question) {
     let terminology = Terminology::embedded();
-    let question = questions().swap_remove(number);
-    println!(
-        "{}: {:?}",
-        question.name,
-        terminology.validate_code(question.value_set, &[question.coding.clone()])
-    );
-    let codings = [question.coding];
-    bencher.bench(|| terminology.validate_code(black_box(question.value_set), black_box(&codings)));
+    let codings = std::slice::from_ref(&question.coding);
+    bencher.bench(|| terminology.validate_code(black_box(question.value_set), black_box(codings)));
 }
 
 #[divan::bench]

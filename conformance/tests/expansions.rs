@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use conformance::terminology::{Contained, ExpandRequest, Terminology, ValueSetSource};
+use conformance::terminology::{CodeCheck, Contained, ExpandRequest, Terminology, ValueSetSource, model};
+use fhirpath::expression::Coding;
 use serde_json::Value;
 
 /// System, code and display of each code.
@@ -168,4 +169,55 @@ fn all_expansions_are_those_of_a_naive_one() {
     wrong.sort();
     assert!(wrong.is_empty(), "not as expansions/naive_differences.txt says:\n{}", wrong.join("\n"));
     assert_eq!((expanded, refused), (1231, 110), "expansions that are the same, and that neither can make");
+}
+
+/// Of each code system that a value set is made of, the codes that its expansion lists are in it, and the others are not.
+#[test]
+fn what_is_listed_is_what_is_in() {
+    let terminology = Terminology::embedded();
+    let urls: Vec<String> = include_str!("../../ig/r4-4.0.1.terminology.jsonl")
+        .lines()
+        .chain(include_str!("../../ig/us-core-6.1.0.terminology.jsonl").lines())
+        .filter_map(|line| line.strip_prefix(r#"{"valueSet":{"url":""#)?.split_once('"'))
+        .map(|(url, _)| url.to_owned())
+        .collect();
+    let whole = |system: &str| -> BTreeSet<String> {
+        let include = model::Include { system: Some(system.to_owned()), ..Default::default() };
+        let compose = model::Compose { include: vec![include], ..Default::default() };
+        let set = model::ValueSet { compose: Some(compose), ..Default::default() };
+        let request = ExpandRequest {
+            exclude_nested: true,
+            ..ExpandRequest::new(ValueSetSource::Given(Box::new(set)))
+        };
+        let codes = terminology.expand(&request).map(|it| it.contains).unwrap_or_default();
+        codes.into_iter().map(|it| it.code.to_string()).chain(["no such code".to_owned()]).collect()
+    };
+    let (mut wholes, mut within, mut without) = (BTreeMap::new(), 0, 0);
+    for url in &urls {
+        let Ok(expansion) = terminology.expand(&ExpandRequest { exclude_nested: true, ..request(url) })
+        else {
+            continue;
+        };
+        let mut listed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for entry in &expansion.contains {
+            listed.entry(&entry.system).or_default().insert(&entry.code);
+        }
+        for (system, codes) in listed {
+            let all = wholes.entry(system.to_owned()).or_insert_with(|| whole(system));
+            for code in codes.iter().copied().chain(all.iter().map(String::as_str)) {
+                let (system, code_text) = (Some(system.into()), code.into());
+                let coding = Coding { system, code: code_text, ..Coding::default() };
+                let is_listed = codes.contains(code);
+                let said = terminology.validate_code(url, &[coding]);
+                let is_right = match said {
+                    CodeCheck::Valid { .. } => is_listed,
+                    CodeCheck::Invalid { .. } => !is_listed,
+                    CodeCheck::NotChecked { .. } => false,
+                };
+                assert!(is_right, "{code} in {url}: {said:?}");
+                if is_listed { within += 1 } else { without += 1 }
+            }
+        }
+    }
+    assert!(within > 50_000 && without > 50_000, "{within} codes in, {without} out");
 }

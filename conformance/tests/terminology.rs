@@ -644,3 +644,16 @@ fn what_is_stored_anew_counts() {
     server.stored.put(&server.schema, &set("dog"));
     check(codes(), expect!["1: dog"]);
 }
+
+/// What is not here is looked for again where there is a store, though another without one has asked.
+#[test]
+fn who_has_no_store_does_not_answer_for_who_has_one() {
+    let without = Terminology::embedded();
+    let server = server();
+    let url = format!("{SET}/is-a");
+    let asked = ExpandRequest::new(ValueSetSource::Canonical(url));
+    assert!(without.expand(&asked).is_err());
+    let with = without.with_resources(server.stored.clone());
+    assert_eq!(with.expand(&asked).map(|it| it.total), Ok(2));
+    assert!(without.expand(&asked).is_err());
+}

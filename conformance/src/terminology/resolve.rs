@@ -77,11 +77,6 @@ impl Terminology {
         resources.wrapping_add(tables)
     }
 
-    /// Whether there is anything besides the library.
-    fn has_store(&self) -> bool {
-        self.resources.is_some() || self.tables.is_some()
-    }
-
     /// The code system of a URL.
     pub(super) fn system(&self, url: &str, version: Option<&str>) -> Result<System> {
         Ok(self.find_system(url, version)?.answer)
@@ -115,7 +110,8 @@ impl Terminology {
         if let Some(system) = known.as_ref().filter(|system| is_whole(system)) {
             return Ok(Found { answer: in_memory(system.clone(), canonical), uses_store: false });
         }
-        let uses_store = self.has_store();
+        // Also where there is no store yet: others that share the library may have one.
+        let uses_store = true;
         if let Some(tables) = &self.tables
             && let Some(system) = Tabled::open(tables, url, version)?
         {
@@ -142,9 +138,7 @@ impl Terminology {
         if let Some(answer) = self.shared.value_sets.get(canonical, 0) {
             return Ok(answer);
         }
-        if self.has_store()
-            && let Some(answer) = self.own.value_sets.get(canonical, self.generation())
-        {
+        if let Some(answer) = self.own.value_sets.get(canonical, self.generation()) {
             return Ok(answer);
         }
         Ok(Composer::new(self, &Versions::default()).find(canonical)?.answer)
@@ -235,7 +229,7 @@ impl<'t> Composer<'t> {
         let mut uses_store = false;
         let mut definition: Option<model::ValueSet> = self.terminology.library.find(url, version);
         if definition.is_none() {
-            uses_store = self.terminology.has_store();
+            uses_store = true;
             definition = self.terminology.stored(url, version)?;
         }
         let Some(definition) = definition.or_else(|| implicit(url)) else {
