@@ -26,9 +26,9 @@ mod walk;
 
 use std::sync::{Arc, RwLock};
 
-use fhirpath::expression::DateTime;
+use fhirpath::expression::{Coding, DateTime};
 use fhirpath::{Element, Issue, IssueType, Limits as TreeLimits, Schema, Severity, Tree};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 pub use library::{Library, compile_structures};
 pub use profile::ProfileError;
@@ -65,13 +65,17 @@ struct Shared {
     profiles: Profiles,
 }
 
-type Profiles = RwLock<FxHashMap<Box<str>, Result<Option<Arc<Profile>>, ProfileError>>>;
+/// What was made of the profiles of some canonicals.
+type Made = FxHashMap<Box<str>, Result<Option<Arc<Profile>>, ProfileError>>;
+type Profiles = RwLock<Made>;
 
 #[derive(Clone)]
 struct Stored {
     resources: Arc<dyn Resources>,
+    /// Codes that are right, with their value sets, under the generation that was asked.
+    known: Arc<RwLock<(u64, FxHashSet<Box<str>>)>>,
     /// What was compiled, under the generation of the resources that it was compiled from.
-    profiles: Arc<RwLock<(u64, FxHashMap<Box<str>, Result<Option<Arc<Profile>>, ProfileError>>)>>,
+    profiles: Arc<RwLock<(u64, Made)>>,
 }
 
 /// How to judge.
@@ -124,7 +128,7 @@ impl Validator {
     #[must_use]
     pub fn with_resources(&self, resources: Arc<dyn Resources>) -> Validator {
         let terminology = self.terminology.with_resources(resources.clone());
-        let stored = Stored { resources, profiles: Arc::default() };
+        let stored = Stored { resources, known: Arc::default(), profiles: Arc::default() };
         Validator { shared: self.shared.clone(), terminology, stored: Some(stored) }
     }
 
@@ -207,6 +211,36 @@ impl Validator {
             }
         }
         made
+    }
+
+    /// Whether a code was found right before: in the value set of a binding, or (`value_set` empty) in its system.
+    fn knows(&self, known: &Known, value_set: &str, coding: &Coding<'_>, buffer: &mut String) -> bool {
+        let Some(stored) = &self.stored else {
+            terms::key("", coding, buffer);
+            return known.has(buffer);
+        };
+        terms::key(value_set, coding, buffer);
+        let generation = stored.resources.generation();
+        stored.known.read().is_ok_and(|known| known.0 == generation && known.1.contains(buffer.as_str()))
+    }
+
+    /// Remembers that a code is right.
+    fn learns(&self, known: &Known, value_set: &str, coding: &Coding<'_>) {
+        let mut text = String::new();
+        let Some(stored) = &self.stored else {
+            terms::key("", coding, &mut text);
+            return known.add(&text);
+        };
+        terms::key(value_set, coding, &mut text);
+        let generation = stored.resources.generation();
+        if let Ok(mut known) = stored.known.write() {
+            if known.0 != generation {
+                *known = (generation, FxHashSet::default());
+            }
+            if known.1.len() < terms::MAX_KNOWN {
+                known.1.insert(text.into());
+            }
+        }
     }
 
     /// The profile that a definition refers to, remembered with the reference where it cannot change.

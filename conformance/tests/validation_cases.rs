@@ -1,4 +1,4 @@
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)] // a test: an unexpected error should stop it
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // a test: an unexpected error should stop it
 //! The cases of the reference validator (`validator-cases`), those of R4: whether a resource has errors is answered as the
 //! reference answers it, or the difference stands in `validator_cases/differences.txt` with its reason. Cases that need what is
 //! not here stand in `validator_cases/left_out.txt`, each with what it needs.

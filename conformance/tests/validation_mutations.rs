@@ -79,7 +79,7 @@ fn judge(case: &Case<'_>, issues: &[Issue]) -> Option<String> {
     let errors: Vec<&Issue> = issues.iter().filter(|issue| issue.severity <= Severity::Error).collect();
     let at = |issue: &&&Issue| issue.expression.as_deref() == Some(case.expression);
     let is = |issue: &&Issue| issue.code.as_str() == case.code && issue.details.contains(case.details);
-    let is_told = errors.iter().filter(at).any(|issue| is(issue));
+    let is_told = errors.iter().filter(at).any(is);
     let is_alone = errors.iter().all(|issue| issue.expression.as_deref() == Some(case.expression));
     if is_told && is_alone {
         return None;

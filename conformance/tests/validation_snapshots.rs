@@ -1,4 +1,4 @@
-#![allow(missing_docs, clippy::unwrap_used)] // a test: an unexpected error should stop it
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)] // a test: an unexpected error should stop it
 //! Snapshots made from the differentials of R4's and US Core's profiles say what the published ones say. Where they don't, the
 //! line stands in `validation/snapshots_*.txt` with its reason.
 

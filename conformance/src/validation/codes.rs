@@ -4,9 +4,9 @@ use fhirpath::expression::Coding;
 use fhirpath::{Element, IssueType, Severity};
 
 use super::extension::excerpt;
-use super::terms::{BindingRule, Codes, Strength, coding, key};
+use super::terms::{BindingRule, Codes, Strength, coding};
 use super::walk::Walk;
-use crate::terminology::{CodeCheck, NotChecked};
+use crate::terminology::{CodeCheck, InvalidCode, NotChecked};
 
 impl<'w> Walk<'w> {
     /// Whether an element's code is in its value set.
@@ -47,8 +47,7 @@ impl<'w> Walk<'w> {
 
     fn is_known(&mut self, binding: &BindingRule, coding: &Coding<'_>) -> bool {
         let mut buffer = std::mem::take(&mut self.buffer);
-        key(coding, &mut buffer);
-        let found = binding.known.has(&buffer);
+        let found = self.v.knows(&binding.known, &binding.value_set, coding, &mut buffer);
         self.buffer = buffer;
         found
     }
@@ -80,11 +79,8 @@ impl<'w> Walk<'w> {
         };
         match &check {
             CodeCheck::Valid { .. } => {
-                if let (false, [one]) = (self.v.stored.is_some(), codings) {
-                    let mut buffer = std::mem::take(&mut self.buffer);
-                    key(one, &mut buffer);
-                    binding.known.add(&buffer);
-                    self.buffer = buffer;
+                if let [one] = codings {
+                    self.v.learns(&binding.known, &binding.value_set, one);
                 }
                 return;
             }
@@ -129,12 +125,11 @@ impl<'w> Walk<'w> {
             return;
         }
         let mut buffer = std::mem::take(&mut self.buffer);
-        key(&coding, &mut buffer);
-        let is_known = self.v.shared.known_codes.has(&buffer);
+        let is_known = self.v.knows(&self.v.shared.known_codes, "", &coding, &mut buffer);
         if !is_known && self.is_system(element, coding.system.as_deref().unwrap_or_default()) {
             let is_right = self.look_up_system(element, &coding);
-            if is_right && self.v.stored.is_none() {
-                self.v.shared.known_codes.add(&buffer);
+            if is_right {
+                self.v.learns(&self.v.shared.known_codes, "", &coding);
             }
         }
         self.buffer = buffer;
@@ -159,7 +154,13 @@ impl<'w> Walk<'w> {
             });
             return false;
         }
-        if system.contains("/ValueSet/") {
+        // Some code systems have such a URL; what counts is whether there is a value set of it.
+        let is_value_set = system.contains("/ValueSet/")
+            && matches!(
+                self.v.terminology.validate_code(system, &[]),
+                CodeCheck::Invalid { why: InvalidCode::NoCode { .. } }
+            );
+        if is_value_set {
             self.error(IssueType::Value, element, "Terminology_TX_System_ValueSet", || {
                 format!("'{}' is a value set; the system of a code is a code system.", excerpt(system))
             });

@@ -112,10 +112,8 @@ impl<'w> Walk<'w> {
         } else {
             "referenced"
         };
-        let is = |allowed: &Box<str>| {
-            allowed.as_ref() == kind || (kind == "bundled" && allowed.as_ref() == "referenced")
-        };
-        if !aggregation.iter().any(is) {
+        let is = |allowed: &str| allowed == kind || (kind == "bundled" && allowed == "referenced");
+        if !aggregation.iter().any(|allowed| is(allowed)) {
             self.error(IssueType::Structure, reference, "Reference_REF_Aggregation", || {
                 format!("{} is {kind}; {} allows only {}.", node.id, profile.url, aggregation.join(", "))
             });

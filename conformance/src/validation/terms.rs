@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::structure::Binding;
 
 /// Most codes that are remembered for one binding.
-const MAX_KNOWN: usize = 10_000;
+pub(super) const MAX_KNOWN: usize = 10_000;
 
 /// `ElementDefinition.binding.strength`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,9 +144,11 @@ pub(super) fn coding(element: Element<'_>) -> Option<Coding<'_>> {
     has_code.then_some(found)
 }
 
-/// A text that tells one coding from others.
-pub(super) fn key(coding: &Coding<'_>, buffer: &mut String) {
+/// A text that tells one coding in a value set from others.
+pub(super) fn key(value_set: &str, coding: &Coding<'_>, buffer: &mut String) {
     buffer.clear();
+    buffer.push_str(value_set);
+    buffer.push('\u{1}');
     for part in
         [coding.system.as_deref(), Some(&coding.code), coding.version.as_deref(), coding.display.as_deref()]
     {

@@ -86,8 +86,8 @@ fn an_element_that_is_not_there() {
 
 #[test]
 fn a_million_slices_end_in_an_issue() {
-    let slice = |n: usize| json!({ "id": format!("Patient.name:s{n}"), "path": "Patient.name", "sliceName": format!("s{n}"), "min": 0 });
-    let million: Vec<Value> = (0..1_000_000).map(slice).collect();
+    // Their number alone is looked at.
+    let million = vec![Value::Null; 1_000_000];
     let error = Structure::from_json(&profile("a", PATIENT, Value::Array(million))).unwrap_err();
     assert_eq!(error, StructureError::TooManyElements("http://x/a".to_owned()));
 }
