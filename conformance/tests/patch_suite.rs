@@ -1,4 +1,4 @@
-#![allow(missing_docs, clippy::unwrap_used)] // a test: an unexpected error should stop it
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)] // a test: an unexpected error should stop it
 //! The patch cases of fhir-test-cases for R4: FHIRPath Patch, JSON Patch. Their resources are written in XML, and read here
 //! into JSON. The cases of XML Patch are listed in `patch_suite/xml_patch.txt`, each with what it needs.
 
@@ -68,6 +68,49 @@ fn fhirpath_patch() {
         .filter_map(|case| Some(format!("{}: {}", case.attribute("name")?, judge(&schema, case).err()?)))
         .collect();
     assert!(wrong.is_empty(), "{} of {} wrong:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+/// A change that is taken back leaves each of R4's examples as it was, to the byte: nothing else is touched.
+#[test]
+fn nothing_else_is_changed() {
+    let test = "nothing_else_is_changed";
+    let Some(files) = testdata::archive(test, "r4-examples-json.tar.gz") else { return };
+    let schema = Definitions::embedded().unwrap().schema;
+    let json = br#"[{"op":"test","path":"/language","value":"x"}]"#;
+    let there = JsonPatch::parse(json).unwrap();
+    let json = br#"[{"op":"add","path":"/implicitRules","value":"urn:x"},{"op":"copy","from":"/implicitRules","path":"/language"},{"op":"remove","path":"/language"},{"op":"remove","path":"/implicitRules"}]"#;
+    let json = Patch::json(json).unwrap();
+    let operation = |kind: &str, parts: &str| {
+        format!(r#"{{"name":"operation","part":[{{"name":"type","valueCode":"{kind}"}},{parts}]}}"#)
+    };
+    let path = r#"{"name":"path","valueString":"implicitRules"}"#;
+    let add = r#"{"name":"path","valueString":"$this"},{"name":"name","valueString":"implicitRules"},{"name":"value","valueUri":"urn:x"}"#;
+    let operations = [operation("add", add), operation("delete", path)].join(",");
+    let parameters = format!(r#"{{"resourceType":"Parameters","parameter":[{operations}]}}"#);
+    let parameters = parsed(&schema, parameters.as_bytes()).unwrap();
+    let mut checked = 0;
+    for file in files {
+        let Ok(before) = parsed(&schema, &file.bytes) else { continue };
+        if before.root().get("implicitRules").is_some() {
+            continue;
+        }
+        assert!(there.apply(&before, &Limits::DEFAULT).is_err(), "{}: no language is 'x'", file.path);
+        let fhirpath = Patch::fhirpath(parameters.clone(), before.resource_type()).unwrap();
+        // What stands first in the order of the specification stays where it is.
+        let json = if before.root().get("language").is_some() { None } else { Some(&json) };
+        for patch in std::iter::once(&fhirpath).chain(json) {
+            let after = patch
+                .apply(&before, &Limits::DEFAULT)
+                .unwrap_or_else(|issues| panic!("{}: {issues:?}", file.path));
+            assert_eq!(written(&after), written(&before), "{}", file.path);
+        }
+        checked += 1;
+    }
+    assert!(checked > 700, "{checked}");
+}
+
+fn parsed(schema: &Arc<Schema>, bytes: &[u8]) -> Result<Tree, Vec<Issue>> {
+    Tree::parse_json(schema, bytes.to_vec(), &Limits::DEFAULT)
 }
 
 #[derive(Deserialize)]

@@ -37,8 +37,16 @@ await refused(412, 'conflict', () => client.update({
   options: { headers: { 'If-Match': 'W/"1"' } },
 }));
 assert.equal((await client.vread({ resourceType: 'Patient', id: made.id, version: '1' })).gender, undefined);
+const patched = await client.patch({
+  resourceType: 'Patient', id: made.id,
+  jsonPatch: [{ op: 'test', path: '/gender', value: 'female' }, { op: 'add', path: '/name/0/given/-', value: 'Augusta' }],
+});
+assert.deepEqual(patched.name[0].given, ['Ada', 'Augusta']);
+await refused(422, 'conflict', () => client.patch({
+  resourceType: 'Patient', id: made.id, jsonPatch: [{ op: 'test', path: '/gender', value: 'male' }],
+}));
 const history = await client.history({ resourceType: 'Patient', id: made.id });
-assert.deepEqual(history.entry.map((e) => e.resource.meta.versionId), ['2', '1']);
+assert.deepEqual(history.entry.map((e) => e.resource.meta.versionId), ['3', '2', '1']);
 
 // transaction: twelve patients and an observation that refers to one of them by its fullUrl
 const transaction = await client.transaction({

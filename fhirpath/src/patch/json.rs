@@ -169,7 +169,8 @@ fn name_of(operation: &PatchOperation) -> &'static str {
 }
 
 fn not_json(error: &serde_json::Error) -> Issue {
-    let position = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    // Of an empty text the column is 0.
+    let position = |number: usize| u32::try_from(number.max(1)).unwrap_or(u32::MAX);
     let details = match error.classify() {
         serde_json::error::Category::Data => "This is not an operation of JSON Patch.",
         _ => "This is not JSON.",

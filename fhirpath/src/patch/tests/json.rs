@@ -1,7 +1,8 @@
 use expect_test::{Expect, expect};
 
-use super::outcome;
+use super::{outcome, tree, written};
 use crate::patch::{MAX_OPERATIONS, Patch};
+use crate::tree::Limits;
 
 fn check(before: &str, patch: &str, expected: Expect) {
     expected.assert_eq(&outcome(Patch::json(patch.as_bytes()), before));
@@ -193,4 +194,69 @@ fn hostile_patches_end_within_limits() {
             "too-costly Patient: Operation 1 (add /a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a...) cannot be done: the resource becomes nested too deep."
         ],
     );
+}
+
+#[test]
+fn no_mix_of_operations_panics_and_what_is_made_is_sound() {
+    let before = r#"{"resourceType":"Patient","id":"a","contained":[{"resourceType":"Patient","id":"in"}],"name":[{"text":"t","given":["g",null],"_given":[null,{"id":"x"}]}],"active":true,"_birthDate":{"id":"y"}}"#;
+    let pointers = [
+        "",
+        "/",
+        "/id",
+        "/resourceType",
+        "/contained",
+        "/contained/0",
+        "/contained/0/id",
+        "/name",
+        "/name/0",
+        "/name/-",
+        "/name/1",
+        "/name/01",
+        "/name/0/given",
+        "/name/0/given/0",
+        "/name/0/given/1",
+        "/name/0/_given",
+        "/name/0/_given/1",
+        "/name/0/_given/1/id",
+        "/active",
+        "/active/x",
+        "/_birthDate",
+        "/_birthDate/id",
+        "/~01",
+        "/photo",
+        "/name/18446744073709551616",
+    ];
+    let values = [
+        "null",
+        "true",
+        "1.10",
+        "\"x\"",
+        "[]",
+        "{}",
+        "[null]",
+        r#"{"text":"x"}"#,
+        r#"[{"text":"x"}]"#,
+        r#"{"resourceType":"Patient"}"#,
+    ];
+    let mut done = 0;
+    for path in pointers {
+        let mut operations = vec![format!(r#"{{"op":"remove","path":"{path}"}}"#)];
+        for op in ["add", "replace", "test"] {
+            operations
+                .extend(values.map(|value| format!(r#"{{"op":"{op}","path":"{path}","value":{value}}}"#)));
+        }
+        for op in ["move", "copy"] {
+            operations
+                .extend(pointers.map(|from| format!(r#"{{"op":"{op}","path":"{path}","from":"{from}"}}"#)));
+        }
+        for operation in operations {
+            let patch = Patch::json(format!("[{operation}]").as_bytes())
+                .unwrap_or_else(|issues| panic!("{operation}: {issues:?}"));
+            if let Ok(after) = patch.apply(&tree(before), &Limits::DEFAULT) {
+                done += 1;
+                assert_eq!(written(&tree(&written(&after))), written(&after), "{operation}");
+            }
+        }
+    }
+    assert!(done > 100, "{done} operations were done");
 }
