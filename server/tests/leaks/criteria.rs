@@ -6,7 +6,8 @@ use store::{Entries, Indexer as _, Value};
 use super::seeds::{self, WORDS_ASKING, WORDS_OTHER, Words};
 use super::world::{DEFINITIONS, INDEX};
 
-const PREFIXES: [&str; 10] = ["", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"];
+/// The first finds every value by what it begins with, a period of days too.
+const PREFIXES: [&str; 10] = ["ge", "", "eq", "ne", "gt", "lt", "le", "sa", "eb", "ap"];
 
 /// A criterion: the type, the parameter's code, and how the query writes both sides.
 pub struct Criterion {
