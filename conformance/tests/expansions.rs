@@ -11,7 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use conformance::terminology::{CodeCheck, Contained, ExpandRequest, Terminology, ValueSetSource, model};
+use conformance::Limits;
+use conformance::terminology::{
+    CodeCheck, Contained, ExpandRequest, Library, Terminology, ValueSetSource, model,
+};
 use fhirpath::expression::Coding;
 use serde_json::Value;
 
@@ -128,20 +131,22 @@ fn r4_expansions_are_those_that_were_published() {
     assert_eq!((same, listed.len()), (477, 76), "expansions that are the same, and that are listed");
 }
 
-/// All value sets of R4 and US Core, against an expansion written for the test. Where that cannot be made of the packages,
-/// ours is refused.
-#[test]
-fn all_expansions_are_those_of_a_naive_one() {
-    let test = "all_expansions_are_those_of_a_naive_one";
+/// Compares our expansions of all value sets of packages with those written for the test. Where that cannot be made of the
+/// packages, ours is refused. Returns how many are the same, and how many neither can make.
+fn compare(
+    test: &str,
+    terminology: &Terminology,
+    packages: &[&str],
+    differences: &str,
+) -> Option<(usize, usize)> {
     let mut files = Vec::new();
-    for package in ["hl7.fhir.r4.core-4.0.1.tgz", "us_core_610.tgz"] {
-        let Some(archive) = testdata::archive(test, &format!("packages/{package}")) else { return };
+    for package in packages {
+        let archive = testdata::archive(test, &format!("packages/{package}"))?;
         let is_definition = |path: &str| path.starts_with("package/") && path.matches('/').count() == 1;
         files.extend(archive.into_iter().filter(|file| is_definition(&file.path)).map(|file| file.bytes));
     }
     let naive = naive::Naive::new(files.into_iter());
-    let terminology = Terminology::embedded();
-    let listed = listed(include_str!("expansions/naive_differences.txt"));
+    let listed = listed(differences);
     let (mut wrong, mut expanded, mut refused) = (Vec::new(), 0, 0);
     for url in naive.urls() {
         let expected = naive.expand(url);
@@ -167,8 +172,31 @@ fn all_expansions_are_those_of_a_naive_one() {
         }
     }
     wrong.sort();
-    assert!(wrong.is_empty(), "not as expansions/naive_differences.txt says:\n{}", wrong.join("\n"));
-    assert_eq!((expanded, refused), (1231, 110), "expansions that are the same, and that neither can make");
+    assert!(wrong.is_empty(), "not as the list of differences says:\n{}", wrong.join("\n"));
+    Some((expanded, refused))
+}
+
+#[test]
+fn all_expansions_are_those_of_a_naive_one() {
+    let packages = ["hl7.fhir.r4.core-4.0.1.tgz", "us_core_610.tgz"];
+    let differences = include_str!("expansions/naive_differences.txt");
+    let test = "all_expansions_are_those_of_a_naive_one";
+    let Some(found) = compare(test, &Terminology::embedded(), &packages, differences) else { return };
+    assert_eq!(found, (1231, 110), "expansions that are the same, and that neither can make");
+}
+
+/// The same for HL7's terminology, a package that is added and has newer versions of much that R4 has.
+#[test]
+fn expansions_of_an_added_package_are_those_of_a_naive_one() {
+    let test = "expansions_of_an_added_package_are_those_of_a_naive_one";
+    let added = "hl7.terminology.r4-7.0.1.tgz";
+    let Some(path) = testdata::path(test, &format!("packages/{added}")) else { return };
+    let mut library = Library::embedded();
+    library.add_package(std::fs::File::open(path).unwrap(), &Limits::default()).unwrap();
+    let packages = ["hl7.fhir.r4.core-4.0.1.tgz", "us_core_610.tgz", added];
+    let differences = include_str!("expansions/added_differences.txt");
+    let Some(found) = compare(test, &Terminology::new(library), &packages, differences) else { return };
+    assert_eq!(found, (2655, 576), "expansions that are the same, and that neither can make");
 }
 
 /// Of each code system that a value set is made of, the codes that its expansion lists are in it, and the others are not.

@@ -22,7 +22,7 @@ use super::{Terminology, TerminologyError, model};
 type Result<T, E = OperationError> = std::result::Result<T, E>;
 
 /// Most codes in an answer that is not asked for by pages.
-pub const MAX_EXPANSION: usize = 20_000;
+pub const MAX_EXPANSION: usize = 50_000;
 /// Most codes that are looked at for an answer, those of other pages and those that are left out included.
 pub const MAX_LOOKED_AT: usize = 1_000_000;
 

@@ -12,6 +12,7 @@ use super::{NotChecked, TerminologyError, model};
 
 type Result<T> = std::result::Result<T, TerminologyError>;
 
+const SNOMED_CT: &str = "http://snomed.info/sct";
 /// Largest compiled pattern, bytes.
 const MAX_PATTERN: usize = 1 << 20;
 
@@ -53,7 +54,8 @@ impl Filter {
             "descendent-of" => Rule::DescendentOf(value.into()),
             "is-not-a" => Rule::IsNotA(value.into()),
             "generalizes" => Rule::Generalizes(value.into()),
-            "=" => Rule::Equal(value.into()),
+            // RxNorm's relations are asked for with the kind of identifier (<https://hl7.org/fhir/R4/rxnorm.html#filters>).
+            "=" => Rule::Equal(value.strip_prefix("CUI:").unwrap_or(value).into()),
             "in" => Rule::In(list()),
             "not-in" => Rule::NotIn(list()),
             "regex" => {
@@ -122,11 +124,22 @@ impl Filter {
             let why = format!("the hierarchy is that of concepts, not of {}", self.property);
             return Err(TerminologyError::Filter { filter: self.property.to_string(), why });
         }
+        if &*self.property == "ancestor" && !matches!(self.rule, Rule::Equal(_)) {
+            let why = "ancestors can be asked for with = alone".to_owned();
+            return Err(TerminologyError::Filter { filter: self.property.to_string(), why });
+        }
         if !is_hierarchy && !self.is_defined(system) {
             let property = self.property.to_string();
             return Ok(Membership::Unknown(NotChecked::UnknownProperty { url: url.clone(), property }));
         }
         let passes = match &self.rule {
+            Rule::Equal(code) if &*self.property == "ancestor" => system.is_below(concept, code, steps)?,
+            // How FHIR asks for the members of a reference set (<https://hl7.org/fhir/R4/snomedct.html#filters>).
+            Rule::In(sets) if url == SNOMED_CT && &*self.property == "concept" => {
+                let sets_of = concept.properties.iter().filter(|property| property.code == "refset");
+                let mut sets_of = sets_of.filter_map(|property| property.value_code.as_deref());
+                sets_of.any(|of| sets.iter().any(|set| **set == *of))
+            }
             Rule::IsA(code) => *concept.code == **code || system.is_below(concept, code, steps)?,
             Rule::DescendentOf(code) => system.is_below(concept, code, steps)?,
             Rule::IsNotA(code) => *concept.code != **code && !system.is_below(concept, code, steps)?,
@@ -152,8 +165,10 @@ impl Filter {
 
     /// Whether concepts of a code system can have the property.
     fn is_defined(&self, system: &dyn Content) -> bool {
-        matches!(&*self.property, "code" | "concept" | "display" | "parent" | "child" | "inactive")
-            || system.description().properties.iter().any(|property| *property.code == *self.property)
+        matches!(
+            &*self.property,
+            "code" | "concept" | "display" | "parent" | "ancestor" | "child" | "inactive"
+        ) || system.description().properties.iter().any(|property| *property.code == *self.property)
     }
 
     /// The values of the property.

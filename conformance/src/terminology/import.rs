@@ -1,4 +1,4 @@
-//! Importers: the files that publishers of large code systems hand out become [`CodeTable`]s. One module for each
+//! Importers: the files that publishers of large code systems hand out become a [`CodeTable`](super::CodeTable). One module for each
 //! publisher's format; each reads line by line and refuses, with file and line, what is not in the format.
 
 mod icd10cm;

@@ -1,6 +1,7 @@
 //! The definitions that come with the program and with packages: text with an index by URL. A definition is parsed when
 //! it is first asked for.
 
+use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHashMap;
@@ -8,6 +9,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::model::{CodeSystem, ConceptMap, ValueSet};
+use super::package::compile_terminology;
+use crate::package::{Limits, PackageError};
 
 /// The texts in the program, under `ig/`.
 const EMBEDDED: [&str; 3] = [
@@ -106,6 +109,15 @@ impl Library {
     /// The definitions of R4 and US Core that are embedded in the program.
     pub fn embedded() -> Library {
         Library { texts: EMBEDDED.iter().map(|text| Text::Embedded(text)).collect(), index: OnceLock::new() }
+    }
+
+    /// Adds the definitions of a package, a gzipped tar.
+    ///
+    /// # Errors
+    /// As [`super::compile_terminology`] says.
+    pub fn add_package(&mut self, archive: impl Read, limits: &Limits) -> Result<(), PackageError> {
+        self.add(compile_terminology(archive, limits)?);
+        Ok(())
     }
 
     /// Adds the definitions of a package, as [`super::compile_terminology`] gives them.

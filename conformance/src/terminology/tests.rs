@@ -90,3 +90,29 @@ fn codes_in_their_system() {
     let sct = "http://snomed.info/sct";
     check(Some(sct), "1", None, &format!("not checked: the code system {sct} is not known here"));
 }
+
+/// What FHIRPath asks.
+#[test]
+fn member_of_and_subsumes() {
+    use fhirpath::expression::Environment;
+    use fhirpath::{Expression, Limits, Tree};
+    let schema = crate::Definitions::embedded().unwrap().schema;
+    let json = br#"{"resourceType":"Observation","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"AMB"}]}],"code":{"coding":[{"system":"http://nowhere","code":"a"}]}}"#;
+    let tree = Tree::parse_json(&schema, json.to_vec(), &Limits::DEFAULT).unwrap();
+    let terminology = Terminology::embedded();
+    let environment = Environment { terminology: Some(&terminology), ..Environment::default() };
+    let check = |text: &str, expected: &str| {
+        let expression = Expression::compile(&schema, "Observation", text).unwrap();
+        let mut found = Vec::new();
+        let outcome = expression.evaluate_in(tree.root(), &environment, &mut found);
+        let said = outcome.map_or_else(|error| error.to_string(), |()| format!("{found:?}"));
+        assert_eq!(said, expected, "{text}");
+    };
+    let set = "http://terminology.hl7.org/ValueSet";
+    check(&format!("category.first().memberOf('{set}/v3-ActEncounterCode')"), "[Boolean(true)]");
+    check(&format!("category.first().memberOf('{set}/v3-ActConsentDirective')"), "[Boolean(false)]");
+    check("code.memberOf('http://hl7.org/fhir/ValueSet/observation-codes')", "[Boolean(false)]");
+    check("code.memberOf('http://nowhere/v')", "the value set http://nowhere/v is not known here");
+    check("category.first().coding.first().subsumes(category.first().coding.first())", "[Boolean(true)]");
+    check("code.coding.first().subsumes(category.first().coding.first())", "[Boolean(false)]");
+}

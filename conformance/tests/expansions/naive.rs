@@ -13,7 +13,7 @@ pub struct Naive {
     sets: BTreeMap<String, Value>,
 }
 
-/// A concept with the codes right above it.
+/// A concept with the codes above it.
 struct Concept<'v> {
     json: &'v Value,
     code: String,
@@ -80,18 +80,34 @@ impl Naive {
         }
         let mut concepts = Vec::new();
         collect(json, None, &mut concepts);
+        let codes = |concept: &Concept, name: &str| -> Vec<String> {
+            let values = list(concept.json, "property").filter(|property| property["code"] == name);
+            values.map(|property| text(property, "valueCode").to_owned()).collect()
+        };
         let children: Vec<(String, String)> = concepts
             .iter()
-            .flat_map(|it| list(it.json, "property").map(|property| (it.code.clone(), property)))
-            .filter(|(_, property)| property["code"] == "child")
-            .map(|(code, property)| (code, text(property, "valueCode").to_owned()))
+            .flat_map(|it| codes(it, "child").into_iter().map(|child| (it.code.clone(), child)))
             .collect();
         for concept in &mut concepts {
             let above = children.iter().filter(|(_, child)| *child == concept.code);
+            let more = codes(concept, "subsumedBy");
             concept.above.extend(above.map(|(parent, _)| parent.clone()));
+            concept.above.extend(more);
         }
-        let passes =
-            |concept: &&Concept| list(part, "filter").all(|filter| passes(concept, filter, &concepts));
+        // What is above what is above, until there is nothing new.
+        loop {
+            let known: BTreeMap<String, BTreeSet<String>> =
+                concepts.iter().map(|it| (it.code.clone(), it.above.clone())).collect();
+            for concept in &mut concepts {
+                let more: Vec<String> =
+                    concept.above.iter().filter_map(|it| known.get(it)).flatten().cloned().collect();
+                concept.above.extend(more);
+            }
+            if concepts.iter().all(|it| known[&it.code] == it.above) {
+                break;
+            }
+        }
+        let passes = |concept: &&Concept| list(part, "filter").all(|filter| passes(concept, filter));
         Some(concepts.iter().filter(passes).map(|it| it.code.clone()).collect())
     }
 }
@@ -108,14 +124,7 @@ fn collect<'v>(json: &'v Value, parent: Option<&str>, out: &mut Vec<Concept<'v>>
     }
 }
 
-fn is_below(concept: &Concept, ancestor: &str, all: &[Concept]) -> bool {
-    concept.above.contains(ancestor)
-        || all.iter().any(|it| {
-            concept.above.contains(&it.code) && it.code != concept.code && is_below(it, ancestor, all)
-        })
-}
-
-fn passes(concept: &Concept, filter: &Value, all: &[Concept]) -> bool {
+fn passes(concept: &Concept, filter: &Value) -> bool {
     let (property, value) = (text(filter, "property"), text(filter, "value"));
     let values: Vec<String> = match property {
         "code" | "concept" => vec![concept.code.clone()],
@@ -130,9 +139,9 @@ fn passes(concept: &Concept, filter: &Value, all: &[Concept]) -> bool {
         }
     };
     match text(filter, "op") {
-        "is-a" => concept.code == value || is_below(concept, value, all),
-        "descendent-of" => is_below(concept, value, all),
-        "is-not-a" => concept.code != value && !is_below(concept, value, all),
+        "is-a" => concept.code == value || concept.above.contains(value),
+        "descendent-of" => concept.above.contains(value),
+        "is-not-a" => concept.code != value && !concept.above.contains(value),
         "=" => values.iter().any(|it| it == value),
         #[allow(clippy::panic)] // no value set may pass by this expansion unnoticed
         other => panic!("no value set of the packages that can be expanded uses {other}"),

@@ -131,6 +131,11 @@ fn loinc_from_its_release() {
     same(codes(&terminology, url, ("concept", "is-a", "LP1-1")), "LP1-1 LP2-2 0001-1");
     same(codes(&terminology, url, ("CLASSTYPE", "=", "1")), "0001-1 0002-9");
     same(codes(&terminology, url, ("parent", "=", "LP2-2")), "0001-1");
+    same(codes(&terminology, url, ("ancestor", "=", "LP1-1")), "0001-1 LP2-2");
+    same(
+        codes(&terminology, url, ("ancestor", "exists", "true")),
+        "the filter ancestor: ancestors can be asked for with = alone",
+    );
     let list = ExpandRequest::new(ValueSetSource::Canonical("http://loinc.org/vs/LL1-1".into()));
     let shown = terminology.expand(&list).unwrap();
     assert_eq!(shown.contains.iter().map(|it| it.code.as_ref()).collect::<Vec<_>>(), ["LA1-1", "LA2-2"]);
@@ -219,6 +224,7 @@ fn snomed_from_release_format_2() {
     same(codes(&terminology, url, ("363698007", "=", "12")), "11");
     same(codes(&terminology, url, ("moduleId", "=", "1")), "10 11 12 138875005");
     same(codes(&terminology, url, ("inactive", "=", "true")), "12");
+    same(codes(&terminology, url, ("concept", "in", "98,99")), "11");
     let implied = |query: &str| {
         let source = ValueSetSource::Canonical(format!("{url}?fhir_vs{query}"));
         let expansion = terminology.expand(&ExpandRequest::new(source));
@@ -276,7 +282,7 @@ fn rxnorm_from_the_rich_release_format() {
     );
     same(lookup(&terminology, url, "3"), "Oldol inactive [] TTY=BN");
     same(codes(&terminology, url, ("TTY", "in", "SCD,SBD")), "2");
-    same(codes(&terminology, url, ("has_ingredient", "=", "1")), "2");
+    same(codes(&terminology, url, ("has_ingredient", "=", "CUI:1")), "2");
     let files = RxNormFiles { concepts: file("1|ENG|\n"), relations: None, types: None };
     same(failure(rxnorm(files, "1")), "RXNCONSO.RRF, line 1: has 2 values, not 18");
 }
