@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use conformance::table::Table;
 use conformance::terminology::{ExpandRequest, Library, Terminology, ValueSetSource, compile_terminology};
+use conformance::validation::compile_structures;
 use conformance::{Limits, compile_package};
 
 fn table_path(name: &str) -> PathBuf {
@@ -31,6 +32,23 @@ fn check_terminology(test: &str, package: &str, table: &str) {
     let differs = kept.lines().zip(compiled.lines()).position(|(kept, compiled)| kept != compiled);
     assert_eq!(differs, None, "first line of {table} that differs, from 0; run compile-package again");
     assert!(kept == compiled, "{table} is longer or shorter; run compile-package again");
+}
+
+/// The same for what is validated by.
+fn check_structures(test: &str, package: &str, table: &str) {
+    let Some(path) = testdata::path(test, &format!("packages/{package}")) else { return };
+    let compiled = compile_structures(std::fs::File::open(path).unwrap(), &Limits::default()).unwrap();
+    let kept = std::fs::read_to_string(table_path(table)).unwrap();
+    let differs = kept.lines().zip(compiled.lines()).position(|(kept, compiled)| kept != compiled);
+    assert_eq!(differs, None, "first line of {table} that differs, from 0; run compile-package again");
+    assert!(kept == compiled, "{table} is longer or shorter; run compile-package again");
+}
+
+#[test]
+fn profiles_are_compiled_from_their_packages() {
+    let test = "profiles_are_compiled_from_their_packages";
+    check_structures(test, "hl7.fhir.r4.core-4.0.1.tgz", "r4-4.0.1.profiles.jsonl");
+    check_structures(test, "us_core_610.tgz", "us-core-6.1.0.profiles.jsonl");
 }
 
 #[test]

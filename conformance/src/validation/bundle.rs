@@ -55,7 +55,7 @@ impl<'w> Walk<'w> {
             if fhirpath::expression::referred(element).is_none()
                 && bundle.all("entry").any(|entry| is(&entry))
             {
-                self.error(IssueType::NotFound, element, "Bundle_BUNDLE_Entry_NotFound_APPARENT", || {
+                self.error(IssueType::NotFound, element, "BUNDLE_BUNDLE_ENTRY_NOTFOUND_APPARENT_one", || {
                     format!(
                         "'{}' is not in the document: the resource of this id has another fullUrl.",
                         excerpt(&url)
@@ -71,7 +71,7 @@ impl<'w> Walk<'w> {
         for link in bundle.all("link") {
             let Some(relation) = link.get("relation").and_then(Element::value) else { continue };
             if relations.contains(&relation) {
-                self.error(IssueType::Invalid, link, "Bundle_BUNDLE_Link_Duplicate", || {
+                self.error(IssueType::Invalid, link, "BUNDLE_LINK_SEARCH_NO_DUPLICATES", || {
                     format!("The link '{}' can be there only once.", excerpt(&relation))
                 });
             }
@@ -104,13 +104,13 @@ impl<'w> Walk<'w> {
 
     /// The first entry says what the Bundle is.
     fn first(&mut self, entry: Element<'w>, resource: Option<Element<'w>>, kind: &str) {
-        let wanted = match kind {
-            "document" => "Composition",
-            "message" => "MessageHeader",
+        let (wanted, id) = match kind {
+            "document" => ("Composition", "Bundle_BUNDLE_Entry_Document"),
+            "message" => ("MessageHeader", "Validation_BUNDLE_Message"),
             _ => return,
         };
         if resource.is_none_or(|resource| resource.type_name() != wanted) {
-            self.error(IssueType::Invalid, entry, "Bundle_BUNDLE_Entry_NoFirst", || {
+            self.error(IssueType::Invalid, entry, id, || {
                 format!("The first entry of a {kind} must be a {wanted}.")
             });
         }
@@ -123,7 +123,7 @@ impl<'w> Walk<'w> {
         if !text.starts_with("http:") && !text.starts_with("https:") {
             let is_absolute = text.split(['/', '?']).next().is_some_and(|scheme| scheme.contains(':'));
             if !is_absolute && !is_batch {
-                self.error(IssueType::Value, url, "Bundle_BUNDLE_FullUrl_NeedVersion", || {
+                self.error(IssueType::Value, url, "BUNDLE_ENTRY_URL_ABSOLUTE", || {
                     format!("A fullUrl must be absolute, and '{}' is not.", excerpt(&text))
                 });
             }
@@ -137,7 +137,7 @@ impl<'w> Walk<'w> {
         let id = resource.get("id").and_then(Element::value);
         let is_same = before == Some(resource.type_name()) && last == id.as_deref();
         if !is_same && (id.is_some() || !is_batch) {
-            self.error(IssueType::Invalid, url, "Bundle_BUNDLE_Entry_IdUrlMismatch", || {
+            self.error(IssueType::Invalid, url, "BUNDLE_ENTRY_URL_MATCHES_TYPE_ID", || {
                 format!("The fullUrl '{}' does not end in the type and id of its resource.", excerpt(&text))
             });
         }
@@ -160,7 +160,7 @@ impl<'w> Walk<'w> {
                 .and_then(|resource| resource.get("meta")?.get("versionId")?.value())
                 .map(std::borrow::Cow::into_owned);
             if seen.insert((url.to_string(), version), ()).is_some() {
-                self.error(IssueType::Duplicate, entry, "Bundle_BUNDLE_Entry_Duplicate", || {
+                self.error(IssueType::Duplicate, entry, "", || {
                     format!("Two entries have the fullUrl '{}'.", excerpt(&url))
                 });
             }

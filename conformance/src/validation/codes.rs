@@ -96,7 +96,7 @@ impl<'w> Walk<'w> {
         if let Some(max) = &binding.max {
             let check = self.v.terminology.validate_code(max, &plain);
             if let CodeCheck::Invalid { why } = check {
-                self.error(IssueType::CodeInvalid, element, "Terminology_TX_NoValid_3", || {
+                self.error(IssueType::CodeInvalid, element, "Terminology_TX_NoValid_10", || {
                     format!("{}, which is the largest allowed.", sentence(&why.to_string()))
                 });
             }
@@ -109,7 +109,7 @@ impl<'w> Walk<'w> {
         if !self.is_news(&format!("{value_set} {what}")) {
             return;
         }
-        self.tell(Severity::Warning, IssueType::NotFound, element, "Terminology_TX_Code_Unknown", || {
+        self.tell(Severity::Warning, IssueType::NotFound, element, "UNKNOWN_CODESYSTEM", || {
             if value_set.is_empty() {
                 format!("The code was not checked: {what}.")
             } else {
@@ -184,7 +184,7 @@ impl<'w> Walk<'w> {
                     Severity::Warning,
                     IssueType::Invalid,
                     element,
-                    "Display_Name_for__should_be_one_of__instead_of",
+                    "Display_Name_for__should_be_one_of__instead_of_one",
                     || format!("{}.", sentence(&display.to_string())),
                 );
             }

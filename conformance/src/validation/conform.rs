@@ -61,7 +61,7 @@ impl<'w> Walk<'w> {
     #[inline]
     pub fn count(&mut self, element: Element<'w>, profile: &Profile, node: &Node, count: u32) {
         if count < node.min {
-            self.error(IssueType::Required, element, "Validation_VAL_Profile_Minimum", || {
+            self.error(IssueType::Required, element, "Validation_VAL_Profile_Minimum_other", || {
                 format!(
                     "{}: at least {} required by {}, and there {}.",
                     node.id,
@@ -75,7 +75,7 @@ impl<'w> Walk<'w> {
                 )
             });
         } else if count > node.max {
-            self.error(IssueType::Structure, element, "Validation_VAL_Profile_Maximum", || {
+            self.error(IssueType::Structure, element, "Validation_VAL_Profile_Maximum_other", || {
                 let allowed =
                     if node.max == 0 { "is not allowed".to_owned() } else { format!("at most {}", node.max) };
                 format!(
@@ -156,7 +156,7 @@ impl<'w> Walk<'w> {
         if let [one] = found.as_slice() {
             return self.profile(element, one);
         }
-        if !found.iter().any(|one| self.trial(|walk| walk.profile(element, one))) {
+        if !found.iter().any(|one| self.meets(element, one)) {
             self.error(IssueType::Structure, element, "Validation_VAL_Profile_NoMatch", || {
                 let urls: Vec<&str> = found.iter().map(|it| it.url.as_ref()).collect();
                 format!(
@@ -181,7 +181,7 @@ impl<'w> Walk<'w> {
         if let Some(pattern) = &node.pattern
             && !pattern.is_in(element)
         {
-            self.error(IssueType::Value, element, "Pattern_CHECK_STRING", || {
+            self.error(IssueType::Value, element, "PATTERN_CHECK_STRING", || {
                 format!("{} must have {} for {}.", node.id, node.wanted, profile.url)
             });
         }

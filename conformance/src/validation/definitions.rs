@@ -40,7 +40,7 @@ impl<'w> Walk<'w> {
             for (name, known) in [("code", &mut codes), ("uri", &mut uris)] {
                 let Some(value) = text(property, name) else { continue };
                 if known.contains(&value) {
-                    self.error(IssueType::Duplicate, property, "CODESYSTEM_PROPERTY_DUPLICATE", || {
+                    self.error(IssueType::Duplicate, property, "CODESYSTEM_PROPERTY_DUPLICATE_CODE", || {
                         format!("Two properties have the {name} '{}'.", excerpt(&value))
                     });
                 }
@@ -68,7 +68,7 @@ impl<'w> Walk<'w> {
                 }
                 let Some(path) = text(element, "path") else { continue };
                 if path.split('.').next() != Some(root.as_str()) {
-                    self.error(IssueType::Invalid, element, "SD_PATH_ERROR", || {
+                    self.error(IssueType::Invalid, element, "", || {
                         format!("The path {} must begin with the type, {root}.", excerpt(&path))
                     });
                     continue;
@@ -91,7 +91,7 @@ impl<'w> Walk<'w> {
                 let schema = &self.v.shared.schema;
                 let Some(found) = schema.type_id(&structure.type_name) else { continue };
                 if !schema.is_subtype(found, id) {
-                    self.error(IssueType::Invalid, profile, "SD_ED_TYPE_PROFILE_WRONG_TYPE", || {
+                    self.error(IssueType::Invalid, profile, "SD_ED_TYPE_PROFILE_WRONG", || {
                         format!(
                             "{} is for {}, not for {}.",
                             structure.url,
@@ -100,7 +100,7 @@ impl<'w> Walk<'w> {
                         )
                     });
                 } else if found != id && !structure.is_profile && schema.kind(id) != TypeKind::Resource {
-                    self.error(IssueType::Invalid, profile, "SD_ED_TYPE_PROFILE_NOTYPE", || {
+                    self.error(IssueType::Invalid, profile, "SD_ED_TYPE_PROFILE_WRONG", || {
                         format!(
                             "{} is a type of its own, and no profile of {}.",
                             structure.url,
@@ -122,7 +122,7 @@ impl<'w> Walk<'w> {
             let is_plain = wanted.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
             let first = wanted.split('.').next().unwrap_or_default();
             if is_plain && !first.is_empty() && schema.property(owner, first).is_none() {
-                self.error(IssueType::Invalid, discriminator, "SD_ED_SLICING_DISCRIMINATOR", || {
+                self.error(IssueType::Invalid, discriminator, "SD_PATH_NOT_VALID", || {
                     format!("{} has no element '{}' to tell slices by.", excerpt(path), excerpt(first))
                 });
             }

@@ -48,7 +48,7 @@ impl<'w> Walk<'w> {
                 self.context(extension, &profile);
                 self.profile(extension, &profile);
             }
-            Ok(Some(_)) => self.error(IssueType::Extension, extension, "Extension_EXT_Type", || {
+            Ok(Some(_)) => self.error(IssueType::Extension, extension, "", || {
                 format!("{url} is the definition of something else than an extension.")
             }),
             Ok(None) => {
@@ -65,7 +65,7 @@ impl<'w> Walk<'w> {
 
     fn modifies(&mut self, extension: Element<'w>, profile: &Profile, is_modifier: bool) {
         if profile.is_modifier && !is_modifier {
-            self.error(IssueType::Extension, extension, "Extension_EXT_Modifier_Y", || {
+            self.error(IssueType::Extension, extension, "Extension_EXT_Modifier_N", || {
                 format!(
                     "{} changes the meaning of what it stands in, and must be a modifierExtension.",
                     profile.url
@@ -73,7 +73,7 @@ impl<'w> Walk<'w> {
             });
         }
         if is_modifier && !profile.is_modifier {
-            self.error(IssueType::Extension, extension, "Extension_EXT_Modifier_N", || {
+            self.error(IssueType::Extension, extension, "Extension_EXT_Modifier_Y", || {
                 format!("{} is no modifier, and must be an extension.", profile.url)
             });
         }

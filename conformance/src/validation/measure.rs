@@ -28,14 +28,14 @@ impl<'w> Walk<'w> {
                 several => several.iter().copied().find(|it| is_same_code(*it, group)),
             };
             let Some(wanted) = wanted else {
-                self.error(IssueType::BusinessRule, group, "MEASURE_MR_GRP_UNK", || {
+                self.error(IssueType::BusinessRule, group, "MEASURE_MR_GRP_UNK_CODE", || {
                     "The Measure has no group of this code.".to_owned()
                 });
                 continue;
             };
             for population in group.all("population") {
                 if !wanted.all("population").any(|it| is_same_code(it, population)) {
-                    self.error(IssueType::BusinessRule, population, "MEASURE_MR_GRP_POP_UNK", || {
+                    self.error(IssueType::BusinessRule, population, "MEASURE_MR_GRP_POP_UNK_CODE", || {
                         "The Measure has no population of this code in the group.".to_owned()
                     });
                 }

@@ -98,7 +98,7 @@ impl<'w> Walk<'w> {
             let count =
                 items.iter().map(|it| if kind == "group" { 1 } else { it.all("answer").count() }).sum();
             if let Some(extra) = items.get(1).filter(|_| !flag(definition, "repeats")) {
-                self.error(IssueType::Structure, *extra, "Questionnaire_QR_Item_OnlyOneI", || {
+                self.error(IssueType::Structure, *extra, "Questionnaire_QR_Item_OnlyOneA", || {
                     format!("The item '{}' does not repeat.", excerpt(&link))
                 });
             }
@@ -116,14 +116,14 @@ impl<'w> Walk<'w> {
             && is_asked
             && asked.is_complete
         {
-            self.error(IssueType::Required, at, "Questionnaire_QR_Item_MinOccurs", || {
+            self.error(IssueType::Required, at, "QUESTIONNAIRE_QR_ITEM_MIN_OCCURS", || {
                 format!("At least {least} answers are asked for, and there are {count}.")
             });
         }
         if let Some(most) = bound("questionnaire-maxOccurs")
             && count > most
         {
-            self.error(IssueType::Structure, at, "Questionnaire_QR_Item_MaxOccurs", || {
+            self.error(IssueType::Structure, at, "QUESTIONNAIRE_QR_ITEM_MAX_OCCURS", || {
                 format!("At most {most} answers are asked for, and there are {count}.")
             });
         }
@@ -146,7 +146,7 @@ impl<'w> Walk<'w> {
             return self.items(asked, item, definition, depth + 1);
         }
         if item.get("item").is_some() {
-            self.error(IssueType::Structure, item, "Questionnaire_QR_Item_NotInGroup", || {
+            self.error(IssueType::Structure, item, "", || {
                 "Items below a question stand in its answer.".to_owned()
             });
         }
@@ -177,7 +177,7 @@ impl<'w> Walk<'w> {
         };
         let found = value.type_name();
         if !wanted.contains(&found) {
-            self.error(IssueType::Structure, value, "Questionnaire_QR_Item_WrongType", || {
+            self.error(IssueType::Structure, value, "Questionnaire_QR_Item_WrongType_one", || {
                 format!("The answer must be of the type {}, and is {found}.", wanted.join(" or "))
             });
             return;
@@ -195,23 +195,19 @@ impl<'w> Walk<'w> {
             && let Some(order) = compare(value, least)
             && order != Order::NotBelow(true)
         {
-            wrong(self, "Questionnaire_QR_Item_MinValue", order.sentence("less", least));
+            wrong(self, bound_ids(value).0, order.sentence("less", least));
         }
         if let Some(most) = bound(definition, "maxValue", "sdc-questionnaire-maxQuantity")
             && let Some(order) = compare(most, value)
             && order != Order::NotBelow(true)
         {
-            wrong(self, "Questionnaire_QR_Item_MaxValue", order.sentence("more", most));
+            wrong(self, bound_ids(value).1, order.sentence("more", most));
         }
         let written = value.value().unwrap_or_default();
         if let Some(most) = text(definition, "maxLength").and_then(|it| it.parse::<usize>().ok())
             && written.chars().count() > most
         {
-            wrong(
-                self,
-                "Questionnaire_QR_Item_MaxLength",
-                format!("The answer has more than {most} characters."),
-            );
+            wrong(self, "", format!("The answer has more than {most} characters."));
         }
         let number =
             |name: &str| extension(definition, name).and_then(|it| decimal(&it.value()?)).map(|it| it.value);
@@ -219,11 +215,7 @@ impl<'w> Walk<'w> {
         if let Some(least) = number("minLength")
             && (written.chars().count() as f64) < least
         {
-            wrong(
-                self,
-                "Questionnaire_QR_Item_MinLength",
-                format!("The answer has less than {least} characters."),
-            );
+            wrong(self, "", format!("The answer has less than {least} characters."));
         }
         #[allow(clippy::cast_precision_loss)]
         if let Some(most) = number("maxDecimalPlaces")
@@ -232,7 +224,7 @@ impl<'w> Walk<'w> {
         {
             wrong(
                 self,
-                "Questionnaire_QR_Item_MaxDecimals",
+                "QUESTIONNAIRE_QR_ITEM_DECIMAL_MAX_DECIMALS",
                 format!("The answer has more than {most} decimal places."),
             );
         }
@@ -243,7 +235,7 @@ impl<'w> Walk<'w> {
         {
             wrong(
                 self,
-                "Questionnaire_QR_Item_Regex",
+                "QUESTIONNAIRE_QR_ITEM_STRING_REGEX_EF",
                 format!("The answer is not of the form {}.", excerpt(&pattern)),
             );
         }
@@ -258,7 +250,7 @@ impl<'w> Walk<'w> {
         if let (Some(size), Some(most)) = (size, most)
             && size > most
         {
-            self.error(IssueType::TooLong, value, "Questionnaire_QR_Item_MaxSize", || {
+            self.error(IssueType::TooLong, value, "QUESTIONNAIRE_QR_ITEM_BAD_ATTACHMENT_LENGTH", || {
                 format!("The attachment is too large: at most {most} bytes are asked for.")
             });
         }
@@ -270,7 +262,7 @@ impl<'w> Walk<'w> {
             .collect();
         let kind = text(value, "contentType").unwrap_or_default();
         if !allowed.is_empty() && !allowed.contains(&kind) {
-            self.error(IssueType::Invalid, value, "Questionnaire_QR_Item_MimeType", || {
+            self.error(IssueType::Invalid, value, "QUESTIONNAIRE_QR_ITEM_BAD_ATTACHMENT_MIMETYPE", || {
                 format!("The attachment must be {}.", allowed.join(" or "))
             });
         }
@@ -281,7 +273,7 @@ impl<'w> Walk<'w> {
         let is_open = kind == "open-choice" && value.type_name() == "string";
         let mut options = definition.all("answerOption").filter_map(|it| it.get("value")).peekable();
         if options.peek().is_some() && !is_open && !options.any(|option| is_same(option, value)) {
-            self.error(IssueType::CodeInvalid, value, "Questionnaire_QR_Item_NoOption", || {
+            self.error(IssueType::CodeInvalid, value, "Questionnaire_QR_Item_NoCoding", || {
                 "The answer is none of those to choose from.".to_owned()
             });
         }
@@ -314,16 +306,19 @@ impl<'w> Walk<'w> {
             .peekable();
         let is = |unit: Element<'_>| ["system", "code"].iter().all(|it| text(unit, it) == text(value, it));
         if units.peek().is_some() && !units.any(is) {
-            self.error(IssueType::CodeInvalid, value, "Questionnaire_QR_Item_Unit", || {
+            self.error(IssueType::CodeInvalid, value, "QUESTIONNAIRE_QR_ITEM_DECIMAL_INVALID_UNITS", || {
                 "The unit is none of those to choose from.".to_owned()
             });
         }
         if let Some(set) = extension(definition, "questionnaire-unitValueSet").and_then(Element::value) {
             match coding(value) {
                 Some(_) => self.in_value_set(value, &set),
-                None => self.error(IssueType::CodeInvalid, value, "Questionnaire_QR_Item_Unit", || {
-                    "The unit has no code, and must be one of a value set.".to_owned()
-                }),
+                None => self.error(
+                    IssueType::CodeInvalid,
+                    value,
+                    "QUESTIONNAIRE_QR_ITEM_DECIMAL_INVALID_UNITS",
+                    || "The unit has no code, and must be one of a value set.".to_owned(),
+                ),
             }
         }
     }
@@ -342,7 +337,7 @@ impl<'w> Walk<'w> {
             let chosen =
                 answers.iter().find(|it| it.get("value").is_some_and(|value| is_same(option, value)));
             if let Some(chosen) = chosen {
-                self.error(IssueType::Invalid, *chosen, "Questionnaire_QR_Item_Exclusive", || {
+                self.error(IssueType::Invalid, *chosen, "QUESTIONNAIRE_QR_ITEM_EXCLUSIVE", || {
                     "This answer excludes all others, and there are others.".to_owned()
                 });
             }
@@ -475,6 +470,18 @@ fn text(element: Element<'_>, name: &str) -> Option<String> {
 
 fn flag(element: Element<'_>, name: &str) -> bool {
     element.get(name).and_then(Element::value).is_some_and(|it| it == "true")
+}
+
+/// The reference validator's names for a value below and above its bounds.
+fn bound_ids(value: Element<'_>) -> (&'static str, &'static str) {
+    match value.type_name() {
+        "date" | "dateTime" => ("QUESTIONNAIRE_QR_ITEM_DATE_MIN", "QUESTIONNAIRE_QR_ITEM_DATE_MAX"),
+        "time" => ("QUESTIONNAIRE_QR_ITEM_TIME_MIN", "QUESTIONNAIRE_QR_ITEM_TIME_MAX"),
+        "decimal" => ("QUESTIONNAIRE_QR_ITEM_DECIMAL_MIN", "QUESTIONNAIRE_QR_ITEM_DECIMAL_MAX"),
+        "integer" => ("QUESTIONNAIRE_QR_ITEM_INTEGER_MIN", "QUESTIONNAIRE_QR_ITEM_INTEGER_MAX"),
+        "Quantity" => ("QUESTIONNAIRE_QR_ITEM_QUANTITY_MIN", "QUESTIONNAIRE_QR_ITEM_QUANTITY_MAX"),
+        _ => ("", ""),
+    }
 }
 
 /// A bound of a value: of FHIR's own, or of a quantity as Structured Data Capture has it.

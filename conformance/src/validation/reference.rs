@@ -87,7 +87,7 @@ impl<'w> Walk<'w> {
             return;
         }
         let Some(resource) = referred(reference) else { return };
-        if is_unknown || possible.iter().any(|one| self.trial(|walk| walk.profile(resource, one))) {
+        if is_unknown || possible.iter().any(|one| self.meets(resource, one)) {
             return;
         }
         self.error(IssueType::Structure, reference, "Reference_REF_CantMatchChoice", || {
@@ -129,7 +129,7 @@ impl<'w> Walk<'w> {
                     "A contained resource needs an id, for what refers to it.".to_owned()
                 }),
                 Some(id) if ids.contains(&id) => {
-                    self.error(IssueType::Duplicate, contained, "Duplicate_ID", || {
+                    self.error(IssueType::Duplicate, contained, "RESOURCE_DUPLICATE_CONTAINED_ID", || {
                         format!("Two contained resources have the id '{}'.", excerpt(&id))
                     });
                 }

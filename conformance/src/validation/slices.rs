@@ -145,7 +145,7 @@ impl<'w> Walk<'w> {
             Check::Bound(binding) => self.trial(|walk| walk.bound(element, binding)),
             Check::Conforms(references) => references.iter().any(|reference| {
                 let found = self.v.referred(reference).ok().flatten();
-                found.is_some_and(|profile| self.trial(|walk| walk.profile(element, &profile)))
+                found.is_some_and(|profile| self.meets(element, &profile))
             }),
         }
     }

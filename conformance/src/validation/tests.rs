@@ -292,3 +292,43 @@ fn issues_have_lines() {
     let told: Vec<_> = issues.iter().map(|it| (it.expression.as_deref(), it.position)).collect();
     assert_eq!(told, [(Some("Patient.name[0].use"), Some((4, 12)))]);
 }
+
+#[test]
+fn a_long_chain_of_references_ends() {
+    let linked = profile(
+        "a",
+        PATIENT,
+        json!([{ "id": "Patient.link.other", "path": "Patient.link.other", "type": [
+            { "code": "Reference", "targetProfile": ["http://x/a"] }] }]),
+    );
+    let entry = |n: usize| {
+        let others: Vec<Value> = [n + 1, n + 2]
+            .iter()
+            .map(|to| json!({ "other": { "reference": format!("Patient/p{to}") }, "type": "seealso" }))
+            .collect();
+        let resource = json!({ "resourceType": "Patient", "id": format!("p{n}"), "link": others,
+            "meta": { "profile": ["http://x/a"] } });
+        json!({ "fullUrl": format!("http://x/Patient/p{n}"), "resource": resource })
+    };
+    let entries: Vec<Value> = (0..300).map(entry).collect();
+    let bundle = json!({ "resourceType": "Bundle", "type": "collection", "entry": entries });
+    assert_eq!(errors(&validator(&[linked]), &bundle, &[]), Vec::<String>::new());
+}
+
+#[test]
+fn an_invariant_that_costs_too_much_is_evaluated_once() {
+    let costly = profile(
+        "a",
+        PATIENT,
+        json!([{ "id": "Patient.name", "path": "Patient.name", "constraint": [{
+            "key": "c", "severity": "error", "human": "x",
+            "expression": "'a'.repeat($this & 'a').empty()" }] }]),
+    );
+    let names: Vec<Value> = (0..400).map(|n| json!({ "family": format!("F{n}"), "given": ["a"] })).collect();
+    let found =
+        errors(&validator(&[costly]), &json!({ "resourceType": "Patient", "name": names }), &["http://x/a"]);
+    assert_eq!(
+        found,
+        ["too-costly Patient.name[0] c cannot be evaluated: the evaluation takes more than 20000000 steps."]
+    );
+}

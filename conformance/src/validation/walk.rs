@@ -9,6 +9,7 @@ use fhirpath::expression::{Environment, EvaluationError, Profiles, Resolver};
 use fhirpath::primitive::Primitive;
 use fhirpath::schema::Property;
 use fhirpath::{Element, Issue, IssueType, Severity};
+use rustc_hash::FxHashMap;
 
 use super::invariant::{Invariant, Outcome};
 use super::profile::{Profile, ProfileReference};
@@ -17,6 +18,9 @@ use super::{Options, Validator, issue};
 
 /// Most steps of one judgement: an element looked at for a rule, a slice or a profile.
 pub const MAX_STEPS: u64 = 5_000_000;
+/// Most profiles being checked inside one another: a profile's references lead to resources, and those to others. What lies
+/// deeper was or will be checked by itself.
+const MAX_NESTED: usize = 24;
 /// Deepest nesting of `conformsTo()` inside invariants.
 const MAX_CONFORMS: u32 = 4;
 
@@ -36,6 +40,10 @@ pub(super) struct Walk<'w> {
     pub stack: Vec<Element<'w>>,
     /// Profiles being checked, by the element and the profile.
     active: Vec<(u32, usize)>,
+    /// Whether elements meet profiles, by the element and the profile.
+    verdicts: FxHashMap<(u32, usize), bool>,
+    /// The profiles of the verdicts, so that no other comes to stand where one was.
+    judged: Vec<Arc<Profile>>,
     /// A text to build keys in.
     pub buffer: String,
     /// What could not be checked and was told already.
@@ -151,6 +159,8 @@ impl<'w> Walk<'w> {
             failed: false,
             stack: Vec::with_capacity(16),
             active: Vec::new(),
+            verdicts: FxHashMap::default(),
+            judged: Vec::new(),
             buffer: String::new(),
             told: Vec::new(),
         }
@@ -290,10 +300,22 @@ impl<'w> Walk<'w> {
         }
     }
 
+    /// Whether an element meets a profile; nothing is told of it.
+    pub fn meets(&mut self, element: Element<'w>, profile: &Arc<Profile>) -> bool {
+        let key = (element.node_id(), Arc::as_ptr(profile) as usize);
+        if let Some(known) = self.verdicts.get(&key) {
+            return *known;
+        }
+        let found = self.trial(|walk| walk.profile(element, profile));
+        self.verdicts.insert(key, found);
+        self.judged.push(profile.clone());
+        found
+    }
+
     /// Whether an element meets a profile, told where it doesn't.
     pub fn profile(&mut self, element: Element<'w>, profile: &Arc<Profile>) {
         let key = (element.node_id(), Arc::as_ptr(profile) as usize);
-        if self.active.contains(&key) {
+        if self.active.contains(&key) || self.active.len() >= MAX_NESTED {
             return;
         }
         let schema = &self.v.shared.schema;
@@ -319,7 +341,7 @@ impl<'w> Walk<'w> {
                         Severity::Warning,
                         IssueType::NotFound,
                         element,
-                        "VALIDATION_VAL_PROFILE_UNKNOWN",
+                        "Validation_VAL_Profile_Unknown",
                         || {
                             format!(
                                 "The profile {} was not checked: it is not known here.",
@@ -368,7 +390,7 @@ impl<'w> Walk<'w> {
             count = if at == last { count + 1 } else { 1 };
             last = at;
             if count > rule.max && count == rule.max + 1 {
-                self.error(IssueType::Structure, child, "Validation_VAL_Profile_Maximum", || {
+                self.error(IssueType::Structure, child, "Validation_VAL_Profile_Maximum_other", || {
                     format!("{} may have {} values at most.", property.name, rule.max)
                 });
             }
@@ -387,7 +409,7 @@ impl<'w> Walk<'w> {
     #[cold]
     fn missing(&mut self, element: Element<'w>, property: Option<&Property>) {
         let Some(property) = property else { return };
-        self.error(IssueType::Required, element, "Validation_VAL_Profile_Minimum", || {
+        self.error(IssueType::Required, element, "Validation_VAL_Profile_Minimum_other", || {
             let choice = if property.is_choice { "[x]" } else { "" };
             format!("{}{choice} is required, and there is none.", property.name)
         });
@@ -477,7 +499,7 @@ impl<'w> Walk<'w> {
         if let Some(stated) = size.value().and_then(|it| it.parse::<usize>().ok())
             && stated != bytes
         {
-            self.error(IssueType::Value, element, "Type_Specific_Checks_DT_ATT_SIZE_INVALID", || {
+            self.error(IssueType::Value, element, "", || {
                 format!("The size says {stated}, and the data has {bytes} bytes.")
             });
         }
@@ -528,6 +550,10 @@ impl<'w> Walk<'w> {
             }
         };
         let before = self.issues.len();
+        if code == IssueType::TooCostly {
+            // One that costs too much would again at the next element.
+            self.steps = self.steps.max(MAX_STEPS + 1);
+        }
         self.tell(severity, code, element, "", || details);
         if let Some(told) = self.issues.get_mut(before) {
             let mut id = String::with_capacity(invariant.source.len() + key.len() + 1);
