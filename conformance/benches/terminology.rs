@@ -1,6 +1,9 @@
 #![allow(missing_docs, clippy::unwrap_used)] // a benchmark
 //! What validation asks of terminology for each coded element. `cargo bench -p conformance --bench terminology`.
 
+use std::fmt::Write as _;
+
+use conformance::terminology::import::{SnomedFiles, snomed};
 use conformance::terminology::{ExpandRequest, Terminology, ValueSetSource};
 use divan::{Bencher, black_box};
 use fhirpath::expression::Coding;
@@ -88,4 +91,65 @@ fn expand(bencher: Bencher, url: &str) {
     let terminology = Terminology::embedded();
     let request = ExpandRequest::new(ValueSetSource::Canonical(url.to_owned()));
     bencher.bench(|| terminology.expand(&request).unwrap());
+}
+
+/// The concepts of a release in SNOMED CT's format, made up: each has three descriptions and three relationships.
+const CONCEPTS: usize = 50_000;
+
+fn release() -> [String; 3] {
+    let mut concepts = "id\teffectiveTime\tactive\tmoduleId\tdefinitionStatusId\n".to_owned();
+    let mut descriptions =
+        "id\teffectiveTime\tactive\tmoduleId\tconceptId\tlanguageCode\ttypeId\tterm\tcaseSignificanceId\n"
+            .to_owned();
+    let mut relationships = concat!(
+        "id\teffectiveTime\tactive\tmoduleId\tsourceId\tdestinationId\trelationshipGroup\ttypeId\t",
+        "characteristicTypeId\tmodifierId\n"
+    )
+    .to_owned();
+    let id = |number: usize| 100_000_000 + number * 10;
+    for number in 0..CONCEPTS {
+        let concept = id(number);
+        let _ = writeln!(concepts, "{concept}\t20240301\t1\t900000000000207008\t900000000000074008");
+        for (at, kind) in
+            ["900000000000003001", "900000000000013009", "900000000000013009"].iter().enumerate()
+        {
+            let term = format!("Made up concept number {number}, its name {at} (finding)");
+            let _ = writeln!(descriptions, "{concept}{at}\t20240301\t1\t9\t{concept}\ten\t{kind}\t{term}\t9");
+        }
+        for (at, (kind, to)) in
+            [("116680003", number / 8), ("116680003", number / 9), ("363698007", number / 2)]
+                .iter()
+                .enumerate()
+        {
+            let to = id(*to);
+            let _ = writeln!(
+                relationships,
+                "{concept}{at}\t20240301\t1\t9\t{concept}\t{to}\t0\t{kind}\t900000000000011006\t9"
+            );
+        }
+    }
+    [concepts, descriptions, relationships]
+}
+
+/// What a user waits for once for each release of SNOMED CT, which has ten times as many concepts.
+#[divan::bench(sample_count = 3)]
+fn import_50_000_concepts(bencher: Bencher) {
+    let [concepts, descriptions, relationships] = release();
+    bencher.bench(|| {
+        let files = SnomedFiles {
+            concepts: concepts.as_bytes(),
+            descriptions: descriptions.as_bytes(),
+            relationships: relationships.as_bytes(),
+            languages: None,
+            refsets: None,
+        };
+        let (mut pieces, mut bytes) = (0, 0);
+        let put = |_, piece: Vec<u8>| -> Result<(), serde_json::Error> {
+            pieces += 1;
+            bytes += piece.len();
+            Ok(())
+        };
+        snomed(files, "1").unwrap().write(put).unwrap();
+        (pieces, bytes)
+    });
 }

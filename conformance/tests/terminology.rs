@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use conformance::Definitions;
 use conformance::resources::{Resources, Unavailable};
+use conformance::terminology::import::Release;
 use conformance::terminology::{
     ClosureRequest, ClosureTable, CodeSystemSource, ExpandRequest, LookupRequest, OperationError, Parameters,
     SubsumesRequest, Terminology, TranslateRequest, ValidateCodeRequest, ValueSetSource,
@@ -656,4 +657,39 @@ fn who_has_no_store_does_not_answer_for_who_has_one() {
     let with = without.with_resources(server.stored.clone());
     assert_eq!(with.expand(&asked).map(|it| it.total), Ok(2));
     assert!(without.expand(&asked).is_err());
+}
+
+/// A release is read from the folder it was unpacked to.
+#[test]
+fn releases_in_folders() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("releases");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+    let write = |path: &str, text: &str| {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("rx/rrf/RXNCONSO.RRF", "1|ENG||||||1|1|1||RXNORM|IN|1|sweetol||N|4096|\n");
+    write("rx/prescribe/rrf/RXNCONSO.RRF", "");
+    write(
+        "icd/icd10cm-order-2024.txt",
+        "00001 A00     0 Sweetness                                                    Sweet\n",
+    );
+    write("icd/icd10cm_order_addenda_2024.txt", "");
+    write("loinc/readme.txt", "");
+    write("sct/a/sct2_Concept_Snapshot_INT.txt", "");
+    write("sct/b/sct2_Concept_Snapshot_US.txt", "");
+    let read = |name: &str, path: &str| {
+        let release = Release::ALL.iter().find(|(it, _)| *it == name).unwrap().1;
+        match release.read(&folder.join(path), "1") {
+            Ok(table) => format!("{} {}", table.description().url, table.len()),
+            Err(error) => error.to_string(),
+        }
+    };
+    check(read("rxnorm", "rx"), expect!["http://www.nlm.nih.gov/research/umls/rxnorm 1"]);
+    check(read("icd-10-cm", "icd"), expect!["http://hl7.org/fhir/sid/icd-10-cm 1"]);
+    check(read("loinc", "loinc"), expect!["there is no Loinc.csv in the folder"]);
+    check(read("snomed", "sct"), expect!["there are several sct2_Concept_Snapshot_*.txt in the folder"]);
 }

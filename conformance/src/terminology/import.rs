@@ -3,6 +3,7 @@
 
 mod icd10cm;
 mod loinc;
+mod release;
 mod rxnorm;
 mod snomed;
 
@@ -10,6 +11,7 @@ use std::io::{self, BufRead};
 
 pub use icd10cm::icd10cm;
 pub use loinc::{LoincFiles, loinc};
+pub use release::Release;
 pub use rxnorm::{RxNormFiles, rxnorm};
 pub use snomed::{SnomedFiles, snomed};
 
@@ -40,8 +42,14 @@ pub enum ImportError {
         /// What is wrong.
         why: String,
     },
-    /// More concepts than a table takes.
-    #[error("more than {0} concepts")]
+    /// A file that is needed is not in the folder.
+    #[error("there is no {0} in the folder")]
+    Missing(&'static str),
+    /// Several files have the name of one.
+    #[error("there are several {0} in the folder")]
+    Several(&'static str),
+    /// More concepts than a table takes, or files than a release has.
+    #[error("more than {0} concepts or files")]
     TooMany(usize),
 }
 
