@@ -2,19 +2,15 @@
 //! (.tgz) that `PACKAGES` names, separated by colons.
 
 use std::error::Error;
+use std::path::Path;
 
-use conformance::terminology::{self, Terminology};
-use conformance::validation::{Library, Options, Validator};
-use conformance::{Definitions, Limits};
+use conformance::Definitions;
+use conformance::validation::{Options, Validator};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut library = Library::embedded();
-    let mut terms = terminology::Library::embedded();
-    for package in std::env::var("PACKAGES").unwrap_or_default().split(':').filter(|it| !it.is_empty()) {
-        library.add_package(std::fs::File::open(package)?, &Limits::default())?;
-        terms.add(terminology::compile_terminology(std::fs::File::open(package)?, &Limits::default())?);
-    }
-    let validator = Validator::new(Definitions::embedded()?.schema, library, Terminology::new(terms));
+    let packages = std::env::var("PACKAGES").unwrap_or_default();
+    let packages: Vec<&Path> = packages.split(':').filter(|it| !it.is_empty()).map(Path::new).collect();
+    let validator = Validator::with_packages(Definitions::embedded()?.schema, &packages)?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [file, profiles @ ..] = arguments.as_slice() else {
         return Err("usage: validate FILE [PROFILE...]".into());

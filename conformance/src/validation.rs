@@ -24,6 +24,7 @@ mod structure;
 mod terms;
 mod walk;
 
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use fhirpath::expression::{Coding, DateTime};
@@ -40,7 +41,8 @@ pub use structure::{
 pub use walk::MAX_STEPS;
 
 use crate::resources::Resources;
-use crate::terminology::Terminology;
+use crate::terminology::{self, Terminology};
+use crate::{DefinitionsError, Limits, PackageError};
 use profile::{Compiler, Profile, ProfileReference};
 use rules::BaseRules;
 use terms::{CodeTypes, Known};
@@ -121,6 +123,27 @@ impl Validator {
             profiles: Profiles::default(),
         };
         Validator { shared: Arc::new(shared), terminology, stored: None }
+    }
+
+    /// With the definitions embedded in the program and those of packages (.tgz): profiles, code systems, value sets.
+    ///
+    /// # Errors
+    /// A package that cannot be read.
+    pub fn with_packages(schema: Arc<Schema>, packages: &[&Path]) -> Result<Validator, DefinitionsError> {
+        let mut library = Library::embedded();
+        let mut terms = terminology::Library::embedded();
+        for path in packages {
+            let failed = |cause| DefinitionsError::Package { path: path.display().to_string(), cause };
+            let open = || std::fs::File::open(path).map_err(|error| failed(PackageError::Archive(error)));
+            library.add_package(open()?, &Limits::default()).map_err(failed)?;
+            terms.add(terminology::compile_terminology(open()?, &Limits::default()).map_err(failed)?);
+        }
+        Ok(Validator::new(schema, library, Terminology::new(terms)))
+    }
+
+    /// The terminology that bindings are checked with.
+    pub fn terminology(&self) -> &Terminology {
+        &self.terminology
     }
 
     /// The same with profiles, code systems and value sets that users stored. They count where the definitions at hand

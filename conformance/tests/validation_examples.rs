@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use conformance::terminology::{self, Terminology};
+use conformance::Definitions;
+use conformance::terminology::Terminology;
 use conformance::validation::{Library, Options, Validator};
-use conformance::{Definitions, Limits};
 use fhirpath::{Issue, Severity};
 
 fn embedded() -> Validator {
@@ -39,13 +39,8 @@ fn r4_examples() {
 fn us_core(test: &str, archive: &str, list: &str) {
     let Some(files) = testdata::archive(test, &format!("packages/{archive}")) else { return };
     let path = testdata::path(test, &format!("packages/{archive}")).unwrap();
-    let open = || std::fs::File::open(&path).unwrap();
-    let mut library = Library::embedded();
-    library.add_package(open(), &Limits::default()).unwrap();
-    let mut terms = terminology::Library::embedded();
-    terms.add(terminology::compile_terminology(open(), &Limits::default()).unwrap());
     let schema = Definitions::embedded().unwrap().schema;
-    let validator = Validator::new(schema, library, Terminology::new(terms));
+    let validator = Validator::with_packages(schema, &[&path]).unwrap();
     let mut found = BTreeSet::new();
     let mut count = 0;
     for file in files.iter().filter(|file| file.path.starts_with("package/example/")) {

@@ -34,6 +34,7 @@ pub use decimal::Decimal;
 pub use environment::{Coding, Environment, Profiles, Resolver, Terminology, Trace};
 pub use evaluate::{MAX_ITEMS, MAX_STEPS};
 pub use item::{Item, Quantity, TypeInfo};
+pub use markup::{NarrativeFault, narrative_fault};
 pub use parser::{MAX_HEIGHT, MAX_LENGTH, MAX_PATH};
 pub use reference::{referred, referred_type};
 pub use temporal::{Date, DateTime, Time};

@@ -44,7 +44,7 @@ pub(super) enum Outcome {
 
 /// The rules that the walk itself looks after.
 pub(super) fn is_native(key: &str) -> bool {
-    matches!(key, "ele-1" | "ext-1" | "ref-1" | "dom-3")
+    matches!(key, "ele-1" | "ext-1" | "ref-1" | "dom-3" | "txt-1" | "txt-2")
 }
 
 impl Invariant {

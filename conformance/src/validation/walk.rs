@@ -5,7 +5,9 @@ use std::cell::Cell;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use fhirpath::expression::{Environment, EvaluationError, Profiles, Resolver};
+use fhirpath::expression::{
+    Environment, EvaluationError, NarrativeFault, Profiles, Resolver, narrative_fault,
+};
 use fhirpath::primitive::Primitive;
 use fhirpath::schema::Property;
 use fhirpath::{Element, Issue, IssueType, Severity};
@@ -434,8 +436,10 @@ impl<'w> Walk<'w> {
         }
         match rule.kind {
             Kind::Primitive | Kind::Xhtml | Kind::Uri => {
-                if rule.kind == Kind::Uri {
-                    self.urn(child);
+                match rule.kind {
+                    Kind::Uri => self.urn(child),
+                    Kind::Xhtml => self.narrative(child),
+                    _ => {}
                 }
                 if child.children().next().is_some() {
                     if child.has_value() { self.extended(child) } else { self.content(child) }
@@ -467,6 +471,30 @@ impl<'w> Walk<'w> {
                     }
                 }
                 self.content(child);
+            }
+        }
+    }
+
+    /// txt-1 and txt-2: a narrative keeps the rules of XHTML, and there is something to read in it.
+    fn narrative(&mut self, element: Element<'w>) {
+        let Some(text) = element.value() else { return };
+        match narrative_fault(&text) {
+            None => {}
+            Some(NarrativeFault::Markup(near)) => {
+                let id = "http://hl7.org/fhir/StructureDefinition/Narrative#txt-1";
+                self.error(IssueType::Invariant, element, id, || {
+                    let near = super::extension::excerpt(&near);
+                    format!(
+                        "txt-1: a narrative is one div in the namespace of XHTML, well formed, with plain elements and \
+                         attributes only; this is not, before '{near}'."
+                    )
+                });
+            }
+            Some(NarrativeFault::Empty) => {
+                let id = "http://hl7.org/fhir/StructureDefinition/Narrative#txt-2";
+                self.error(IssueType::Invariant, element, id, || {
+                    "txt-2: there is nothing to read in the narrative.".to_owned()
+                });
             }
         }
     }

@@ -41,8 +41,25 @@ fn is_in(list: &str, name: &str) -> bool {
 
 /// Whether a `div` is a narrative.
 pub(super) fn is_narrative(text: &str) -> bool {
+    narrative_fault(text).is_none()
+}
+
+/// What is wrong with a `div` that is no narrative.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NarrativeFault {
+    /// A rule of XHTML in FHIR is broken shortly before this part of the text.
+    Markup(String),
+    /// There is nothing to read in it.
+    Empty,
+}
+
+/// What keeps a text from being a narrative, if anything does.
+pub fn narrative_fault(text: &str) -> Option<NarrativeFault> {
     let mut scanner = Scanner { rest: text.trim(), open: Vec::new(), has_content: false };
-    scanner.document().is_some() && scanner.has_content
+    if scanner.document().is_none() {
+        return Some(NarrativeFault::Markup(scanner.rest.chars().take(30).collect()));
+    }
+    (!scanner.has_content).then_some(NarrativeFault::Empty)
 }
 
 struct Scanner<'m> {
