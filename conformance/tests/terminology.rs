@@ -11,7 +11,7 @@ use conformance::resources::{Resources, Unavailable};
 use conformance::terminology::import::Release;
 use conformance::terminology::{
     ClosureRequest, ClosureTable, CodeSystemSource, ExpandRequest, LookupRequest, OperationError, Parameters,
-    SubsumesRequest, Terminology, TranslateRequest, ValidateCodeRequest, ValueSetSource,
+    SubsumesRequest, Terminology, TranslateRequest, ValidateCodeRequest, ValueSetSource, model,
 };
 use expect_test::{Expect, expect};
 use fhirpath::{Issue, Limits, Schema, Tree};
@@ -692,4 +692,24 @@ fn releases_in_folders() {
     check(read("icd-10-cm", "icd"), expect!["http://hl7.org/fhir/sid/icd-10-cm 1"]);
     check(read("loinc", "loinc"), expect!["there is no Loinc.csv in the folder"]);
     check(read("snomed", "sct"), expect!["there are several sct2_Concept_Snapshot_*.txt in the folder"]);
+}
+
+/// An instance that an operation is called on.
+#[test]
+fn operations_on_instances() {
+    let server = server();
+    let tree = |resource_type: &str, url: &str| {
+        server.stored.by_canonical(resource_type, url, None).unwrap().unwrap()
+    };
+    let set = model::ValueSet::from_tree(&tree("ValueSet", "http://test/vs/is-a")).unwrap();
+    let request = ExpandRequest::read(query(&[("filter", "house")]), Some(set)).unwrap();
+    assert_eq!(server.terminology.expand(&request).map(|it| it.total), Ok(1));
+    let system = model::CodeSystem::from_tree(&tree("CodeSystem", ANIMALS)).unwrap();
+    let pairs = query(&[("codeA", "cat"), ("codeB", "animal")]);
+    let request = SubsumesRequest::read(pairs, Some(system.clone())).unwrap();
+    assert_eq!(server.terminology.subsumption(&request).map(|it| it.as_str()), Ok("subsumed-by"));
+    let request = LookupRequest::read(query(&[("code", "pet")]), Some(system)).unwrap();
+    assert_eq!(server.terminology.lookup(&request).map(|it| it.display), Ok("Pet".to_owned()));
+    let wrong = model::ConceptMap::from_tree(&tree("CodeSystem", ANIMALS)).unwrap_err();
+    assert_eq!(wrong.to_string(), "the ConceptMap http://test/animals cannot be read: it is a CodeSystem");
 }

@@ -4,10 +4,12 @@
 use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
+use fhirpath::Tree;
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::TerminologyError;
 use super::model::{CodeSystem, ConceptMap, ValueSet};
 use super::package::compile_terminology;
 use crate::package::{Limits, PackageError};
@@ -50,6 +52,7 @@ enum Line<C, V, M> {
 pub(super) trait Definition: DeserializeOwned {
     const KIND: Kind;
     fn from_line(line: &str) -> Option<Self>;
+    fn of_tree(tree: &Tree) -> Result<Self, TerminologyError>;
 }
 
 macro_rules! definition {
@@ -61,6 +64,28 @@ macro_rules! definition {
                     Ok(Line::$type(found)) => Some(found),
                     _ => None,
                 }
+            }
+            fn of_tree(tree: &Tree) -> Result<$type, TerminologyError> {
+                $type::from_tree(tree)
+            }
+        }
+
+        impl $type {
+            /// Of a resource.
+            ///
+            /// # Errors
+            /// It is a resource of another type, or a value in it is of another type.
+            pub fn from_tree(tree: &Tree) -> Result<$type, TerminologyError> {
+                let url = tree.root().get("url").and_then(|it| it.value()).unwrap_or_default().into_owned();
+                let resource_type = Kind::$type.resource_type();
+                let wrong =
+                    |why: String| TerminologyError::Definition { resource_type, url: url.clone(), why };
+                if tree.resource_type() != resource_type {
+                    return Err(wrong(format!("it is a {}", tree.resource_type())));
+                }
+                let mut json = Vec::new();
+                tree.write_json(&mut json);
+                serde_json::from_slice(&json).map_err(|error| wrong(error.to_string()))
             }
         }
     };

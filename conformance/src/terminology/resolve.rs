@@ -3,14 +3,13 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use fhirpath::Tree;
 use rustc_hash::FxHashMap;
 
 use super::builtin;
 use super::code_system::{Content, InMemory};
 use super::code_table::Tabled;
 use super::filter::Filter;
-use super::library::{Definition, Kind};
+use super::library::Definition;
 use super::value_set::{Codes, Import, Listed, Part, System, ValueSet};
 use super::{NotChecked, Terminology, TerminologyError, model};
 
@@ -130,7 +129,7 @@ impl Terminology {
     pub(super) fn stored<T: Definition>(&self, url: &str, version: Option<&str>) -> Result<Option<T>> {
         let Some(resources) = &self.resources else { return Ok(None) };
         let tree = resources.by_canonical(T::KIND.resource_type(), url, version)?;
-        tree.map(|tree| read(&tree, T::KIND, url)).transpose()
+        tree.map(|tree| T::of_tree(&tree)).transpose()
     }
 
     /// The value set of a canonical.
@@ -420,14 +419,4 @@ fn in_memory(system: model::CodeSystem, canonical: &str) -> System {
             Err(NotChecked::Failed(TerminologyError::Definition { resource_type: "CodeSystem", url, why }))
         }
     }
-}
-
-fn read<T: Definition>(tree: &Tree, kind: Kind, url: &str) -> Result<T> {
-    let mut json = Vec::new();
-    tree.write_json(&mut json);
-    serde_json::from_slice(&json).map_err(|error| TerminologyError::Definition {
-        resource_type: kind.resource_type(),
-        url: url.to_owned(),
-        why: error.to_string(),
-    })
 }
