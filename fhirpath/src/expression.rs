@@ -36,7 +36,7 @@ pub use evaluate::{MAX_ITEMS, MAX_STEPS};
 pub use item::{Item, Quantity, TypeInfo};
 pub use markup::{NarrativeFault, narrative_fault};
 pub use parser::{MAX_HEIGHT, MAX_LENGTH, MAX_PATH};
-pub use reference::{referred, referred_type};
+pub use reference::{referred, referred_type, type_of_url};
 pub use temporal::{Date, DateTime, Time};
 pub use types::System;
 pub use ucum::{canonical_unit, is_unit};

@@ -1,7 +1,7 @@
 //! Rules of Bundles that no invariant states (<https://hl7.org/fhir/R4/bundle.html>): the full URLs of entries.
 
 use fhirpath::{Element, IssueType};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::extension::excerpt;
 use super::walk::Walk;
@@ -35,6 +35,11 @@ impl<'w> Walk<'w> {
 
     /// What a document's Composition refers to by type and id, and is in it under another URL, is not found.
     fn document(&mut self, bundle: Element<'w>, composition: Element<'w>) {
+        let named = |entry: Element<'w>| {
+            let resource = entry.get("resource")?;
+            Some((resource.type_name().to_owned(), resource.get("id")?.value()?.into_owned()))
+        };
+        let by_id: FxHashSet<(String, String)> = bundle.all("entry").filter_map(named).collect();
         let mut pending = vec![composition];
         while let Some(element) = pending.pop() {
             if !self.step() {
@@ -47,14 +52,8 @@ impl<'w> Walk<'w> {
             else {
                 continue;
             };
-            let is = |entry: &Element<'w>| {
-                entry.get("resource").is_some_and(|it| {
-                    it.type_name() == kind && it.get("id").and_then(Element::value).is_some_and(|it| it == id)
-                })
-            };
-            if fhirpath::expression::referred(element).is_none()
-                && bundle.all("entry").any(|entry| is(&entry))
-            {
+            let is_there = by_id.contains(&(kind.to_owned(), id.to_owned()));
+            if is_there && self.referred_resource(element).is_none() {
                 self.error(IssueType::NotFound, element, "BUNDLE_BUNDLE_ENTRY_NOTFOUND_APPARENT_one", || {
                     format!(
                         "'{}' is not in the document: the resource of this id has another fullUrl.",

@@ -3,29 +3,86 @@
 
 use std::sync::Arc;
 
-use fhirpath::expression::{referred, referred_type};
+use fhirpath::expression::type_of_url;
+use fhirpath::schema::TypeId;
 use fhirpath::{Element, IssueType};
 
 use super::extension::excerpt;
 use super::profile::{Node, Profile, ProfileReference};
 use super::walk::Walk;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::borrow::Cow;
 
 const DOM_3: &str = "http://hl7.org/fhir/StructureDefinition/DomainResource#dom-3";
 
 impl<'w> Walk<'w> {
+    /// The resource that a Reference points to when that is contained, or in the Bundle that is walked.
+    pub fn referred_resource(&mut self, reference: Element<'w>) -> Option<Element<'w>> {
+        let url = reference.get("reference").and_then(Element::value).or_else(|| reference.value())?;
+        let Some(id) = url.strip_prefix('#') else { return self.bundled_resource(&url) };
+        let is_outer = |it: &&Element<'w>| it.is_resource() && it.name() != "contained";
+        let container = self.stack.iter().rev().find(is_outer).copied().unwrap_or(self.root);
+        if id.is_empty() {
+            return Some(container);
+        }
+        let ids = self.contained.entry(container.node_id()).or_insert_with(|| {
+            let with_id = |it: Element<'w>| Some((it.get("id")?.value()?, it));
+            // Of equal ids the first one's counts.
+            container.all("contained").filter_map(with_id).collect::<Vec<_>>().into_iter().rev().collect()
+        });
+        ids.get(id).copied()
+    }
+
+    fn bundled_resource(&mut self, url: &str) -> Option<Element<'w>> {
+        if self.root.type_name() != "Bundle" {
+            return None;
+        }
+        let root = self.root;
+        let index = self.bundled.get_or_insert_with(|| {
+            let mut index = FxHashMap::default();
+            for entry in root.all("entry") {
+                let Some(resource) = entry.get("resource") else { continue };
+                let Some(full) = entry.get("fullUrl").and_then(Element::value) else { continue };
+                // A relative reference is to what ends with it.
+                if let Some(relative) = type_and_id(&full) {
+                    index.entry(relative.to_owned().into()).or_insert(resource);
+                }
+                index.entry(full).or_insert(resource);
+            }
+            index
+        });
+        index.get(url).copied()
+    }
+
+    /// The type of what a Reference points to, as far as it can be told here.
+    pub fn referred_kind(&mut self, reference: Element<'w>) -> Option<TypeId> {
+        let schema = self.v.shared.schema.clone();
+        if let Some(url) = reference.get("reference").and_then(Element::value) {
+            if let Some(found) = type_of_url(&schema, &url).filter(|_| !url.starts_with('#')) {
+                return Some(found);
+            }
+            if let Some(resource) = self.referred_resource(reference) {
+                return Some(resource.type_id());
+            }
+        }
+        let stated = reference.get("type")?.value()?;
+        let name = stated.rsplit('/').next()?;
+        schema.type_id(name).filter(|_| schema.is_resource(name))
+    }
+
     /// A Reference by FHIR's own rules. `targets`: the types it may point to; empty for any.
     pub fn reference(&mut self, reference: Element<'w>, targets: &'w [String]) {
         let Some(url) = reference.get("reference").and_then(Element::value) else { return };
         if let Some(id) = url.strip_prefix('#')
             && !id.is_empty()
-            && referred(reference).is_none()
+            && self.referred_resource(reference).is_none()
         {
             self.error(IssueType::NotFound, reference, "Reference_REF_CantResolve", || {
                 format!("There is no contained resource with the id '{}'.", excerpt(id))
             });
             return;
         }
-        let Some(found) = referred_type(reference) else { return };
+        let Some(found) = self.referred_kind(reference) else { return };
         let schema = &self.v.shared.schema;
         let is_allowed =
             |target: &String| schema.type_id(target).is_none_or(|target| schema.is_subtype(found, target));
@@ -53,7 +110,7 @@ impl<'w> Walk<'w> {
         node: &Node,
         targets: &[ProfileReference],
     ) {
-        let Some(found) = referred_type(reference) else { return };
+        let Some(found) = self.referred_kind(reference) else { return };
         let schema = &self.v.shared.schema;
         let mut possible = smallvec::SmallVec::<[Arc<Profile>; 4]>::new();
         let mut is_unknown = false;
@@ -86,7 +143,7 @@ impl<'w> Walk<'w> {
             }
             return;
         }
-        let Some(resource) = referred(reference) else { return };
+        let Some(resource) = self.referred_resource(reference) else { return };
         if is_unknown || possible.iter().any(|one| self.meets(resource, one)) {
             return;
         }
@@ -107,7 +164,7 @@ impl<'w> Walk<'w> {
         let Some(url) = reference.get("reference").and_then(Element::value) else { return };
         let kind = if url.starts_with('#') {
             "contained"
-        } else if referred(reference).is_some() {
+        } else if self.referred_resource(reference).is_some() {
             "bundled"
         } else {
             "referenced"
@@ -122,7 +179,7 @@ impl<'w> Walk<'w> {
 
     /// Ids of contained resources.
     pub fn contained(&mut self, resource: Element<'w>) {
-        let mut ids: smallvec::SmallVec<[std::borrow::Cow<'w, str>; 4]> = smallvec::SmallVec::new();
+        let mut ids: FxHashSet<Cow<'w, str>> = FxHashSet::default();
         for contained in resource.all("contained") {
             match contained.get("id").and_then(Element::value) {
                 None => self.error(IssueType::Invalid, contained, "", || {
@@ -133,18 +190,20 @@ impl<'w> Walk<'w> {
                         format!("Two contained resources have the id '{}'.", excerpt(&id))
                     });
                 }
-                Some(id) => ids.push(id),
+                Some(id) => {
+                    ids.insert(id);
+                }
             }
         }
         if !ids.is_empty() {
-            self.referred_to(resource, &ids);
+            self.referred_to(resource);
         }
     }
 
     /// dom-3: each contained resource is referred to, or refers to the one that contains it. Narratives refer, too.
-    fn referred_to(&mut self, resource: Element<'w>, ids: &[std::borrow::Cow<'w, str>]) {
-        let mut local: Vec<std::borrow::Cow<'w, str>> = Vec::new();
-        let mut narratives = Vec::new();
+    fn referred_to(&mut self, resource: Element<'w>) {
+        let mut local: FxHashSet<Cow<'w, str>> = FxHashSet::default();
+        let mut linked: FxHashSet<String> = FxHashSet::default();
         let mut pending: Vec<Element<'w>> = vec![resource];
         while let Some(element) = pending.pop() {
             if !self.step() {
@@ -152,19 +211,24 @@ impl<'w> Walk<'w> {
             }
             pending.extend(element.children());
             match element.value() {
-                Some(text) if text.starts_with('#') => local.push(text),
-                Some(text) if element.type_name() == "xhtml" && text.contains("\"#") => narratives.push(text),
+                Some(text) if text.starts_with('#') => {
+                    local.insert(text);
+                }
+                Some(text) if element.type_name() == "xhtml" => {
+                    let links = text.split("\"#").skip(1).filter_map(|it| it.split('"').next());
+                    linked.extend(links.map(str::to_owned));
+                }
                 _ => {}
             }
         }
-        for (contained, id) in resource.all("contained").zip(ids) {
-            let is_local = local.iter().any(|it| it.strip_prefix('#') == Some(id))
-                || narratives.iter().any(|it| it.contains(&format!("\"#{id}\"")));
+        for contained in resource.all("contained") {
+            let Some(id) = contained.get("id").and_then(Element::value) else { continue };
+            let is_local = linked.contains(id.as_ref()) || local.contains(format!("#{id}").as_str());
             if is_local || refers_to_container(contained) {
                 continue;
             }
             self.error(IssueType::Invariant, resource, DOM_3, || {
-                format!("dom-3: the contained resource '{}' is not referred to.", excerpt(id))
+                format!("dom-3: the contained resource '{}' is not referred to.", excerpt(&id))
             });
         }
     }
@@ -180,4 +244,11 @@ fn refers_to_container(contained: Element<'_>) -> bool {
         pending.extend(element.children());
     }
     false
+}
+
+/// `Patient/1` of `http://example.org/fhir/Patient/1`.
+fn type_and_id(url: &str) -> Option<&str> {
+    let id = url.rfind('/')?;
+    let start = url.get(..id)?.rfind('/')? + 1;
+    url.get(start..)
 }

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use fhirpath::expression::referred;
 use fhirpath::{Element, IssueType};
 use smallvec::SmallVec;
 
@@ -120,11 +119,11 @@ impl<'w> Walk<'w> {
                 .filter(|it| it.get("url").and_then(Element::value).is_some_and(|it| it == url.as_ref()))
                 .any(|child| self.finds(child, rest, check)),
             PathStep::OfType(id) => element.type_id() == *id && self.finds(element, rest, check),
-            PathStep::Resolve => match (referred(element), check) {
+            PathStep::Resolve => match (self.referred_resource(element), check) {
                 (Some(target), _) => self.finds(target, rest, check),
                 // The type of what is not here stands in the reference.
                 (None, Check::Types(types)) if rest.is_empty() => {
-                    fhirpath::expression::referred_type(element).is_some_and(|id| types.contains(&id))
+                    self.referred_kind(element).is_some_and(|id| types.contains(&id))
                 }
                 _ => false,
             },

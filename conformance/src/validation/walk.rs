@@ -1,6 +1,7 @@
 //! The walk of one resource by FHIR's own rules: each element once, depth first. What profiles ask beyond is
 //! [`super::conform`]'s.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -48,6 +49,10 @@ pub(super) struct Walk<'w> {
     judged: Vec<Arc<Profile>>,
     /// A text to build keys in.
     pub buffer: String,
+    /// Resources of the Bundle that is walked, by their full URLs and by type and id.
+    pub bundled: Option<FxHashMap<Cow<'w, str>, Element<'w>>>,
+    /// Contained resources by id, for each resource that was asked for.
+    pub contained: FxHashMap<u32, FxHashMap<Cow<'w, str>, Element<'w>>>,
     /// What could not be checked and was told already.
     pub told: Vec<Box<str>>,
 }
@@ -106,6 +111,7 @@ impl<'w> Walk<'w> {
         let conformance = Conformance { v, options, depth: Cell::new(depth) };
         let environment = Walk::environment(v, options, &conformance);
         let mut walk = Walk::new(v, options, resource, environment);
+        walk.stack.push(resource);
         walk.resource(resource);
         for canonical in profiles {
             walk.asked(resource, canonical, None);
@@ -126,6 +132,7 @@ impl<'w> Walk<'w> {
         let conformance = Conformance { v, options, depth: Cell::new(depth) };
         let environment = Walk::environment(v, options, &conformance);
         let mut walk = Walk::new(v, options, element, environment);
+        walk.stack.push(element);
         walk.trial(|walk| walk.profile(element, profile))
     }
 
@@ -164,6 +171,8 @@ impl<'w> Walk<'w> {
             verdicts: FxHashMap::default(),
             judged: Vec::new(),
             buffer: String::new(),
+            bundled: None,
+            contained: FxHashMap::default(),
             told: Vec::new(),
         }
     }
@@ -308,7 +317,9 @@ impl<'w> Walk<'w> {
         if let Some(known) = self.verdicts.get(&key) {
             return *known;
         }
+        self.stack.push(element);
         let found = self.trial(|walk| walk.profile(element, profile));
+        self.stack.pop();
         self.verdicts.insert(key, found);
         self.judged.push(profile.clone());
         found

@@ -64,6 +64,11 @@ fn location<'t>(item: &Item<'t>) -> Option<std::borrow::Cow<'t, str>> {
     item.text().or_else(|| item.element()?.get("reference")?.value())
 }
 
+/// The type of the resource that a URL names (`Patient/1`), as far as the URL tells.
+pub fn type_of_url(schema: &Schema, url: &str) -> Option<TypeId> {
+    type_in(schema, url)
+}
+
 fn resource_type(schema: &Schema, name: &str) -> Option<TypeId> {
     schema.type_id(name).filter(|_| schema.is_resource(name))
 }
