@@ -28,7 +28,7 @@ mod value_set;
 
 use std::sync::Arc;
 
-pub use closure::{ClosureRequest, ClosureTable, MAX_CLOSURE};
+pub use closure::{ClosureRequest, ClosureTable, MAX_CLOSURE, MAX_PAIRS};
 pub use code_system::{Concept, Description};
 pub use code_table::{CodeTable, CodeTables, PIECE_BYTES};
 pub use expand::{Contained, ExpandRequest, Expansion, MAX_EXPANSION, MAX_LOOKED_AT};

@@ -20,6 +20,9 @@ type Result<T, E = OperationError> = std::result::Result<T, E>;
 /// Most codes in a table.
 pub const MAX_CLOSURE: usize = 5_000;
 
+/// Most pairs of codes in a table.
+pub const MAX_PAIRS: usize = 100_000;
+
 /// What the operation is asked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClosureRequest {
@@ -186,6 +189,10 @@ impl Terminology {
                     table.pairs.push(Pair { below: other_place, above: place, since });
                 }
             }
+        }
+        if table.pairs.len() > MAX_PAIRS {
+            let what = format!("the closure table {}", table.name);
+            return Err(TerminologyError::TooCostly { what, limit: MAX_PAIRS }.into());
         }
         table.codes.push(own);
         Ok(())

@@ -15,12 +15,12 @@ type Result<T> = std::result::Result<T, TerminologyError>;
 const MAX_DEPTH: usize = 200;
 /// Most concepts that a walk down a hierarchy looks at.
 const MAX_VISITED: usize = 1_000_000;
-/// Most steps up hierarchies for a question about one code. Concepts of SNOMED CT have some hundred above them at most.
+/// Most steps for a question about one code. Concepts of SNOMED CT have some hundred above them at most.
 const MAX_STEPS: usize = 100_000;
-/// Most steps up hierarchies for a list of codes.
+/// Most steps for a list of codes.
 const MAX_STEPS_OF_LIST: usize = 4_000_000;
 
-/// Steps up hierarchies that an answer may still take.
+/// Steps that an answer may still take: up hierarchies, through parts of value sets and their filters.
 pub(super) struct Steps {
     left: usize,
     limit: usize,
@@ -37,8 +37,8 @@ impl Steps {
         Steps { left: MAX_STEPS_OF_LIST, limit: MAX_STEPS_OF_LIST }
     }
 
-    fn take(&mut self, url: &str) -> Result<()> {
-        let what = || format!("the way up the hierarchy of the code system {url}");
+    /// Takes one; `what` names what the steps are taken in.
+    pub(super) fn take(&mut self, what: impl FnOnce() -> String) -> Result<()> {
         let left = self.left.checked_sub(1);
         self.left = left.ok_or_else(|| TerminologyError::TooCostly { what: what(), limit: self.limit })?;
         Ok(())
@@ -152,7 +152,9 @@ impl dyn Content + '_ {
         let mut parents = code.parents.as_slice();
         loop {
             for parent in parents {
-                steps.take(&self.description().url)?;
+                let what =
+                    || format!("the way up the hierarchy of the code system {}", self.description().url);
+                steps.take(what)?;
                 let Some(concept) = self.find(parent)? else { continue };
                 if !seen.insert(Arc::as_ptr(&concept)) {
                     continue;

@@ -280,6 +280,7 @@ impl<'r> Listing<'r> {
         concept: &Concept,
     ) -> Result<bool> {
         for (filter, below) in filters {
+            self.steps.take(|| "the question which codes pass filters".to_owned())?;
             let passes = match below {
                 Some(below) if filter.passes_by(below, concept) => Membership::In,
                 Some(_) => Membership::Out,

@@ -14,7 +14,7 @@ type Result<T> = std::result::Result<T, TerminologyError>;
 
 const SNOMED_CT: &str = "http://snomed.info/sct";
 /// Largest compiled pattern, bytes.
-const MAX_PATTERN: usize = 1 << 20;
+const MAX_PATTERN: usize = 1 << 16;
 
 /// Codes below one.
 pub(super) type Below = FxHashSet<Box<str>>;
@@ -31,8 +31,8 @@ enum Rule {
     IsNotA(Box<str>),
     Generalizes(Box<str>),
     Equal(Box<str>),
-    In(Vec<Box<str>>),
-    NotIn(Vec<Box<str>>),
+    In(FxHashSet<Box<str>>),
+    NotIn(FxHashSet<Box<str>>),
     Matches(Regex),
     Exists(bool),
 }
@@ -138,7 +138,7 @@ impl Filter {
             Rule::In(sets) if url == SNOMED_CT && &*self.property == "concept" => {
                 let sets_of = concept.properties.iter().filter(|property| property.code == "refset");
                 let mut sets_of = sets_of.filter_map(|property| property.value_code.as_deref());
-                sets_of.any(|of| sets.iter().any(|set| **set == *of))
+                sets_of.any(|of| sets.contains(of))
             }
             Rule::IsA(code) => *concept.code == **code || system.is_below(concept, code, steps)?,
             Rule::DescendentOf(code) => system.is_below(concept, code, steps)?,
@@ -151,12 +151,8 @@ impl Filter {
                     }
             }
             Rule::Equal(value) => self.values(concept).iter().any(|it| **it == **value),
-            Rule::In(values) => {
-                self.values(concept).iter().any(|it| values.iter().any(|value| **it == **value))
-            }
-            Rule::NotIn(values) => {
-                !self.values(concept).iter().any(|it| values.iter().any(|value| **it == **value))
-            }
+            Rule::In(values) => self.values(concept).iter().any(|it| values.contains(it.as_ref())),
+            Rule::NotIn(values) => !self.values(concept).iter().any(|it| values.contains(it.as_ref())),
             Rule::Matches(pattern) => self.values(concept).iter().any(|it| pattern.is_match(it)),
             Rule::Exists(wanted) => *wanted != self.values(concept).is_empty(),
         };

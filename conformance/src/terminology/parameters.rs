@@ -11,6 +11,8 @@ use super::operation::OperationError;
 
 type Result<T, E = OperationError> = std::result::Result<T, E>;
 
+/// How often a primitive may be repeated.
+const MAX_REPEATED: usize = 100;
 /// Most parameters of one request.
 const MAX_PARAMETERS: usize = 10_000;
 
@@ -89,6 +91,10 @@ impl Parameters {
 
     /// Takes a primitive that may be repeated.
     pub(super) fn texts(&mut self, name: &str) -> Result<Vec<String>> {
+        let given = self.0.iter().filter(|(it, _)| it == name).count();
+        if given > MAX_REPEATED {
+            return Err(wrong(name, &format!("may be there {MAX_REPEATED} times")));
+        }
         self.take_all(name).into_iter().map(|value| value.text(name)).collect()
     }
 

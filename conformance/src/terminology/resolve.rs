@@ -19,6 +19,8 @@ type Result<T> = std::result::Result<T, TerminologyError>;
 const MAX_CACHED: usize = 10_000;
 /// Longest chain of value sets that import one another.
 const MAX_IMPORTS: usize = 32;
+/// Most filters of an include.
+const MAX_FILTERS: usize = 64;
 /// Most includes and excludes of a value set, those of its imports counted each time they are imported.
 const MAX_PARTS: usize = 2_000;
 
@@ -317,6 +319,10 @@ impl<'t> Composer<'t> {
         };
         if !include.concept.is_empty() && !include.filter.is_empty() {
             return Err(broken("an include or exclude has both codes and filters (vsd-3)"));
+        }
+        if include.filter.len() > MAX_FILTERS {
+            let what = format!("an include of the value set {}", set.url);
+            return Err(TerminologyError::TooCostly { what, limit: MAX_FILTERS });
         }
         let version = self.versions.choose(url, include.version.as_deref())?;
         let system = self.system(url, version, set)?;

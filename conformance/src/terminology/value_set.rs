@@ -127,6 +127,7 @@ fn any(parts: &[Part], coding: &Coding<'_>, steps: &mut Steps) -> Result<Members
 impl Part {
     /// Whether a code is in it.
     pub(super) fn membership(&self, coding: &Coding<'_>, steps: &mut Steps) -> Result<Membership> {
+        steps.take(|| "the question whether a code is in a value set".to_owned())?;
         let mut found = self.codes.membership(coding, steps)?;
         for import in &self.value_sets {
             if found == Membership::Out {
@@ -251,6 +252,7 @@ fn in_system(
         });
     };
     for filter in filters {
+        steps.take(|| "the question whether a code passes filters".to_owned())?;
         match filter.passes(&**system, &concept, steps)? {
             Membership::In => {}
             other => return Ok(other),

@@ -103,7 +103,7 @@ impl Naive {
                     concept.above.iter().filter_map(|it| known.get(it)).flatten().cloned().collect();
                 concept.above.extend(more);
             }
-            if concepts.iter().all(|it| known[&it.code] == it.above) {
+            if concepts.iter().all(|it| known.get(&it.code) == Some(&it.above)) {
                 break;
             }
         }

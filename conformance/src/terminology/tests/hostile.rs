@@ -172,3 +172,34 @@ fn a_store_that_cannot_be_read() {
     let said = terminology.validate_code(gender, &[coding(None, "male")]);
     assert_eq!(said, CodeCheck::Valid { display_issue: None }, "what comes with the program needs no store");
 }
+
+/// Value sets that each have all codes of those below, in two ways: each code is looked for in each.
+#[test]
+fn many_sets_of_many_codes() {
+    let concepts: Vec<Value> = (0..20_000).map(|at| json!({ "code": at.to_string() })).collect();
+    let mut definitions = vec![system(json!(concepts))];
+    let all = json!({ "system": "http://s" });
+    let nothing = json!({ "system": "http://s", "concept": [{ "code": "none" }] });
+    let mut parts = vec![nothing; 900];
+    parts.push(all.clone());
+    definitions.push(set("http://b", parts));
+    definitions.push(set("http://a", vec![json!({ "system": "http://s", "valueSet": ["http://b"] })]));
+    let why = "the question whether a code is in a value set has more than 4000000 parts; ask for less of it";
+    check(&definitions, "http://a", "1", why, "valid");
+}
+
+#[test]
+fn many_filters() {
+    let filters = |count| {
+        let filter = json!({ "property": "code", "op": "regex", "value": "[0-9]*" });
+        json!({ "system": "http://s", "filter": vec![filter; count] })
+    };
+    let definitions = [
+        system(json!([{ "code": "1" }])),
+        set("http://a", vec![filters(64)]),
+        set("http://b", vec![filters(65)]),
+    ];
+    check(&definitions, "http://a", "1", "1", "valid");
+    let why = "an include of the value set http://b has more than 64 parts; ask for less of it";
+    check(&definitions, "http://b", "1", why, &format!("not checked: {why}"));
+}
