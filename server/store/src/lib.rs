@@ -11,6 +11,7 @@ extern crate self as store;
 mod access;
 mod batch;
 pub mod cosmos;
+mod cursor;
 mod embedded;
 mod entries;
 mod error;

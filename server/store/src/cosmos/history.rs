@@ -16,9 +16,10 @@ use super::record::{Entry, LOG, Record};
 use super::search;
 use super::shard::Shard;
 use super::tail::Seen;
+use crate::cursor::{self, Position, missing};
 use crate::{
-    Access, Change, Cursor, Filter, HistoryPage, HistoryQuery, HistoryScope, Key, Query, StoreError,
-    Timestamp, Version,
+    Access, Change, Filter, HistoryPage, HistoryQuery, HistoryScope, Key, Query, StoreError, Timestamp,
+    Version,
 };
 
 /// Most changes that one page looks at.
@@ -55,7 +56,7 @@ async fn instance(
     key: &Key,
     query: &HistoryQuery,
 ) -> Result<HistoryPage, StoreError> {
-    let before = query.after.as_ref().map(version_of).transpose()?;
+    let before = query.after.as_ref().map(cursor::version).transpose()?;
     let none = HistoryPage { versions: Vec::new(), next: None, total: Some(0) };
     let Some(newest) = read::current(shard, key).await? else { return Ok(none) };
     if !read::visible(shard, access, key).await? {
@@ -74,7 +75,7 @@ async fn instance(
     let total = Some(all.len() as u64);
     let mut rest = all.into_iter().filter(|number| before.is_none_or(|before| *number < before));
     let listed: Vec<u64> = rest.by_ref().take(query.limit).collect();
-    let next = rest.next().and_then(|_| listed.last().copied()).map(version_cursor);
+    let next = rest.next().and_then(|_| listed.last().copied()).map(cursor::of_version);
     let reads = listed.into_iter().map(|number| {
         let newest = &newest;
         async move {
@@ -123,13 +124,6 @@ async fn numbers(shard: &Shard, key: &Key, newest: u64) -> Result<Vec<Known>, St
     Ok(known.collect())
 }
 
-/// A place in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Position {
-    sequence: u64,
-    write: u32,
-}
-
 /// A change with its place.
 struct Listed {
     position: Position,
@@ -144,7 +138,7 @@ async fn log(
     resource_type: Option<&str>,
     query: &HistoryQuery,
 ) -> Result<HistoryPage, StoreError> {
-    let mut end = query.after.as_ref().map(position_of).transpose()?;
+    let mut end = query.after.as_ref().map(cursor::position).transpose()?;
     let total = total(shard, access, resource_type, query).await?;
     let mut page = HistoryPage { versions: Vec::new(), next: None, total };
     if query.limit == 0 {
@@ -168,7 +162,7 @@ async fn log(
                 && visible.see(&change.key).await?
             {
                 if page.versions.len() == query.limit {
-                    page.next = seen.map(position_cursor);
+                    page.next = seen.map(cursor::of_position);
                     return Ok(page);
                 }
                 page.versions.push(version);
@@ -177,7 +171,7 @@ async fn log(
         }
         end = Some(last);
         if looked_at >= PAGE_CHANGES {
-            page.next = Some(position_cursor(last));
+            page.next = Some(cursor::of_position(last));
             return Ok(page);
         }
     }
@@ -411,38 +405,4 @@ pub(super) async fn counts(shard: &Arc<Shard>, access: &Access) -> Result<Vec<(B
         }
     }
     Ok(counts)
-}
-
-fn missing(key: &Key, version: u64) -> StoreError {
-    StoreError::Damaged(format!("version {version} of {} is missing", key.as_str()))
-}
-
-const OF_INSTANCE: u8 = 1;
-const OF_LOG: u8 = 2;
-
-fn version_cursor(version: u64) -> Cursor {
-    let mut bytes = vec![OF_INSTANCE];
-    bytes.extend_from_slice(&version.to_be_bytes());
-    Cursor(bytes.into())
-}
-
-fn version_of(cursor: &Cursor) -> Result<u64, StoreError> {
-    match cursor.0.split_first() {
-        Some((&OF_INSTANCE, rest)) => rest.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Cursor),
-        _ => Err(StoreError::Cursor),
-    }
-}
-
-fn position_cursor(position: Position) -> Cursor {
-    let mut bytes = vec![OF_LOG];
-    bytes.extend_from_slice(&position.sequence.to_be_bytes());
-    bytes.extend_from_slice(&position.write.to_be_bytes());
-    Cursor(bytes.into())
-}
-
-fn position_of(cursor: &Cursor) -> Result<Position, StoreError> {
-    let Some((&OF_LOG, rest)) = cursor.0.split_first() else { return Err(StoreError::Cursor) };
-    let (sequence, write) = rest.split_first_chunk().ok_or(StoreError::Cursor)?;
-    let write = write.try_into().map_err(|_| StoreError::Cursor)?;
-    Ok(Position { sequence: u64::from_be_bytes(*sequence), write: u32::from_be_bytes(write) })
 }

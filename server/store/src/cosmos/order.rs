@@ -4,11 +4,10 @@
 //! each inverted if the key is descending; then the resource's birth, 29 hex digits. Positions compare as bytes
 //! and no two resources have the same, so a page that starts after one is right whatever has changed since.
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::plan::Resource;
+use crate::cursor;
 use crate::embedded::encoding::{DATE, ordered_i64, sort_number, sort_text, sort_value};
-use crate::{Cursor, ParameterId, Query, SortBy, SortKey, StoreError};
+use crate::{ParameterId, Query, SortBy, SortKey, StoreError};
 
 const PRESENT: u8 = 0;
 const MISSING: u8 = 1;
@@ -54,35 +53,11 @@ fn best(resource: &Resource<'_>, parameter: ParameterId, largest: bool, out: &mu
     }
 }
 
-/// What a cursor begins with: it tells orders apart.
-fn mark(query: &Query) -> [u8; 8] {
-    let mut text = query.resource_type.as_deref().unwrap_or_default().as_bytes().to_vec();
-    for key in &query.sort {
-        text.extend_from_slice(&[0, u8::from(key.descending)]);
-        match key.by {
-            SortBy::Parameter(parameter) => {
-                text.push(0);
-                text.extend_from_slice(&parameter.0.to_be_bytes());
-            }
-            SortBy::LastUpdated => text.push(1),
-            SortBy::Id => text.push(2),
-        }
-    }
-    xxh3_64(&text).to_be_bytes()
-}
-
-/// The cursor of a position.
-pub(super) fn write_cursor(query: &Query, position: &[u8]) -> Cursor {
-    Cursor([&mark(query), position].concat().into_boxed_slice())
-}
-
 /// The position after which a query goes on.
 pub(super) fn read_cursor(query: &Query) -> Result<Option<&[u8]>, StoreError> {
     let Some(cursor) = &query.after else { return Ok(None) };
-    match cursor.0.split_first_chunk() {
-        Some((found, position)) if *found == mark(query) && birth(position).is_some() => Ok(Some(position)),
-        _ => Err(StoreError::Cursor),
-    }
+    let position = cursor::place(query, cursor)?;
+    birth(position).map(|_| Some(position)).ok_or(StoreError::Cursor)
 }
 
 /// The birth that a position ends with.

@@ -12,12 +12,13 @@ use serde_json::Value as Json;
 
 use super::container::Scope;
 use super::document::Document;
-use super::order::{birth, position, read_cursor, time, write_cursor};
+use super::order::{birth, position, read_cursor, time};
 use super::plan::{Keys, Plan, Resource, Targets, and, chains, or};
 use super::shard::Shard;
 use super::sql::{Writer, parts};
 use super::tail::{Seen, Snapshot};
 use super::walk::{Axis, Merged, Walk, Way};
+use crate::cursor;
 use crate::{
     Access, Entries, Filter, Key, Page, ParameterId, Query, SortBy, SortKey, StoreError, Timestamp, Value,
     Version,
@@ -299,7 +300,7 @@ impl Search<'_> {
                 None => self.shard.version(&found.document).await?,
             });
             if more && page.matches.len() == query.limit {
-                page.next = Some(write_cursor(query, &position));
+                page.next = Some(cursor::of_place(query, &position));
             }
         }
         Ok(page)

@@ -14,6 +14,7 @@ use std::ops::Bound;
 use heed::{PutFlags, RoTxn, RwTxn};
 
 use super::records::{Records, Table, method_code, method_of, stored_key};
+use crate::cursor::{POSITION, Position};
 use crate::{Change, Method, StoreError, Timestamp};
 
 /// The databases `changes` and `type_changes`.
@@ -21,15 +22,6 @@ use crate::{Change, Method, StoreError, Timestamp};
 pub(crate) struct Changes {
     pub(super) all: Table,
     pub(super) by_type: Table,
-}
-
-/// Where a change stands in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Position {
-    /// The commit.
-    pub sequence: u64,
-    /// Which write of the commit.
-    pub write: u32,
 }
 
 /// A change as it is stored.
@@ -41,25 +33,6 @@ pub(crate) struct ChangeRecord {
     pub method: Method,
     /// How many changes the log has up to here.
     pub count: u64,
-}
-
-/// Length of a position.
-pub(crate) const POSITION: usize = 12;
-
-impl Position {
-    /// Its bytes, in order.
-    pub(crate) fn encode(self) -> [u8; POSITION] {
-        let [a, b, c, d, e, f, g, h] = self.sequence.to_be_bytes();
-        let [i, j, k, l] = self.write.to_be_bytes();
-        [a, b, c, d, e, f, g, h, i, j, k, l]
-    }
-
-    /// Reads it from the end of a key.
-    pub(crate) fn decode(key: &[u8]) -> Option<Position> {
-        let (_, &[a, b, c, d, e, f, g, h, i, j, k, l]) = key.split_last_chunk::<POSITION>()?;
-        let sequence = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        Some(Position { sequence, write: u32::from_be_bytes([i, j, k, l]) })
-    }
 }
 
 impl ChangeRecord {

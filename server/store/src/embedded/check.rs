@@ -5,11 +5,12 @@ use std::ops::Bound;
 use heed::RoTxn;
 use rustc_hash::FxHashMap;
 
-use super::changes::{ChangeRecord, Position, entry, type_prefix};
+use super::changes::{ChangeRecord, entry, type_prefix};
 use super::environment::Databases;
 use super::meta::State;
 use super::postings;
 use super::records::{RecordRef, ordinal_of, version_key};
+use crate::cursor::Position;
 use crate::{CheckReport, Indexer, Key, StoreError};
 
 /// Most faults that are told.

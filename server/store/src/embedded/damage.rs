@@ -5,12 +5,12 @@ use std::path::Path;
 
 use heed::RwTxn;
 
-use super::changes::Position;
 use super::environment::{Databases, Environment};
 use super::meta::FORMAT;
 use super::postings::Pending;
 use super::records::{RecordRef, version_key};
 use super::{check, writer};
+use crate::cursor::Position;
 use crate::fixture::{FourElements, batch, delete, key, put};
 use crate::{Access, CommitError, Method, StoreError, Timestamp};
 

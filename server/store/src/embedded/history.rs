@@ -5,10 +5,11 @@
 
 use heed::RoTxn;
 
-use super::changes::{ChangeRecord, Position};
+use super::changes::ChangeRecord;
 use super::environment::Databases;
 use super::records::RecordRef;
 use super::visible;
+use crate::cursor::{self, missing};
 use crate::{
     Access, Cursor, Filter, HistoryPage, HistoryQuery, HistoryScope, Key, StoreError, Timestamp, Version,
 };
@@ -76,7 +77,7 @@ fn instance(
     key: &Key,
     query: &HistoryQuery,
 ) -> Result<HistoryPage, StoreError> {
-    let before = query.after.as_ref().map(version_of).transpose()?;
+    let before = query.after.as_ref().map(cursor::version).transpose()?;
     let mut page = Collector::new(query);
     let records = &databases.records;
     let ordinal = match records.ordinal(txn, key.as_str())? {
@@ -99,7 +100,7 @@ fn instance(
         if wanted(query, record.last_updated, replaced_by) {
             total += 1;
             if listed && !page.more {
-                page.take(record, || version_cursor(number))?;
+                page.take(record, || cursor::of_version(number))?;
             }
         }
         replaced_by = Some(record.last_updated);
@@ -114,7 +115,7 @@ fn log(
     resource_type: Option<&str>,
     query: &HistoryQuery,
 ) -> Result<HistoryPage, StoreError> {
-    let mut end = query.after.as_ref().map(position_of).transpose()?;
+    let mut end = query.after.as_ref().map(cursor::position).transpose()?;
     if let Some((_, to)) = query.at {
         let first = databases.changes.end_of(txn, to)?;
         end = Some(end.map_or(first, |end| end.min(first)));
@@ -134,12 +135,12 @@ fn log(
             break;
         }
         if let Some(record) = listed(txn, databases, access, query, change)?
-            && !page.take(record, || position_cursor(position))?
+            && !page.take(record, || cursor::of_position(position))?
         {
             break;
         }
         if page.versions.len() < query.limit {
-            page.last = Some(position_cursor(position));
+            page.last = Some(cursor::of_position(position));
         }
     }
     Ok(page.page(total))
@@ -186,39 +187,4 @@ fn total(
         return Ok(None);
     }
     databases.changes.count(txn, resource_type).map(Some)
-}
-
-fn missing(key: &Key, version: u64) -> StoreError {
-    StoreError::Damaged(format!("version {version} of {} is missing", key.as_str()))
-}
-
-const OF_INSTANCE: u8 = 1;
-const OF_LOG: u8 = 2;
-
-fn version_cursor(version: u64) -> Cursor {
-    let mut bytes = vec![OF_INSTANCE];
-    bytes.extend_from_slice(&version.to_be_bytes());
-    Cursor(bytes.into())
-}
-
-fn version_of(cursor: &Cursor) -> Result<u64, StoreError> {
-    match cursor.0.split_first() {
-        Some((&OF_INSTANCE, rest)) => rest.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Cursor),
-        _ => Err(StoreError::Cursor),
-    }
-}
-
-fn position_cursor(position: Position) -> Cursor {
-    let mut bytes = vec![OF_LOG];
-    bytes.extend_from_slice(&position.encode());
-    Cursor(bytes.into())
-}
-
-fn position_of(cursor: &Cursor) -> Result<Position, StoreError> {
-    match cursor.0.split_first() {
-        Some((&OF_LOG, rest)) if rest.len() == super::changes::POSITION => {
-            Position::decode(rest).ok_or(StoreError::Cursor)
-        }
-        _ => Err(StoreError::Cursor),
-    }
 }

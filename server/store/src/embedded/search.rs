@@ -3,7 +3,6 @@
 
 use heed::RoTxn;
 use rustc_hash::FxHashSet;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::forward::{Forward, damaged};
 use super::plan::{Context, Evaluation, Plan};
@@ -11,7 +10,8 @@ use super::postings::IndexDatabases;
 use super::records::Records;
 use super::set::{Sets, chunk_of, ordinal_at};
 use super::sort::{Least, Positions, ordinal_of, walk};
-use crate::{Access, Cursor, Filter, Key, Page, ParameterId, Query, SortBy, StoreError, Value, units};
+use crate::cursor;
+use crate::{Access, Cursor, Filter, Key, Page, ParameterId, Query, StoreError, Value, units};
 
 /// Runs a query.
 pub(crate) fn run(
@@ -71,39 +71,15 @@ fn page(
     }
     let last = positions.get(..query.limit).and_then(<[_]>::last);
     let next = match last {
-        Some(last) if positions.len() > query.limit => Some(write_cursor(query, last)),
+        Some(last) if positions.len() > query.limit => Some(cursor::of_place(query, last)),
         _ => None,
     };
     Ok(Page { matches, next, total })
 }
 
-/// What a cursor begins with: it tells orders apart.
-fn cursor_mark(query: &Query) -> [u8; 8] {
-    let mut text = query.resource_type.as_deref().unwrap_or_default().as_bytes().to_vec();
-    for key in &query.sort {
-        text.push(0);
-        text.push(u8::from(key.descending));
-        match key.by {
-            SortBy::Parameter(parameter) => {
-                text.push(0);
-                text.extend_from_slice(&parameter.0.to_be_bytes());
-            }
-            SortBy::LastUpdated => text.push(1),
-            SortBy::Id => text.push(2),
-        }
-    }
-    xxh3_64(&text).to_be_bytes()
-}
-
-fn write_cursor(query: &Query, position: &[u8]) -> Cursor {
-    Cursor([&cursor_mark(query), position].concat().into_boxed_slice())
-}
-
 fn read_cursor<'q>(query: &Query, cursor: &'q Cursor) -> Result<&'q [u8], StoreError> {
-    match cursor.0.split_first_chunk() {
-        Some((mark, position)) if *mark == cursor_mark(query) && position.len() >= 4 => Ok(position),
-        _ => Err(StoreError::Cursor),
-    }
+    cursor::place(query, cursor)
+        .and_then(|place| if place.len() >= 4 { Ok(place) } else { Err(StoreError::Cursor) })
 }
 
 type Found = (Vec<Vec<u8>>, Option<u64>);

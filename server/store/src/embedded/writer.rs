@@ -14,12 +14,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::{mpsc, oneshot};
 
 pub(super) use self::replay::{Replay, with_entries};
-use super::changes::{ChangeRecord, Position};
+use super::changes::ChangeRecord;
 use super::environment::Databases;
 use super::meta::State;
 use super::postings::Pending;
 use super::records::RecordRef;
 use super::{search, visible};
+use crate::cursor::Position;
 use crate::{
     Access, Batch, CommitError, Entries, Filter, Indexer, Key, Method, Precondition, StoreError, Timestamp,
     Version, Write,
