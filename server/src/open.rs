@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use conformance::terminology::{self, Terminology};
+use conformance::validation::{self, Validator};
 use conformance::{Definitions, DefinitionsError};
-use interaction::{Caller, Limits, Service};
+use interaction::{Caller, Limits, Service, Validation};
 use search::SearchIndex;
 use store::cosmos::{AccountOptions, CosmosOptions, Credential, TenantHome};
 use store::{Access, EmbeddedOptions, Store, StoreError, Tenant, Timestamp};
@@ -74,6 +76,7 @@ pub async fn open(config: &Config, table: Option<&Table>, base: String) -> Resul
     let packages: Vec<&Path> = config.package.iter().map(AsRef::as_ref).collect();
     let definitions = Arc::new(Definitions::with_packages(&packages)?);
     let index = Arc::new(SearchIndex::new(Arc::clone(&definitions), local_bases(config)));
+    let (validator, terminology) = validator(&packages, &definitions)?;
     let store = match config.store {
         EngineKind::Embedded => open_embedded(config, &index)?,
         EngineKind::Cosmos => open_cosmos(config, &index, table).await?,
@@ -85,11 +88,33 @@ pub async fn open(config: &Config, table: Option<&Table>, base: String) -> Resul
         store,
         definitions,
         index,
+        validation: Validation::new(config.validation, validator, terminology),
         limits: limits(config),
         base,
         clock: Arc::new(now),
         new_id: Arc::new(new_id),
     })
+}
+
+/// Validation and terminology by the definitions of the program and of packages.
+///
+/// # Errors
+/// A package that cannot be read.
+pub fn validator(
+    packages: &[&Path],
+    definitions: &Definitions,
+) -> Result<(Validator, Terminology), DefinitionsError> {
+    let mut profiles = validation::Library::embedded();
+    let mut terms = terminology::Library::embedded();
+    for path in packages {
+        let fault = |cause| DefinitionsError::Package { path: path.display().to_string(), cause };
+        let open = || std::fs::File::open(path).map_err(|error| fault(error.into()));
+        let limits = conformance::Limits::default();
+        profiles.add_package(open()?, &limits).map_err(fault)?;
+        terms.add_package(open()?, &limits).map_err(fault)?;
+    }
+    let terminology = Terminology::new(terms);
+    Ok((Validator::new(Arc::clone(&definitions.schema), profiles, terminology.clone()), terminology))
 }
 
 fn open_embedded(config: &Config, index: &Arc<SearchIndex>) -> Result<Store, OpenError> {

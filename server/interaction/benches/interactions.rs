@@ -36,6 +36,7 @@ fn server() -> Server {
     let ids = AtomicU64::new(0);
     let service = Service {
         store,
+        validation: interaction::Validation::embedded(interaction::ValidationLevel::Profiles, &DEFINITIONS),
         definitions,
         index,
         limits: Limits {

@@ -5,7 +5,10 @@ use fhirpath::{Issue, IssueType, Severity, Tree};
 use store::{Batch, CommitError, Entries, Key, Method, Precondition, Version, Write};
 
 use crate::read::location;
-use crate::{Caller, Failure, Outcome, OutcomeBody, Return, Service, Status, outcome_body};
+use crate::{
+    Caller, Failure, Outcome, OutcomeBody, Return, Service, Status, outcome_body, stored_definitions,
+    validation,
+};
 
 /// How often a write looks again when others changed what it found.
 pub(crate) const ATTEMPTS: usize = 16;
@@ -44,9 +47,14 @@ pub(crate) fn parse_any(service: &Service, body: Vec<u8>) -> Result<Tree, Failur
     })
 }
 
-/// The version after `current`, to be written; `None` when its content is that of `current`.
-pub(crate) fn put(
+/// The version after `current`, to be written; `None` when its content is that of `current`. Every body that is written
+/// passes here, so here it is validated.
+///
+/// # Errors
+/// Unprocessable for a body that breaks the rules.
+pub(crate) async fn put(
     service: &Service,
+    caller: &Caller,
     tree: &mut Tree,
     key: &Key,
     current: Option<&Version>,
@@ -60,6 +68,7 @@ pub(crate) fn put(
             return Ok(None);
         }
     }
+    validation::check(service, caller, tree).await?;
     let (body, stamp) = write(tree, previous + 1)?;
     let mut entries = Entries::new();
     service.index.tree_entries(tree, &mut entries);
@@ -97,7 +106,12 @@ pub(crate) async fn many(
     caller: &Caller,
     batch: Batch,
 ) -> Result<Option<Vec<Version>>, Failure> {
-    match service.store.commit(&caller.tenant, &caller.access, batch).await {
+    let defines = stored_definitions::defines(&batch.writes);
+    let committed = service.store.commit(&caller.tenant, &caller.access, batch).await;
+    if defines {
+        service.validation.forget(&caller.tenant);
+    }
+    match committed {
         Ok(versions) => Ok(Some(versions)),
         Err(CommitError::Conflict { .. } | CommitError::Precondition { .. }) => Ok(None),
         Err(CommitError::Store(error)) => Err(error.into()),

@@ -45,7 +45,8 @@ pub(crate) async fn create_tree(
             return Ok(commit::answer(Status::Ok, version, prefer));
         }
         let target = new_target(service, tree.resource_type());
-        let write = commit::put(service, &mut tree, &target.key, None, target.method)?
+        let write = commit::put(service, caller, &mut tree, &target.key, None, target.method)
+            .await?
             .ok_or_else(|| Failure::internal(&"a new resource equals one that is not there"))?;
         if let Some(version) = commit::one(service, caller, write, criteria.map(Criteria::none)).await? {
             return Ok(commit::answer(Status::Created, version, prefer));

@@ -52,21 +52,34 @@ impl Criteria {
     /// # Errors
     /// PreconditionFailed when several do.
     pub(crate) async fn find(&self, service: &Service, caller: &Caller) -> Result<Option<Version>, Failure> {
-        let query = Query {
-            resource_type: Some(self.resource_type.clone()),
-            filter: self.filter.clone(),
-            sort: Vec::new(),
-            after: None,
-            limit: 2,
-            total: false,
-        };
-        let mut matches = service.store.search(&caller.tenant, &caller.access, &query).await?.matches;
+        let mut matches = self.find_all(service, caller, 2).await?;
         if matches.len() > 1 {
             let details =
                 format!("Several {} resources match the criteria, so none was chosen.", self.resource_type);
             return Err(Failure::new(Status::PreconditionFailed, IssueType::MultipleMatches, details));
         }
         Ok(matches.pop())
+    }
+
+    /// The first resources that match.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) async fn find_all(
+        &self,
+        service: &Service,
+        caller: &Caller,
+        limit: usize,
+    ) -> Result<Vec<Version>, Failure> {
+        let query = Query {
+            resource_type: Some(self.resource_type.clone()),
+            filter: self.filter.clone(),
+            sort: Vec::new(),
+            after: None,
+            limit,
+            total: false,
+        };
+        Ok(service.store.search(&caller.tenant, &caller.access, &query).await?.matches)
     }
 
     /// That nothing matches, still, when the commit happens.

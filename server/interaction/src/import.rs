@@ -37,7 +37,8 @@ impl Prepared {
 /// Reads a resource and makes it ready, with its index entries, to follow the version that is current now.
 ///
 /// # Errors
-/// BadRequest for a body that is not JSON or has no id of its own, Unprocessable for one that breaks the schema.
+/// BadRequest for a body that is not JSON or has no id of its own, Unprocessable for one that breaks the schema or, when it
+/// is validated, the rules.
 pub async fn prepare(service: &Service, caller: &Caller, body: Vec<u8>) -> Result<Prepared, Failure> {
     let mut tree = commit::parse_any(service, body)?;
     let key = tree.id().and_then(|id| Key::parse(&format!("{}/{id}", tree.resource_type())));
@@ -48,7 +49,7 @@ pub async fn prepare(service: &Service, caller: &Caller, body: Vec<u8>) -> Resul
     };
     let current = service.store.read(&caller.tenant, &caller.access, &key).await?;
     let existed = current.as_ref().is_some_and(|version| !version.is_deleted());
-    let write = commit::put(service, &mut tree, &key, current.as_ref(), Method::Put)?;
+    let write = commit::put(service, caller, &mut tree, &key, current.as_ref(), Method::Put).await?;
     Ok(Prepared { key, write, existed })
 }
 

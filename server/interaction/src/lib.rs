@@ -22,8 +22,10 @@ mod patch;
 mod projection;
 mod read;
 mod search;
+mod stored_definitions;
 mod time;
 mod update;
+mod validation;
 
 use std::sync::Arc;
 
@@ -46,6 +48,7 @@ pub use projection::Projection;
 pub use read::{read, vread};
 pub use search::search;
 pub use update::{conditional_update, update};
+pub use validation::{Validation, ValidationLevel};
 
 /// What the interactions run on. Cheap to clone: a tenant has one with its own base URL.
 #[derive(Clone)]
@@ -56,6 +59,8 @@ pub struct Service {
     pub definitions: Arc<Definitions>,
     /// Index entries and parameters.
     pub index: Arc<SearchIndex>,
+    /// What is validated before it is written, and by what.
+    pub validation: Validation,
     /// Bounds.
     pub limits: Limits,
     /// FHIR base URL for links and Location (`http://127.0.0.1:8080/fhir`), no slash at the end.

@@ -179,6 +179,15 @@ impl Failure {
         self
     }
 
+    /// The same refusal without lines: of a text that is not the one sent, or only a part of it.
+    #[must_use]
+    pub(crate) fn without_positions(mut self) -> Failure {
+        for issue in &mut self.issues {
+            issue.position = None;
+        }
+        self
+    }
+
     /// What a client is told when something broke that is no fault of its request; the cause goes to the log.
     pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Failure {
         tracing::error!(%cause, "an interaction failed");

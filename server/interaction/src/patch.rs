@@ -136,7 +136,8 @@ async fn store_at(
 ) -> Result<Option<Outcome>, Failure> {
     target.check(conditions)?;
     let mut tree = patched(service, &target, patch)?;
-    update::store_at(service, caller, &mut tree, target, prefer).await
+    let stored = update::store_at(service, caller, &mut tree, target, prefer).await;
+    stored.map_err(Failure::without_positions)
 }
 
 /// The resource of a key, which must be there.

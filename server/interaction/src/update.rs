@@ -178,7 +178,9 @@ pub(crate) async fn store_at(
     prefer: Return,
 ) -> Result<Option<Outcome>, Failure> {
     let existed = target.alive().is_some();
-    let Some(write) = commit::put(service, tree, &target.key, target.current.as_ref(), target.method)? else {
+    let Some(write) =
+        commit::put(service, caller, tree, &target.key, target.current.as_ref(), target.method).await?
+    else {
         return Ok(target.current.map(|version| commit::answer(Status::Ok, version, prefer)));
     };
     let status = if existed { Status::Ok } else { Status::Created };

@@ -1,6 +1,14 @@
 //! FHIR operations (<https://hl7.org/fhir/R4/operations.html>): one registry of all, one file each, without HTTP types.
 
+mod closure;
+mod expand;
+mod lookup;
 mod meta;
+mod subsumes;
+mod terminology;
+mod translate;
+mod validate;
+mod validate_code;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,7 +24,7 @@ pub struct Invocation {
     pub id: Option<String>,
     /// The URL's parameters, decoded, without `_format` and `_pretty`.
     pub parameters: Vec<(String, String)>,
-    /// The body of a POST: a Parameters resource, JSON. `None` for GET.
+    /// The body of a POST: a Parameters resource, JSON, or for `$validate` the resource. `None` for GET.
     pub body: Option<Vec<u8>>,
 }
 
@@ -31,7 +39,17 @@ pub struct Operation {
 }
 
 /// All operations.
-pub static REGISTRY: &[Operation] = &[meta::META];
+pub static REGISTRY: &[Operation] = &[
+    meta::META,
+    validate::VALIDATE,
+    expand::EXPAND,
+    validate_code::IN_VALUE_SET,
+    validate_code::IN_CODE_SYSTEM,
+    lookup::LOOKUP,
+    subsumes::SUBSUMES,
+    translate::TRANSLATE,
+    closure::CLOSURE,
+];
 
 /// What the CapabilityStatement lists.
 pub fn descriptors() -> Vec<OperationDescriptor> {
@@ -55,9 +73,15 @@ pub async fn invoke(
 
 fn lookup(name: &str, invocation: &Invocation) -> Result<&'static Operation, Failure> {
     let refuse = |details: String| Failure::new(Status::NotFound, fhirpath::IssueType::NotSupported, details);
-    let operation = REGISTRY
-        .iter()
-        .find(|operation| operation.descriptor.name == name)
+    // Operations on several types may have one name.
+    let is_for = |operation: &&Operation| {
+        let types = operation.descriptor.resource_types;
+        types.is_empty() || invocation.resource_type.as_deref().is_none_or(|name| types.contains(&name))
+    };
+    let named = || REGISTRY.iter().filter(|operation| operation.descriptor.name == name);
+    let operation = named()
+        .find(is_for)
+        .or_else(|| named().next())
         .ok_or_else(|| refuse(format!("This server has no operation ${name}.")))?;
     let descriptor = &operation.descriptor;
     let (offered, level) = match (&invocation.resource_type, &invocation.id) {

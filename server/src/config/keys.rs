@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use interaction::ValidationLevel;
+
 use super::{EngineKind, Identity, Key, KeyType, LogFormat, Secret};
 
 macro_rules! keys {
@@ -71,8 +73,12 @@ keys! {
     /// Table of tenants (TOML; see `vesta tenant add --help`); it is read again when it changes. Without it, all is the
     /// one tenant `default`.
     tenants: Option<PathBuf> = "";
-    /// FHIR packages (.tgz) to add to R4 and US Core: their profiles and search parameters.
+    /// FHIR packages (.tgz) to add to R4 and US Core: their profiles, terminology and search parameters.
     package: Vec<PathBuf> = "";
+    /// What is validated before it is written, by requests and by `vesta load`: `base` is FHIR's own rules (cardinality,
+    /// types, required bindings, invariants, references), `profiles` also the profiles that a resource claims as far as
+    /// they are known, `off` no more than that elements are where the types have them. What breaks a rule is refused.
+    validation: ValidationLevel = "base";
     /// Listen on an address that other machines can reach although nobody has to log in.
     insecure_open: bool = "false";
     /// Web origins whose pages may call the API from a browser (CORS), or `*`. None by default: with an open server,

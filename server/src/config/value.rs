@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use interaction::ValidationLevel;
+
 /// A type of configuration values.
 pub trait KeyType: Sized {
     /// What it is, in words.
@@ -131,6 +133,21 @@ impl KeyType for EngineKind {
         match only(texts)? {
             "embedded" => Some(EngineKind::Embedded),
             "cosmos" => Some(EngineKind::Cosmos),
+            _ => None,
+        }
+    }
+}
+
+impl KeyType for ValidationLevel {
+    const NAME: &'static str = "off, base or profiles";
+    fn blank() -> ValidationLevel {
+        ValidationLevel::Base
+    }
+    fn read(texts: &[String]) -> Option<ValidationLevel> {
+        match only(texts)? {
+            "off" => Some(ValidationLevel::Off),
+            "base" => Some(ValidationLevel::Base),
+            "profiles" => Some(ValidationLevel::Profiles),
             _ => None,
         }
     }

@@ -38,6 +38,10 @@ impl InProcess {
         };
         let service = Service {
             store: opened.store.clone(),
+            validation: interaction::Validation::embedded(
+                interaction::ValidationLevel::Profiles,
+                &DEFINITIONS,
+            ),
             definitions: Arc::clone(&DEFINITIONS),
             index: Arc::clone(&INDEX),
             limits,

@@ -188,7 +188,7 @@ fn of_route(route: &Route) -> Vec<Request> {
         }
         Interaction::Operation => REGISTRY
             .iter()
-            .filter(|operation| !operation.descriptor.affects_state)
+            .filter(|operation| !changes(&operation.descriptor))
             .flat_map(|operation| calls(route, &operation.descriptor))
             .collect(),
         Interaction::Update
@@ -218,10 +218,71 @@ fn calls(route: &Route, descriptor: &interaction::OperationDescriptor) -> Vec<Re
         }
         _ => Vec::new(),
     };
-    let body = (route.method == "POST").then(|| r#"{"resourceType":"Parameters"}"#.to_owned());
-    let request = |path: String| Request { body: body.clone(), ..Request::new(route.method, &path) };
-    let reads_by_get = route.method == "POST" || !descriptor.affects_state;
-    paths.into_iter().filter(|_| reads_by_get).map(request).collect()
+    let reads_by_get = route.method == "POST" || !changes(descriptor);
+    let calls = parameters(name);
+    let request = |path: &String| {
+        let request = Request::new(route.method, path);
+        let calls = calls.iter().map(move |parameters| match route.method {
+            "POST" => request.clone().with_body(in_body(parameters)),
+            _ => parameters.iter().fold(request.clone(), |request, (name, value)| request.with(name, value)),
+        });
+        calls.collect::<Vec<_>>()
+    };
+    let mut all: Vec<Request> = paths.iter().filter(|_| reads_by_get).flat_map(request).collect();
+    if name == "validate" && route.method == "POST" {
+        // What only the other has as a profile is not known here.
+        let claims = json!({"resourceType": "Patient", "meta": {"profile": ["http://example.org/hidden"]}});
+        all.extend(paths.iter().map(|path| Request::new("POST", path).with_body(&claims)));
+    }
+    all
+}
+
+/// Whether an operation changes anything. By its definition `$closure` does not, but it keeps a table.
+fn changes(descriptor: &interaction::OperationDescriptor) -> bool {
+    descriptor.affects_state || descriptor.name == "closure"
+}
+
+/// The parameters of each call of an operation, in the order of the calls.
+fn parameters(operation: &str) -> Vec<Vec<(&'static str, &'static str)>> {
+    const SYS: &str = "http://example.org/sys";
+    const HIDDEN: &str = "http://example.org/hidden";
+    match operation {
+        "meta" => vec![vec![]],
+        "validate" => vec![vec![], vec![("profile", HIDDEN)]],
+        "expand" => vec![
+            vec![],
+            vec![("url", "http://example.org/set/birchwald")],
+            vec![("url", "http://example.org/set/alderquist")],
+        ],
+        "validate-code" => vec![
+            vec![("url", SYS), ("code", "low"), ("system", SYS)],
+            vec![("url", HIDDEN), ("code", "top"), ("system", HIDDEN)],
+        ],
+        "lookup" => vec![
+            vec![("system", SYS), ("code", "low")],
+            vec![("system", HIDDEN), ("code", "top")],
+            vec![("system", "http://example.org/own/birchwald"), ("code", "top")],
+        ],
+        "subsumes" => vec![
+            vec![("system", SYS), ("codeA", "top"), ("codeB", "low")],
+            vec![("codeA", "top"), ("codeB", "none")],
+            vec![("system", HIDDEN), ("codeA", "top"), ("codeB", "top")],
+        ],
+        "translate" => vec![
+            vec![("url", "http://example.org/map"), ("system", SYS), ("code", "top")],
+            vec![("system", SYS), ("code", "top"), ("targetsystem", "urn:t")],
+        ],
+        "closure" => vec![vec![("name", "table")], vec![("name", "table"), ("version", "0")]],
+        other => panic!("give the operation ${other} its parameters here"),
+    }
+}
+
+fn in_body(parameters: &[(&str, &str)]) -> Value {
+    if parameters.is_empty() {
+        return json!({"resourceType": "Parameters"});
+    }
+    let parameters = parameters.iter().map(|(name, value)| json!({"name": name, "valueString": value}));
+    json!({"resourceType": "Parameters", "parameter": parameters.collect::<Vec<_>>()})
 }
 
 /// The paths of a shape, for all that is seeded.
@@ -379,7 +440,7 @@ pub fn writing(reading: &[Request]) -> Vec<Request> {
             Interaction::ConditionalDelete => all.extend(conditional_deletes()),
             Interaction::Bundle => all.extend(bundles(reading)),
             Interaction::Operation => {
-                let changing = REGISTRY.iter().filter(|operation| operation.descriptor.affects_state);
+                let changing = REGISTRY.iter().filter(|operation| changes(&operation.descriptor));
                 all.extend(changing.flat_map(|operation| calls(route, &operation.descriptor)));
             }
             Interaction::Read

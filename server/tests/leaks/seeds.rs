@@ -67,7 +67,19 @@ pub const BOTH: &[(&str, &str)] = &[
     ),
     (
         "ValueSet/set",
-        r#""url":"http://example.org/set/MARK","name":"MARK","title":"MARK","status":"active","date":"YEAR-02-02""#,
+        r#""url":"http://example.org/set/MARK","name":"MARK","title":"MARK","status":"active","date":"YEAR-02-02","compose":{"include":[{"system":"http://example.org/sys"}]}"#,
+    ),
+    (
+        "CodeSystem/sys",
+        r#""url":"http://example.org/sys","name":"MARK","status":"active","content":"complete","hierarchyMeaning":"is-a","concept":[{"code":"top","display":"MARK top","concept":[{"code":"low","display":"MARK low"}]}]"#,
+    ),
+    (
+        "CodeSystem/own",
+        r#""url":"http://example.org/own/MARK","name":"MARK","status":"active","content":"complete","concept":[{"code":"top","display":"MARK top"}]"#,
+    ),
+    (
+        "ConceptMap/map",
+        r#""url":"http://example.org/map","name":"MARK","status":"active","group":[{"source":"http://example.org/sys","target":"urn:t","element":[{"code":"top","target":[{"code":"t-MARK","equivalence":"equal"}]}]}]"#,
     ),
     (
         "Appointment/app",
@@ -88,6 +100,14 @@ pub const ONLY_OTHER: &[(&str, &str)] = &[
     (
         "Provenance/hidden",
         r#""target":[{"reference":"Patient/pat"}],"recorded":"YEAR-01-01T00:00:00Z","agent":[{"who":{"display":"MARK"}}]"#,
+    ),
+    (
+        "CodeSystem/hidden",
+        r#""url":"http://example.org/hidden","name":"MARK","status":"active","content":"complete","concept":[{"code":"top","display":"MARK top"}]"#,
+    ),
+    (
+        "StructureDefinition/hidden",
+        r#""url":"http://example.org/hidden","name":"MARK","status":"active","kind":"resource","abstract":false,"type":"Patient","baseDefinition":"http://hl7.org/fhir/StructureDefinition/Patient","derivation":"constraint","differential":{"element":[{"id":"Patient.photo","path":"Patient.photo","min":1}]}"#,
     ),
 ];
 

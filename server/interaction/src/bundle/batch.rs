@@ -86,14 +86,19 @@ async fn process(
     match &entry.request {
         Request::Create { if_none_exist, .. } => {
             let criteria = if_none_exist.as_ref().map(|on| &on.criteria);
-            create::create_tree(service, caller, resource()?, criteria, prefer).await
+            let outcome = create::create_tree(service, caller, resource()?, criteria, prefer).await;
+            outcome.map_err(Failure::without_positions)
         }
         Request::Update { key, conditions } => {
-            update::update_tree(service, caller, key, resource()?, conditions, prefer).await
+            let outcome = update::update_tree(service, caller, key, resource()?, conditions, prefer).await;
+            outcome.map_err(Failure::without_positions)
         }
         Request::ConditionalUpdate { on, conditions } => {
-            update::conditional_update_tree(service, caller, &on.criteria, resource()?, conditions, prefer)
-                .await
+            let criteria = &on.criteria;
+            let outcome =
+                update::conditional_update_tree(service, caller, criteria, resource()?, conditions, prefer)
+                    .await;
+            outcome.map_err(Failure::without_positions)
         }
         Request::Patch { key, conditions } => {
             let patch = entry.patch(tree, key.resource_type())?;

@@ -33,7 +33,7 @@ pub(super) async fn transaction(
         let resolved = lookups.references(&tree, &links).await?;
         let keys: Vec<_> = steps.iter().map(|step| step.key().map(Cow::Borrowed)).collect();
         links.set(&mut tree, &entries, &keys, &resolved);
-        let plan = plan(service, &tree, &entries, &steps)?;
+        let plan = plan(service, caller, &tree, &entries, &steps).await?;
         let batch = Batch { preconditions: lookups.preconditions, writes: plan.writes };
         let versions = match batch.writes.is_empty() {
             true => Vec::new(),
@@ -260,7 +260,13 @@ struct Plan {
     entries: Vec<usize>,
 }
 
-fn plan(service: &Service, tree: &Tree, entries: &[Entry], steps: &[Step]) -> Result<Plan, Failure> {
+async fn plan(
+    service: &Service,
+    caller: &Caller,
+    tree: &Tree,
+    entries: &[Entry],
+    steps: &[Step],
+) -> Result<Plan, Failure> {
     let mut order: Vec<(u8, usize)> =
         entries.iter().enumerate().map(|(number, entry)| (entry.request.turn(), number)).collect();
     order.sort_unstable();
@@ -269,10 +275,8 @@ fn plan(service: &Service, tree: &Tree, entries: &[Entry], steps: &[Step]) -> Re
         let (Some(entry), Some(step)) = (entries.get(number), steps.get(number)) else { continue };
         let write = match step {
             Step::Put(target) => {
-                let resource = resource(service, tree, entry, target);
-                let mut resource =
-                    resource.map_err(|failure| failure.within(&format!("Bundle.entry[{number}]")))?;
-                commit::put(service, &mut resource, &target.key, target.current.as_ref(), target.method)?
+                let write = write(service, caller, tree, entry, target).await;
+                write.map_err(|failure| failure.within(&format!("Bundle.entry[{number}]")))?
             }
             Step::Remove(target) => delete::removal(target),
             Step::Gone | Step::Found(_) | Step::Same(..) | Step::Get => None,
@@ -283,6 +287,20 @@ fn plan(service: &Service, tree: &Tree, entries: &[Entry], steps: &[Step]) -> Re
         }
     }
     Ok(plan)
+}
+
+/// What an entry writes to its target.
+async fn write(
+    service: &Service,
+    caller: &Caller,
+    tree: &Tree,
+    entry: &Entry,
+    target: &Target,
+) -> Result<Option<Write>, Failure> {
+    let mut resource = resource(service, tree, entry, target)?;
+    let put =
+        commit::put(service, caller, &mut resource, &target.key, target.current.as_ref(), target.method);
+    put.await.map_err(Failure::without_positions)
 }
 
 /// What an entry is to leave as its target's content.

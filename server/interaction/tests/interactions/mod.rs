@@ -12,3 +12,4 @@ mod record;
 mod search;
 mod server;
 mod transaction;
+mod validation;

@@ -7,7 +7,7 @@ use conformance::Definitions;
 use expect_test::Expect;
 use interaction::{
     Caller, Failure, Handling, Limits, Outcome, OutcomeBody, PATCH_FORMATS, PatchDocument, PatchFormat,
-    Projection, ReadConditions, Return, Service, VersionMatch, WriteConditions,
+    Projection, ReadConditions, Return, Service, Validation, ValidationLevel, VersionMatch, WriteConditions,
 };
 use search::SearchIndex;
 use store::{Access, HistoryScope, Key, Tenant, Timestamp};
@@ -29,6 +29,10 @@ impl Server {
     }
 
     pub async fn with_limits(change: impl FnOnce(&mut Limits)) -> Server {
+        Server::with(change, ValidationLevel::Base).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Limits), level: ValidationLevel) -> Server {
         let definitions = Arc::clone(&DEFINITIONS);
         let index = Arc::new(SearchIndex::new(Arc::clone(&definitions), vec![BASE.to_owned()]));
         let opened = crate::ENGINE.open(Arc::clone(&index) as _).await;
@@ -43,6 +47,7 @@ impl Server {
         change(&mut limits);
         let service = Service {
             store: opened.store.clone(),
+            validation: Validation::embedded(level, &DEFINITIONS),
             definitions,
             index,
             limits,

@@ -29,7 +29,7 @@ async fn entries_refer_to_each_other() {
         "identifier": [{"value": "urn:uuid:1"}],
         "generalPractitioner": [{"reference": "Practitioner?identifier=http://npi|9"}, {"reference": "Practitioner?identifier=http://npi|9"}]});
     let observation = json!({"resourceType": "Observation", "status": "final", "code": {"text": "x"},
-        "extension": [{"url": "http://x", "valueUri": "urn:uuid:1"}, {"url": "http://y", "valueUri": "urn:uuid:none"}],
+        "extension": [{"url": "http://x", "valueUri": "urn:uuid:1"}, {"url": "http://y", "valueUri": "urn:uuid:0d8e9f1c-6a2b-4c3d-8e4f-5a6b7c8d9e0f"}],
         "subject": {"reference": "urn:uuid:1"}, "encounter": {"reference": "Encounter/far"}});
     let encounter = json!({"resourceType": "Encounter", "status": "planned", "class": {"code": "AMB"}});
     let request = bundle(json!([
@@ -43,7 +43,7 @@ async fn entries_refer_to_each_other() {
         {"resourceType":"Bundle","type":"transaction-response","entry":[{"response":{"status":"201 Created","location":"Observation/n1/_history/1","etag":"W/\"1\"","lastModified":"TIME"}},{"response":{"status":"201 Created","location":"Encounter/n2/_history/1","etag":"W/\"1\"","lastModified":"TIME"}},{"response":{"status":"201 Created","location":"Patient/n3/_history/1","etag":"W/\"1\"","lastModified":"TIME"}},{"resource":{"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?general-practitioner=Practitioner/d&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/n3","resource":{"resourceType":"Patient","id":"n3","meta":{"versionId":"1","lastUpdated":"TIME"},"text":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\"><a href=\"Patient/n3\">me</a></div>"},"identifier":[{"value":"urn:uuid:1"}],"generalPractitioner":[{"reference":"Practitioner/d"},{"reference":"Practitioner/d"}]},"search":{"mode":"match"}}]},"response":{"status":"200 OK"}}]}"#]]).await;
     server.check("GET Observation/n1", expect![[r#"
         200 Observation/n1/_history/1 v1
-        {"resourceType":"Observation","id":"n1","meta":{"versionId":"1","lastUpdated":"TIME"},"extension":[{"url":"http://x","valueUri":"Patient/n3"},{"url":"http://y","valueUri":"urn:uuid:none"}],"status":"final","code":{"text":"x"},"subject":{"reference":"Patient/n3"},"encounter":{"reference":"Encounter/n2"}}"#]]).await;
+        {"resourceType":"Observation","id":"n1","meta":{"versionId":"1","lastUpdated":"TIME"},"extension":[{"url":"http://x","valueUri":"Patient/n3"},{"url":"http://y","valueUri":"urn:uuid:0d8e9f1c-6a2b-4c3d-8e4f-5a6b7c8d9e0f"}],"status":"final","code":{"text":"x"},"subject":{"reference":"Patient/n3"},"encounter":{"reference":"Encounter/n2"}}"#]]).await;
     server.check("GET Patient/n3", expect![[r#"
         200 Patient/n3/_history/1 v1
         {"resourceType":"Patient","id":"n3","meta":{"versionId":"1","lastUpdated":"TIME"},"text":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\"><a href=\"Patient/n3\">me</a></div>"},"identifier":[{"value":"urn:uuid:1"}],"generalPractitioner":[{"reference":"Practitioner/d"},{"reference":"Practitioner/d"}]}"#]]).await;

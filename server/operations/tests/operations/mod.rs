@@ -31,6 +31,7 @@ async fn server() -> Server {
     };
     let service = Service {
         store: opened.store.clone(),
+        validation: interaction::Validation::embedded(interaction::ValidationLevel::Profiles, &definitions),
         definitions,
         index,
         limits,

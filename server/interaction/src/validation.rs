@@ -1,0 +1,134 @@
+//! Validation of what is written (<https://hl7.org/fhir/R4/validation.html>), and the way of operations to validation and
+//! terminology: both see the definitions of the program, of packages, and those that the tenant stored. The rules are
+//! `conformance`'s.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use conformance::resources::Resources;
+use conformance::terminology::Terminology;
+use conformance::validation::{Options, Validator};
+use fhirpath::expression::DateTime;
+use fhirpath::{Severity, Tree};
+use rustc_hash::FxHashMap;
+use store::Tenant;
+
+use crate::stored_definitions::StoredDefinitions;
+use crate::{Caller, Failure, Service, Status, time};
+
+/// What is validated before it is written. What breaks the schema is refused at each level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValidationLevel {
+    /// Nothing more.
+    Off,
+    /// FHIR's own rules: cardinality, types, required bindings, invariants, references.
+    Base,
+    /// These, and those of the profiles that a resource claims, as far as they are known.
+    Profiles,
+}
+
+/// What resources are validated by. Cheap to clone; clones share what was compiled.
+#[derive(Clone)]
+pub struct Validation {
+    level: ValidationLevel,
+    validator: Validator,
+    terminology: Terminology,
+    tenants: Arc<RwLock<FxHashMap<Tenant, Arc<OfTenant>>>>,
+}
+
+/// With the definitions that a tenant stored.
+struct OfTenant {
+    stored: Arc<StoredDefinitions>,
+    validator: Validator,
+    terminology: Terminology,
+}
+
+impl Validation {
+    /// `validator` is one of `terminology`.
+    pub fn new(level: ValidationLevel, validator: Validator, terminology: Terminology) -> Validation {
+        Validation { level, validator, terminology, tenants: Arc::default() }
+    }
+
+    /// By the definitions that are embedded in the program.
+    pub fn embedded(level: ValidationLevel, definitions: &conformance::Definitions) -> Validation {
+        let terminology = Terminology::embedded();
+        let library = conformance::validation::Library::embedded();
+        let validator = Validator::new(Arc::clone(&definitions.schema), library, terminology.clone());
+        Validation::new(level, validator, terminology)
+    }
+
+    /// With what the caller's tenant stored, as far as the caller may see it.
+    fn of(&self, caller: &Caller) -> Arc<OfTenant> {
+        if !caller.access.sees_everything() {
+            return Arc::new(self.with_stored());
+        }
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = tenants.get(&caller.tenant) {
+            return Arc::clone(found);
+        }
+        drop(tenants);
+        let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
+        let made = tenants.entry(caller.tenant.clone()).or_insert_with(|| Arc::new(self.with_stored()));
+        Arc::clone(made)
+    }
+
+    fn with_stored(&self) -> OfTenant {
+        let stored = Arc::new(StoredDefinitions::default());
+        let resources: Arc<dyn Resources> = Arc::<StoredDefinitions>::clone(&stored);
+        OfTenant {
+            validator: self.validator.with_resources(Arc::clone(&resources)),
+            terminology: self.terminology.with_resources(resources),
+            stored,
+        }
+    }
+
+    /// Has the definitions that a tenant stored be read again.
+    pub(crate) fn forget(&self, tenant: &Tenant) {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of_tenant) = tenants.get(tenant) {
+            of_tenant.stored.forget();
+        }
+    }
+}
+
+impl Service {
+    /// Asks validation or terminology, with what the caller's tenant stored. The question may be asked several times.
+    ///
+    /// # Errors
+    /// The store failed, or the definitions name others without end.
+    pub async fn ask<T>(
+        &self,
+        caller: &Caller,
+        question: impl Fn(&Validator, &Terminology) -> T,
+    ) -> Result<T, Failure> {
+        let of_tenant = self.validation.of(caller);
+        let question = || question(&of_tenant.validator, &of_tenant.terminology);
+        of_tenant.stored.ask(self, caller, question).await
+    }
+
+    /// How to validate at this moment: claimed profiles count.
+    pub fn validation_options(&self) -> Options {
+        Options {
+            now: DateTime::parse(&time::instant((self.clock)())),
+            issues: self.limits.body.issues,
+            ..Options::default()
+        }
+    }
+}
+
+/// Refuses a resource that is to be written and breaks the rules.
+///
+/// # Errors
+/// Unprocessable with all that was found.
+pub(crate) async fn check(service: &Service, caller: &Caller, tree: &Tree) -> Result<(), Failure> {
+    let claimed_profiles = match service.validation.level {
+        ValidationLevel::Off => return Ok(()),
+        ValidationLevel::Base => false,
+        ValidationLevel::Profiles => true,
+    };
+    let options = Options { claimed_profiles, ..service.validation_options() };
+    let issues = service.ask(caller, |validator, _| validator.validate(tree.root(), &[], &options)).await?;
+    match issues.iter().any(|issue| issue.severity <= Severity::Error) {
+        true => Err(Failure::of(Status::Unprocessable, issues)),
+        false => Ok(()),
+    }
+}
