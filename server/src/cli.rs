@@ -112,6 +112,17 @@ enum Action {
         #[command(flatten)]
         keys: Keys,
     },
+    /// Validate the resources in files, and print an OperationOutcome a line; exit code 1 when one has errors
+    Validate {
+        /// Canonical URL of a profile that they must meet besides those they claim; may be repeated
+        #[arg(long, value_name = "URL")]
+        profile: Vec<String>,
+        /// Files with a resource in JSON each; - is standard input
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        keys: Keys,
+    },
     /// Tenants: those of the table that the key `tenants` names
     Tenant {
         #[command(subcommand)]
@@ -270,6 +281,9 @@ pub enum CommandError {
     /// A FHIRPath expression.
     #[error(transparent)]
     Evaluate(#[from] crate::evaluate::EvaluateError),
+    /// Files that are not valid.
+    #[error(transparent)]
+    Validate(#[from] crate::validate::ValidateError),
     /// The table of tenants.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -331,6 +345,10 @@ fn act(action: Action) -> Result<(), CommandError> {
         Action::Fhirpath { expression, file, json, keys } => {
             let out = &mut std::io::stdout().lock();
             crate::evaluate::evaluate(&keys.load()?, &expression, &file, json, out)?;
+        }
+        Action::Validate { profile, files, keys } => {
+            let out = &mut std::io::stdout().lock();
+            crate::validate::validate(&keys.load()?, &profile, &files, out)?;
         }
         Action::Tenant { action } => match action {
             TenantAction::Add { add, keys } => tenants::command::add(&keys.load()?, &add)?,

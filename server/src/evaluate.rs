@@ -93,7 +93,8 @@ pub fn evaluate(
     Ok(())
 }
 
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+/// The bytes of a file, or of standard input.
+pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     if path != Path::new("-") {
         return std::fs::read(path);
     }

@@ -7,6 +7,7 @@
 //! - [`tenants`]: whose records a request is about, and what it may cost.
 //! - [`secrets`]: keys and connection strings, from where they are kept.
 //! - [`evaluate`]: FHIRPath over a file.
+//! - [`validate`]: validation of files.
 //! - [`http`]: requests in, responses out.
 //! - [`memory`]: what the allocator may keep.
 
@@ -27,3 +28,4 @@ pub mod running;
 pub mod secrets;
 mod serve;
 pub mod tenants;
+pub mod validate;

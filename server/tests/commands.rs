@@ -386,6 +386,40 @@ fn fhirpath_shows_what_an_expression_yields() {
 }
 
 #[test]
+fn validate_says_what_is_wrong_with_files() {
+    let files = directory();
+    let file = |name: &str, resource: &str| {
+        let path = files.path().join(name);
+        std::fs::write(&path, resource).unwrap();
+        text(&path).to_owned()
+    };
+    let right = file("right.json", r#"{"resourceType":"Patient","active":true}"#);
+    let wrong = file("wrong.json", r#"{"resourceType":"Observation","status":"fin"}"#);
+    let nothing = r#"{"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","details":{"text":"Nothing is wrong."}}]}"#;
+    assert_eq!(done(&["validate", &right]), format!("{nothing}\n"));
+    let output = run(&["validate", &wrong, &right]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let (first, rest) = lines.split_once('\n').unwrap();
+    let first: serde_json::Value = serde_json::from_str(first).unwrap();
+    let places: Vec<&str> = first["issue"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|issue| issue["expression"][0].as_str())
+        .collect();
+    assert_eq!(places, ["Observation", "Observation.status"], "{first}");
+    assert_eq!(rest, format!("{nothing}\n"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.ends_with("vesta: 1 of 2 files are not valid\n"), "{said}");
+    let us_core = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient";
+    assert_eq!(run(&["validate", "--profile", us_core, &right]).status.code(), Some(1));
+    let unknown = run(&["validate", "--profile", "http://x/none", &right]);
+    let said = String::from_utf8(unknown.stderr).unwrap();
+    assert_eq!(said, "vesta: the profile http://x/none is not known; add its package with --package\n");
+}
+
+#[test]
 fn fhirpath_says_where_an_expression_or_a_file_is_wrong() {
     let patient = r#"{"resourceType":"Patient","name":[{"text":"a"},{"text":"b"}]}"#;
     for (expression, resource, expected) in [

@@ -58,11 +58,15 @@ impl Server {
         let (path, name) = call.split_once('$').expect("an operation");
         let (name, query) = name.split_once('?').unwrap_or((name, ""));
         let mut segments = path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned);
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let parameters = query.split('&').filter(|name| !name.is_empty());
         let invocation = Invocation {
             resource_type: segments.next(),
             id: segments.next(),
-            parameters: parameters.map(|name| (name.to_owned(), String::new())).collect(),
+            parameters: parameters
+                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+                .map(owned)
+                .collect(),
             body: body.map(|body| body.as_bytes().to_vec()),
         };
         let (status, bytes) = match ::operations::invoke(&self.service, &self.caller, name, invocation).await
@@ -148,4 +152,93 @@ fn the_registry_agrees_with_the_definitions() {
             descriptor.name
         );
     }
+}
+
+const PATIENT: &str = r#"{"resourceType":"Patient","id":"1","gender":"female"}"#;
+
+#[tokio::test]
+async fn validate() {
+    let server = server().await;
+    server.put("Patient/1", PATIENT).await;
+    let check =
+        async |call: &str, body: Option<&str>, expected: Expect| server.check(call, body, expected).await;
+    check("Patient/$validate", Some(PATIENT), expect![[r#"200 {"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","details":{"text":"Nothing is wrong."}}]}"#]]).await;
+    check("Patient/1/$validate", None, expect![[r#"200 {"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","details":{"text":"Nothing is wrong."}}]}"#]]).await;
+    let us_core =
+        "Patient/1/$validate?profile=http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient";
+    check(us_core, None, expect![[r#"200 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"required","details":{"text":"Patient.identifier: at least 1 required by http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient, and there is none."},"diagnostics":"line 1, column 1","expression":["Patient"]},{"severity":"error","code":"required","details":{"text":"Patient.name: at least 1 required by http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient, and there is none."},"diagnostics":"line 1, column 1","expression":["Patient"]}]}"#]]).await;
+    check(&format!("{us_core}&mode=profile"), None, expect![[r#"200 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"required","details":{"text":"Patient.identifier: at least 1 required by http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient, and there is none."},"diagnostics":"line 1, column 1","expression":["Patient"]},{"severity":"error","code":"required","details":{"text":"Patient.name: at least 1 required by http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient, and there is none."},"diagnostics":"line 1, column 1","expression":["Patient"]}]}"#]]).await;
+    let wrapped = |name: &str, rest: &str| {
+        format!(r#"{{"resourceType":"Parameters","parameter":[{{"name":"{name}",{rest}}}]}}"#)
+    };
+    let observation = wrapped("resource", r#""resource":{"resourceType":"Observation","status":"fin"}"#);
+    check("Observation/$validate", Some(&observation), expect![[r#"200 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"code-invalid","details":{"text":"The code fin is not in the value set http://hl7.org/fhir/ValueSet/observation-status|4.0.1."},"diagnostics":"line 1, column 1","expression":["Observation.status"]},{"severity":"error","code":"required","details":{"text":"code is required, and there is none."},"diagnostics":"line 1, column 1","expression":["Observation"]}]}"#]]).await;
+    check("Patient/$validate", Some(&observation), expect![[r#"200 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"invalid","details":{"text":"The resource is of type Observation, but the operation was called on Patient."},"expression":["Observation"]},{"severity":"error","code":"code-invalid","details":{"text":"The code fin is not in the value set http://hl7.org/fhir/ValueSet/observation-status|4.0.1."},"diagnostics":"line 1, column 1","expression":["Observation.status"]},{"severity":"error","code":"required","details":{"text":"code is required, and there is none."},"diagnostics":"line 1, column 1","expression":["Observation"]}]}"#]]).await;
+    check("Patient/$validate", Some("{\n \"resourceType\":\"Patient\",\n \"gendr\":1}"), expect![[r#"200 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"structure","details":{"text":"Patient has no element 'gendr'; 'gender' is near."},"diagnostics":"line 3, column 2","expression":["Patient.gendr"]}]}"#]]).await;
+    check("Patient/$validate", Some("{"), expect![[r#"400 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"structure","details":{"text":"A resource needs a resourceType, for instance \"resourceType\": \"Patient\"."},"diagnostics":"line 1, column 1","expression":["Resource"]},{"severity":"error","code":"invalid","details":{"text":"This is not JSON: expected a name in quotes, found the end of the text."},"diagnostics":"line 1, column 2","expression":["Resource"]}]}"#]]).await;
+    check("Patient/2/$validate?mode=update", Some(PATIENT), expect![[r#"200 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"value","details":{"text":"An update needs the id of the resource that it is to update."},"expression":["Patient.id"]}]}"#]]).await;
+    check("Patient/1/$validate?mode=delete", None, expect![[r#"200 {"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","details":{"text":"Nothing is wrong."}}]}"#]]).await;
+    check("Patient/2/$validate?mode=delete", None, expect![[r#"404 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-found","details":{"text":"There is no resource Patient/2."}}]}"#]]).await;
+    check("Patient/$validate?mode=delete", None, expect![[r#"400 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"invalid","details":{"text":"The mode delete is about a stored resource: call it on one."},"expression":["http.mode"]}]}"#]]).await;
+    check("Patient/1/$validate?mode=create", Some(PATIENT), expect![[r#"400 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"invalid","details":{"text":"The mode create is about a new resource: call it on the type."},"expression":["http.mode"]}]}"#]]).await;
+    check("Patient/$validate?mode=guess", Some(PATIENT), expect![[r#"400 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"There is no mode guess; there are create, update, delete and profile."},"expression":["http.mode"]}]}"#]]).await;
+    check("Patient/$validate?profile=http://x/none", Some(PATIENT), expect![[r#"400 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-found","details":{"text":"The profile http://x/none is not known here."},"expression":["http.profile"]}]}"#]]).await;
+    check("Patient/$validate?verbose=true", Some(PATIENT), expect![[r#"400 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"The operation $validate has no parameter verbose."},"expression":["http.verbose"]}]}"#]]).await;
+    check("Patient/$validate", None, expect![[r#"400 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"required","details":{"text":"$validate on a type needs a resource."},"expression":["Parameters.parameter"]}]}"#]]).await;
+}
+
+#[tokio::test]
+async fn terminology() {
+    let server = server().await;
+    server.put("CodeSystem/s", r#"{"resourceType":"CodeSystem","id":"s","url":"http://x/s","name":"S","status":"active","content":"complete","hierarchyMeaning":"is-a","concept":[{"code":"top","display":"Top","concept":[{"code":"low","display":"Low"}]}]}"#).await;
+    server.put("ValueSet/v", r#"{"resourceType":"ValueSet","id":"v","url":"http://x/v","status":"active","compose":{"include":[{"system":"http://x/s"}]}}"#).await;
+    server.put("ConceptMap/m", r#"{"resourceType":"ConceptMap","id":"m","url":"http://x/m","status":"active","group":[{"source":"http://x/s","target":"http://x/t","element":[{"code":"top","target":[{"code":"t","equivalence":"equal"}]}]}]}"#).await;
+    let check =
+        async |call: &str, body: Option<&str>, expected: Expect| server.check(call, body, expected).await;
+    check("ValueSet/v/$expand", None, expect![[r#"200 {"resourceType":"ValueSet","url":"http://x/v","status":"active","expansion":{"identifier":"urn:uuid:new","timestamp":"1970-01-01T00:00:00.000Z","total":2,"contains":[{"system":"http://x/s","code":"top","display":"Top","contains":[{"system":"http://x/s","code":"low","display":"Low"}]}]}}"#]]).await;
+    check("ValueSet/$expand?url=http://x/v&filter=low&count=1", None, expect![[r#"200 {"resourceType":"ValueSet","url":"http://x/v","status":"active","expansion":{"identifier":"urn:uuid:new","timestamp":"1970-01-01T00:00:00.000Z","total":1,"parameter":[{"name":"filter","valueString":"low"},{"name":"count","valueInteger":1}],"contains":[{"system":"http://x/s","code":"low","display":"Low"}]}}"#]]).await;
+    check("ValueSet/$expand?url=http://hl7.org/fhir/ValueSet/administrative-gender", None, expect![[r#"200 {"resourceType":"ValueSet","url":"http://hl7.org/fhir/ValueSet/administrative-gender","version":"4.0.1","name":"AdministrativeGender","title":"AdministrativeGender","status":"active","expansion":{"identifier":"urn:uuid:new","timestamp":"1970-01-01T00:00:00.000Z","total":4,"parameter":[{"name":"version","valueUri":"http://hl7.org/fhir/administrative-gender|4.0.1"}],"contains":[{"system":"http://hl7.org/fhir/administrative-gender","code":"male","display":"Male"},{"system":"http://hl7.org/fhir/administrative-gender","code":"female","display":"Female"},{"system":"http://hl7.org/fhir/administrative-gender","code":"other","display":"Other"},{"system":"http://hl7.org/fhir/administrative-gender","code":"unknown","display":"Unknown"}]}}"#]])
+        .await;
+    check("ValueSet/$expand?url=http://x/none", None, expect![[r#"404 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-found","details":{"text":"the value set http://x/none is not known here"}}]}"#]]).await;
+    check("ValueSet/none/$expand", None, expect![[r#"404 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-found","details":{"text":"There is no resource ValueSet/none."}}]}"#]]).await;
+    check("ValueSet/$validate-code?url=http://x/v&system=http://x/s&code=low", None, expect![[r#"200 {"resourceType":"Parameters","parameter":[{"name":"result","valueBoolean":true},{"name":"display","valueString":"Low"},{"name":"code","valueCode":"low"},{"name":"system","valueUri":"http://x/s"}]}"#]]).await;
+    check("ValueSet/v/$validate-code?system=http://x/s&code=none", None, expect![[r#"200 {"resourceType":"Parameters","parameter":[{"name":"result","valueBoolean":false},{"name":"message","valueString":"the code http://x/s#none is not in the value set http://x/v"},{"name":"code","valueCode":"none"},{"name":"system","valueUri":"http://x/s"},{"name":"issues","resource":{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"code-invalid","details":{"text":"the code http://x/s#none is not in the value set http://x/v"}}]}}]}"#]]).await;
+    check("CodeSystem/s/$validate-code?code=low&display=Wrong", None, expect![[r#"200 {"resourceType":"Parameters","parameter":[{"name":"result","valueBoolean":false},{"name":"message","valueString":"the code low is displayed as \"Low\", not \"Wrong\""},{"name":"display","valueString":"Low"},{"name":"code","valueCode":"low"},{"name":"issues","resource":{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"invalid","details":{"text":"the code low is displayed as \"Low\", not \"Wrong\""}}]}}]}"#]]).await;
+    check("Patient/$validate-code?code=low", None, expect![[r#"404 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"The operation $validate-code cannot be called on Patient."}}]}"#]]).await;
+    check("CodeSystem/$lookup?system=http://x/s&code=low", None, expect![[r#"200 {"resourceType":"Parameters","parameter":[{"name":"name","valueString":"S"},{"name":"display","valueString":"Low"},{"name":"property","part":[{"name":"code","valueCode":"parent"},{"name":"value","valueCode":"top"}]}]}"#]]).await;
+    check("CodeSystem/$lookup?system=http://x/s&code=none", None, expect![[r#"404 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"code-invalid","details":{"text":"the code system http://x/s has no code none"}}]}"#]]).await;
+    check("CodeSystem/$lookup?system=http://x/s&code=low&guess", None, expect![[r#"400 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"invalid","details":{"text":"the parameter guess is not one of this operation's"},"expression":["http.guess"]}]}"#]]).await;
+    check(
+        "CodeSystem/s/$subsumes?codeA=top&codeB=low",
+        None,
+        expect![[
+            r#"200 {"resourceType":"Parameters","parameter":[{"name":"outcome","valueCode":"subsumes"}]}"#
+        ]],
+    )
+    .await;
+    check("ConceptMap/$translate?url=http://x/m&system=http://x/s&code=top", None, expect![[r#"200 {"resourceType":"Parameters","parameter":[{"name":"result","valueBoolean":true},{"name":"match","part":[{"name":"equivalence","valueCode":"equal"},{"name":"concept","valueCoding":{"system":"http://x/t","code":"t"}},{"name":"source","valueUri":"http://x/m"}]}]}"#]]).await;
+    check("ConceptMap/m/$translate?system=http://x/s&code=top", None, expect![[r#"200 {"resourceType":"Parameters","parameter":[{"name":"result","valueBoolean":true},{"name":"match","part":[{"name":"equivalence","valueCode":"equal"},{"name":"concept","valueCoding":{"system":"http://x/t","code":"t"}},{"name":"source","valueUri":"http://x/m"}]}]}"#]]).await;
+    let body = r#"{"resourceType":"Parameters","parameter":[{"name":"coding","valueCoding":{"system":"http://x/s","code":"top"}}]}"#;
+    check("CodeSystem/$lookup", Some(body), expect![[r#"200 {"resourceType":"Parameters","parameter":[{"name":"name","valueString":"S"},{"name":"display","valueString":"Top"},{"name":"property","part":[{"name":"code","valueCode":"child"},{"name":"value","valueCode":"low"}]}]}"#]]).await;
+    check("CodeSystem/$lookup?code=top", Some(body), expect![[r#"400 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"invalid","details":{"text":"Give the parameters in the URL or in the body, not both."},"expression":["http.code"]}]}"#]]).await;
+}
+
+#[tokio::test]
+async fn closure() {
+    let server = server().await;
+    server.put("CodeSystem/s", r#"{"resourceType":"CodeSystem","id":"s","url":"http://x/s","name":"S","status":"active","content":"complete","hierarchyMeaning":"is-a","concept":[{"code":"top","display":"Top","concept":[{"code":"low","display":"Low"}]}]}"#).await;
+    let body = |rest: &str| {
+        format!(r#"{{"resourceType":"Parameters","parameter":[{{"name":"name","valueString":"t"}}{rest}]}}"#)
+    };
+    let codes = |code: &str| {
+        body(&format!(r#",{{"name":"concept","valueCoding":{{"system":"http://x/s","code":"{code}"}}}}"#))
+    };
+    let check = async |body: String, expected: Expect| server.check("$closure", Some(&body), expected).await;
+    check(codes("top"), expect![[r#"404 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-found","details":{"text":"There is no closure table of this name; call $closure with nothing but the name first."},"expression":["http.name"]}]}"#]]).await;
+    check(body(""), expect![[r#"200 {"resourceType":"ConceptMap","version":"0","name":"Updates for t","status":"active","experimental":true,"date":"1970-01-01T00:00:00.000Z"}"#]]).await;
+    check(codes("top"), expect![[r#"200 {"resourceType":"ConceptMap","version":"1","name":"Updates for t","status":"active","experimental":true,"date":"1970-01-01T00:00:00.000Z"}"#]]).await;
+    check(codes("low"), expect![[r#"200 {"resourceType":"ConceptMap","version":"2","name":"Updates for t","status":"active","experimental":true,"date":"1970-01-01T00:00:00.000Z","group":[{"source":"http://x/s","target":"http://x/s","element":[{"code":"low","target":[{"code":"top","equivalence":"subsumes"}]}]}]}"#]]).await;
+    check(codes("none"), expect![[r#"404 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"code-invalid","details":{"text":"the code system http://x/s has no code none"}}]}"#]]).await;
+    check(body(r#",{"name":"version","valueString":"1"}"#), expect![[r#"200 {"resourceType":"ConceptMap","version":"2","name":"Updates for t","status":"active","experimental":true,"date":"1970-01-01T00:00:00.000Z","group":[{"source":"http://x/s","target":"http://x/s","element":[{"code":"low","target":[{"code":"top","equivalence":"subsumes"}]}]}]}"#]]).await;
+    server.check("$closure?name=t", None, expect![[r#"405 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"The operation $closure changes a table; call it with POST."}}]}"#]]).await;
 }
