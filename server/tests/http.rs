@@ -301,13 +301,21 @@ fn the_capability_statement_is_the_routing_table() {
     let mut of_system = routed(&[HistorySystem, SearchSystem, Bundle]);
     of_system.insert("batch".to_owned());
     assert_eq!(codes(rest), of_system);
-    let operations: BTreeSet<&str> = rest["operation"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|operation| operation["name"].as_str().unwrap())
-        .collect();
-    let registered: BTreeSet<&str> =
-        operations::descriptors().iter().map(|descriptor| descriptor.name).collect();
-    assert_eq!(operations, registered);
+    let names = |of: &Value| -> BTreeSet<String> {
+        let operations = of["operation"].as_array().into_iter().flatten();
+        operations.map(|operation| operation["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let registered = |is_listed: &dyn Fn(&interaction::OperationDescriptor) -> bool| -> BTreeSet<String> {
+        let all = operations::descriptors().into_iter().filter(|descriptor| is_listed(descriptor));
+        all.map(|descriptor| descriptor.name.to_owned()).collect()
+    };
+    assert_eq!(names(rest), registered(&|operation| operation.system));
+    for resource in resources {
+        let name = resource["type"].as_str().unwrap();
+        let expected = registered(&|operation| {
+            let types = operation.resource_types;
+            (operation.type_level || operation.instance) && (types.is_empty() || types.contains(&name))
+        });
+        assert_eq!(names(resource), expected, "{name}");
+    }
 }

@@ -1,7 +1,7 @@
 //! `$validate` (<https://hl7.org/fhir/R4/resource-operation-validate.html>): what is wrong with a resource that is sent, or with
 //! the one stored, as an OperationOutcome. Stores nothing. That something is wrong is an answer, not a refusal.
 
-use fhirpath::{Issue, IssueType, Severity, Tree};
+use fhirpath::{Element, Issue, IssueType, Severity, Tree};
 use interaction::{
     Caller, Failure, OperationDescriptor, Outcome, OutcomeBody, ReadConditions, Service, Status, outcome_body,
 };
@@ -44,7 +44,28 @@ impl Mode {
 struct Request {
     mode: Option<Mode>,
     profiles: Vec<String>,
-    resource: Option<Tree>,
+    resource: Option<Sent>,
+}
+
+/// A resource, in the text that it was sent in: so that the lines that are told are those of the text.
+struct Sent {
+    text: Tree,
+    /// The number of the parameter that holds it; without one it is the whole.
+    parameter: Option<usize>,
+}
+
+impl Sent {
+    fn whole(text: Tree) -> Sent {
+        Sent { text, parameter: None }
+    }
+
+    fn resource(&self) -> Option<Element<'_>> {
+        let root = self.text.root();
+        match self.parameter {
+            Some(number) => root.all("parameter").nth(number)?.get("resource"),
+            None => Some(root),
+        }
+    }
 }
 
 async fn validate(service: &Service, caller: &Caller, invocation: Invocation) -> Result<Outcome, Failure> {
@@ -92,12 +113,12 @@ async fn judge(
     id: Option<&str>,
     request: Request,
 ) -> Result<Outcome, Failure> {
-    let tree = match (request.resource, id) {
+    let sent = match (request.resource, id) {
         (Some(_), Some(id)) if request.mode == Some(Mode::Delete) => {
-            stored(service, caller, resource_type, id).await?
+            Sent::whole(stored(service, caller, resource_type, id).await?)
         }
-        (Some(tree), _) => tree,
-        (None, Some(id)) => stored(service, caller, resource_type, id).await?,
+        (Some(sent), _) => sent,
+        (None, Some(id)) => Sent::whole(stored(service, caller, resource_type, id).await?),
         (None, None) => {
             let details = "$validate on a type needs a resource.";
             return Err(refuse(IssueType::Required, details, "Parameters.parameter"));
@@ -106,25 +127,30 @@ async fn judge(
     if request.mode == Some(Mode::Delete) {
         return Ok(answer(&[]));
     }
+    let resource = sent.resource().ok_or_else(unreadable)?;
+    let (own_type, place) = (resource.type_name(), resource.path());
     let mut found = Vec::new();
-    if tree.resource_type() != resource_type {
-        let details = format!(
-            "The resource is of type {}, but the operation was called on {resource_type}.",
-            tree.resource_type()
-        );
-        found.push(Issue::error(IssueType::Invalid, details).at(tree.resource_type()));
+    if own_type != resource_type {
+        let details =
+            format!("The resource is of type {own_type}, but the operation was called on {resource_type}.");
+        found.push(Issue::error(IssueType::Invalid, details).at(place.as_str()));
     }
     if let (Some(Mode::Update), Some(id)) = (request.mode, id)
-        && tree.id().as_deref() != Some(id)
+        && resource.get("id").and_then(|own| own.value()).as_deref() != Some(id)
     {
         let details = "An update needs the id of the resource that it is to update.";
-        found.push(Issue::error(IssueType::Value, details).at(format!("{}.id", tree.resource_type())));
+        found.push(Issue::error(IssueType::Value, details).at(format!("{place}.id")));
     }
     let profiles: Vec<&str> = request.profiles.iter().map(String::as_str).collect();
     let options = conformance::validation::Options { information: true, ..service.validation_options() };
     let judged =
-        service.ask(caller, |validator, _| validator.validate(tree.root(), &profiles, &options)).await?;
+        service.ask(caller, |validator, _| validator.validate(resource, &profiles, &options)).await?;
     found.extend(judged);
+    for issue in &mut found {
+        let inner =
+            issue.expression.as_deref().and_then(|expression| expression.strip_prefix(place.as_str()));
+        issue.expression = inner.map(|inner| format!("{own_type}{inner}")).or(issue.expression.take());
+    }
     Ok(answer(&found))
 }
 
@@ -177,17 +203,16 @@ impl Request {
                 false => Ok(issues),
             })?;
         if tree.resource_type() != "Parameters" || (resource_type == "Parameters" && !is_call(&tree)) {
-            self.resource = Some(tree);
+            self.resource = Some(Sent::whole(tree));
             return Ok(());
         }
+        let mut resources = Vec::new();
         for (number, parameter) in tree.root().all("parameter").enumerate() {
             let place = format!("Parameters.parameter[{number}]");
             let name = parameter.get("name").and_then(|name| name.value()).unwrap_or_default();
             if name == "resource" {
-                let resource = parameter.get("resource").and_then(|resource| tree.extract(resource));
-                let again = self.resource.is_some();
-                self.resource = resource;
-                if self.resource.is_none() || again {
+                resources.push(number);
+                if parameter.get("resource").is_none() || resources.len() > 1 {
                     let details = "The parameter resource holds one resource, once.";
                     return Err(Err(refuse(IssueType::Invalid, details, &place)));
                 }
@@ -197,6 +222,7 @@ impl Request {
             let value = value.and_then(|value| value.value()).unwrap_or_default();
             self.parameter(&name, &value, &place).map_err(Err)?;
         }
+        self.resource = resources.pop().map(|number| Sent { text: tree, parameter: Some(number) });
         Ok(())
     }
 }
@@ -228,11 +254,13 @@ async fn known_profiles(service: &Service, caller: &Caller, request: Request) ->
 
 async fn stored(service: &Service, caller: &Caller, resource_type: &str, id: &str) -> Result<Tree, Failure> {
     let outcome = interaction::read(service, caller, resource_type, id, &ReadConditions::default()).await?;
-    let unreadable =
-        || Failure::new(Status::Internal, IssueType::Exception, "A stored resource cannot be read.");
     let OutcomeBody::Resource(bytes) = outcome.body else { return Err(unreadable()) };
     Tree::parse_json(&service.definitions.schema, bytes.to_vec(), &fhirpath::tree::Limits::DEFAULT)
         .map_err(|_| unreadable())
+}
+
+fn unreadable() -> Failure {
+    Failure::new(Status::Internal, IssueType::Exception, "A stored resource cannot be read.")
 }
 
 fn answer(issues: &[Issue]) -> Outcome {
