@@ -288,6 +288,24 @@ fn faults_are_reported_by_line() {
     assert!(said(&nobody).contains("is the server running?"), "{}", said(&nobody));
 }
 
+#[test]
+fn what_is_loaded_is_validated_as_configured() {
+    let files = directory();
+    let ndjson = files.path().join("Observation.ndjson");
+    std::fs::write(&ndjson, "{\"resourceType\":\"Observation\",\"id\":\"o\",\"status\":\"final\"}\n")
+        .unwrap();
+    for (flags, expected) in [(&[][..], 1), (&["--validation", "base"], 1), (&["--validation", "off"], 0)] {
+        let data = directory();
+        let load = [&["load", text(&ndjson), "--data", text(data.path())], flags].concat();
+        let output = run(&load);
+        assert_eq!(output.status.code(), Some(expected), "{flags:?}: {}", said(&output));
+        let is_told = said(&output).contains("code is required, and there is none.");
+        assert_eq!(is_told, expected == 1, "{}", said(&output));
+    }
+    let unknown = run(&["load", text(&ndjson), "--validation", "some"]);
+    assert!(said(&unknown).contains("off, base or profiles"), "{}", said(&unknown));
+}
+
 /// What was acknowledged before the disk was full is there, is read, and is there after the next start.
 #[test]
 fn a_full_disk() {
@@ -410,7 +428,7 @@ fn validate_says_what_is_wrong_with_files() {
         .iter()
         .filter_map(|issue| issue["expression"][0].as_str())
         .collect();
-    assert_eq!(places, ["Observation", "Observation.status"], "{first}");
+    assert_eq!(places, ["Observation.status", "Observation"], "{first}");
     assert_eq!(rest, format!("{nothing}\n"));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.ends_with("vesta: 1 of 2 files are not valid\n"), "{said}");
