@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use conformance::terminology::{self, Terminology};
 use conformance::validation::{self, Validator};
@@ -181,6 +181,7 @@ fn embedded_error(config: &Config, error: StoreError) -> OpenError {
 pub async fn cosmos_options(config: &Config, table: Option<&Table>) -> Result<CosmosOptions, OpenError> {
     let own = own_account(config).await?;
     let mut options = CosmosOptions::single(own, &config.cosmos_database, &config.cosmos_container);
+    options.patience.operation = Duration::from_secs(config.cosmos_timeout_s.max(1));
     if let Some(table) = table {
         for (name, row) in &table.accounts {
             options.accounts.insert(name.clone(), other_account(config, row).await?);

@@ -68,6 +68,8 @@ keys! {
     cosmos_container: String = "vesta";
     /// Regions to read from, the nearest first (`East US 2`); without any, in the account's order.
     cosmos_regions: Vec<String> = "";
+    /// How long one operation of Cosmos DB may take with its retries, seconds; then the request is answered 503.
+    cosmos_timeout_s: u64 = "10";
     /// As whom Microsoft Entra ID knows this server, for Cosmos DB without a key, and for Key Vault.
     azure_identity: Identity = "managed-identity";
     /// Table of tenants (TOML; see `vesta tenant add --help`); it is read again when it changes. Without it, all is the
