@@ -188,7 +188,20 @@ async fn the_layout_page_says_what_resources_cost() {
     let observation = types.get("Observation").expect("there are Observations");
     let observation = observation.create / observation.documents as f64 + record / COMMIT as f64;
     assert!(observation <= 10.0, "an Observation costs {observation:.2} RU");
-    expect_test::expect_file!["../../store/src/cosmos/costs.md"].assert_eq(&page(&types, record));
+    let page = page(&types, record);
+    if !agree(include_str!("../../store/src/cosmos/costs.md"), &page) {
+        expect_test::expect_file!["../../store/src/cosmos/costs.md"].assert_eq(&page);
+    }
+}
+
+/// Whether two tables say the same. The time of a commit stands in the bodies, and one byte of a compressed body comes and goes with it.
+fn agree(one: &str, other: &str) -> bool {
+    let close = |(one, other): (&str, &str)| match (one.parse::<f64>(), other.parse::<f64>()) {
+        (Ok(one), Ok(other)) => (one - other).abs() <= 0.01_f64.max(one.abs() * 0.005),
+        _ => one == other,
+    };
+    one.split_whitespace().count() == other.split_whitespace().count()
+        && one.split_whitespace().zip(other.split_whitespace()).all(close)
 }
 
 fn page(types: &BTreeMap<String, Sum>, record: f64) -> String {
