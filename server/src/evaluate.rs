@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use conformance::terminology::Terminology;
 use conformance::{Definitions, DefinitionsError};
 use fhirpath::expression::{DateTime, Dialect, Environment, Expression, Item, Trace};
 use fhirpath::tree::write_string;
@@ -43,7 +44,7 @@ pub enum EvaluateError {
 }
 
 /// A line for each issue, with its place.
-fn lines(issues: &[Issue]) -> String {
+pub(crate) fn lines(issues: &[Issue]) -> String {
     let line = |issue: &Issue| {
         let position = issue.position.map(|(line, column)| format!("line {line}, column {column}: "));
         let place = issue.expression.as_ref().map(|place| format!(" ({place})"));
@@ -70,27 +71,45 @@ pub fn evaluate(
     let bytes = read(path).map_err(failed)?;
     let tree = Tree::parse_json(&definitions.schema, bytes, &Limits::DEFAULT)
         .map_err(|issues| EvaluateError::Resource { path: path.to_owned(), issues })?;
-    let refused = |error: &dyn std::fmt::Display| EvaluateError::Expression(error.to_string());
-    let kind = tree.resource_type();
-    let expression = Expression::compile_as(&definitions.schema, kind, text, Dialect::Standard)
-        .map_err(|error| refused(&format_args!("{error}{}", pointer(text, error.position))))?;
-    let terminology = conformance::terminology::Terminology::embedded();
+    let written = with_items(&tree, text, &Terminology::embedded(), &Told, |items| {
+        let mut written = Vec::new();
+        if json {
+            write_json(items, &mut written);
+        } else {
+            items
+                .iter()
+                .for_each(|item| written.extend_from_slice(format!("{}\n", item.pair().1).as_bytes()));
+        }
+        written
+    });
+    let written = written.map_err(EvaluateError::Expression)?;
+    out.write_all(&written)?;
+    Ok(())
+}
+
+/// Evaluates `text` over a resource, now, and makes something of the items.
+///
+/// # Errors
+/// What is wrong with the expression, for a user to read; lines below it point at the place.
+pub(crate) fn with_items<T>(
+    tree: &Tree,
+    text: &str,
+    terminology: &Terminology,
+    trace: &dyn Trace,
+    then: impl FnOnce(&[Item<'_>]) -> T,
+) -> Result<T, String> {
+    let schema = tree.root().tree().schema();
+    let expression = Expression::compile_as(schema, tree.resource_type(), text, Dialect::Standard)
+        .map_err(|error| format!("{error}{}", pointer(text, error.position)))?;
     let environment = Environment {
         now: DateTime::parse(&format!("{:.3}", Timestamp::now())),
-        terminology: Some(&terminology),
-        trace: Some(&Told),
+        terminology: Some(terminology),
+        trace: Some(trace),
         ..Environment::default()
     };
     let mut items = Vec::new();
-    expression.evaluate_in(tree.root(), &environment, &mut items).map_err(|error| refused(&error))?;
-    let mut written = Vec::new();
-    if json {
-        write_json(&items, &mut written);
-    } else {
-        items.iter().for_each(|item| written.extend_from_slice(format!("{}\n", item.pair().1).as_bytes()));
-    }
-    out.write_all(&written)?;
-    Ok(())
+    expression.evaluate_in(tree.root(), &environment, &mut items).map_err(|error| error.to_string())?;
+    Ok(then(&items))
 }
 
 /// The bytes of a file, or of standard input.

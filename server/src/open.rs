@@ -62,6 +62,9 @@ pub enum OpenError {
     /// The definitions cannot be had.
     #[error("cannot read the definitions: {0}")]
     Definitions(#[from] DefinitionsError),
+    /// `required_profiles` is not as it should be.
+    #[error("`required_profiles`: {0}")]
+    RequiredProfiles(String),
     /// The log cannot be written as configured.
     #[error("`log` is not understood: {0}")]
     Log(String),
@@ -77,6 +80,7 @@ pub async fn open(config: &Config, table: Option<&Table>, base: String) -> Resul
     let definitions = Arc::new(Definitions::with_packages(&packages)?);
     let index = Arc::new(SearchIndex::new(Arc::clone(&definitions), local_bases(config)));
     let (validator, terminology) = validator(&packages, &definitions)?;
+    let required = required_profiles(config, &definitions)?;
     let store = match config.store {
         EngineKind::Embedded => open_embedded(config, &index)?,
         EngineKind::Cosmos => open_cosmos(config, &index, table).await?,
@@ -88,7 +92,7 @@ pub async fn open(config: &Config, table: Option<&Table>, base: String) -> Resul
         store,
         definitions,
         index,
-        validation: Validation::new(config.validation, validator, terminology),
+        validation: Validation::new(config.validation, validator, terminology).requiring(required),
         limits: limits(config),
         base,
         clock: Arc::new(now),
@@ -115,6 +119,25 @@ pub fn validator(
     }
     let terminology = Terminology::new(terms);
     Ok((Validator::new(Arc::clone(&definitions.schema), profiles, terminology.clone()), terminology))
+}
+
+/// The configured profiles by their types.
+fn required_profiles(
+    config: &Config,
+    definitions: &Definitions,
+) -> Result<BTreeMap<String, String>, OpenError> {
+    let mut required = BTreeMap::new();
+    for url in &config.required_profiles {
+        let mut types = definitions.resource_types().iter();
+        let of = types.find(|name| definitions.profiles(name).contains(&url.as_str())).ok_or_else(|| {
+            OpenError::RequiredProfiles(format!("no profile {url} is known; add its package with --package"))
+        })?;
+        if let Some(other) = required.insert(of.clone(), url.clone()) {
+            let why = format!("{other} and {url} are both of {of}; a type has one");
+            return Err(OpenError::RequiredProfiles(why));
+        }
+    }
+    Ok(required)
 }
 
 fn open_embedded(config: &Config, index: &Arc<SearchIndex>) -> Result<Store, OpenError> {

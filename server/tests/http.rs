@@ -266,6 +266,30 @@ fn site() {
     assert_eq!(other.header("access-control-allow-origin"), "");
 }
 
+/// The page that evaluates FHIRPath: over what is pasted, over what is stored, and what is wrong in its place.
+#[test]
+fn fhirpath_page() {
+    let data = directory();
+    let server = Server::start(data.path());
+    server.put("/fhir/Patient/p1", PATIENT).expect(201);
+    let form = [("content-type", "application/x-www-form-urlencoded"), ("accept", "text/html")];
+    let post = |body: &str| server.send("POST", "/fhirpath", &form, body.as_bytes());
+    assert!(server.get("/fhirpath").expect(200).text().contains("<form class=\"evaluate\""));
+    for (page, expected) in [
+        (server.get("/fhirpath?reference=Patient/p1&expression=birthDate.is(date)").expect(200), "<code>System.Boolean</code>"),
+        (server.get("/fhirpath?reference=Patient/p1&expression=birthDate").expect(200), "<td><code>date</code></td><td><code>1980-02-03</code>"),
+        (post("expression=trace('a').id&resource={\"resourceType\":\"Basic\",\"id\":\"<b>\"}"), "line 1"),
+        (post("expression=code.text.trace('%C3%A4')&resource={\"resourceType\":\"Basic\",\"code\":{\"text\":\"<b>\"}}").expect(200), "<td>ä</td><td><code>string</code></td><td><code>&lt;b&gt;</code>"),
+        (post("expression=nme&reference=Patient/p1").expect(422), "nme"),
+        (post("expression=name").expect(422), "Paste a resource"),
+        (server.get("/fhirpath?reference=Patient/none").expect(404), "Patient/none"),
+        (server.get("/fhirpath?reference=x").expect(400), "Type/id"),
+        (server.get("/fhirpath?wrong=x").expect(400), "wrong"),
+    ] {
+        assert!(page.text().contains(expected), "{expected}: {}", page.text());
+    }
+}
+
 /// The CapabilityStatement names the interactions of the routing table, no more and no fewer.
 #[test]
 fn the_capability_statement_is_the_routing_table() {

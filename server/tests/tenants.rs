@@ -120,7 +120,7 @@ fn nobody_else_is_served() {
     {
         assert_eq!(details(server.get(path), 404), no_tenant, "{path}");
     }
-    for path in ["/fhir/Patient", "/fhir/metadata", "/", "/find?type=Patient"] {
+    for path in ["/fhir/Patient", "/fhir/metadata", "/", "/find?type=Patient", "/fhirpath"] {
         assert_eq!(details(server.get(path), 404), no_host, "{path}");
     }
     assert_eq!(details(at_host(&server, "a.example.org", "/t/b/fhir/Patient"), 404), no_tenant);

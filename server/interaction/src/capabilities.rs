@@ -124,8 +124,9 @@ fn resource(
     revincludes: &[(&str, String)],
     out: &mut Object<'_>,
 ) {
-    out.text("type", name).text("profile", &format!("http://hl7.org/fhir/StructureDefinition/{name}"));
     let base = format!("http://hl7.org/fhir/StructureDefinition/{name}");
+    let profile = service.validation.required(name).unwrap_or(&base);
+    out.text("type", name).text("profile", profile);
     let profiles = service.definitions.profiles(name).into_iter().filter(|url| *url != base).collect();
     list(out, "supportedProfile", profiles);
     interactions(out, true);

@@ -30,6 +30,8 @@ pub enum ValidationLevel {
 #[derive(Clone)]
 pub struct Validation {
     level: ValidationLevel,
+    /// The profile that all resources of a type must meet.
+    required: Arc<FxHashMap<String, String>>,
     validator: Validator,
     terminology: Terminology,
     tenants: Arc<RwLock<FxHashMap<Tenant, Arc<OfTenant>>>>,
@@ -45,7 +47,18 @@ struct OfTenant {
 impl Validation {
     /// `validator` is one of `terminology`.
     pub fn new(level: ValidationLevel, validator: Validator, terminology: Terminology) -> Validation {
-        Validation { level, validator, terminology, tenants: Arc::default() }
+        Validation { level, required: Arc::default(), validator, terminology, tenants: Arc::default() }
+    }
+
+    /// With profiles, by type, that every resource written must meet whether it claims them or not.
+    #[must_use]
+    pub fn requiring(self, profiles: impl IntoIterator<Item = (String, String)>) -> Validation {
+        Validation { required: Arc::new(profiles.into_iter().collect()), ..self }
+    }
+
+    /// The profile that all resources of a type must meet, where there is one.
+    pub fn required(&self, resource_type: &str) -> Option<&str> {
+        self.required.get(resource_type).map(String::as_str)
     }
 
     /// By the definitions that are embedded in the program.
@@ -126,7 +139,11 @@ pub(crate) async fn check(service: &Service, caller: &Caller, tree: &Tree) -> Re
         ValidationLevel::Profiles => true,
     };
     let options = Options { claimed_profiles, ..service.validation_options() };
-    let issues = service.ask(caller, |validator, _| validator.validate(tree.root(), &[], &options)).await?;
+    let required = service.validation.required(tree.resource_type());
+    let question = |validator: &Validator, _: &Terminology| {
+        validator.validate(tree.root(), required.as_slice(), &options)
+    };
+    let issues = service.ask(caller, question).await?;
     match issues.iter().any(|issue| issue.severity <= Severity::Error) {
         true => Err(Failure::of(Status::Unprocessable, issues)),
         false => Ok(()),

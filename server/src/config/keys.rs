@@ -80,7 +80,10 @@ keys! {
     /// What is validated before it is written, by requests and by `vesta load`: `base` is FHIR's own rules (cardinality,
     /// types, required bindings, invariants, references), `profiles` also the profiles that a resource claims as far as
     /// they are known, `off` no more than that elements are where the types have them. What breaks a rule is refused.
-    validation: ValidationLevel = "base";
+    validation: ValidationLevel = "profiles";
+    /// Canonical URLs of profiles, one for a type at most, that every resource of their type must meet when it is written,
+    /// whether it claims them or not (unless validation is `off`). The CapabilityStatement names them as the types' profiles.
+    required_profiles: Vec<String> = "";
     /// Listen on an address that other machines can reach although nobody has to log in.
     insecure_open: bool = "false";
     /// Web origins whose pages may call the API from a browser (CORS), or `*`. None by default: with an open server,

@@ -82,6 +82,15 @@ pub fn practitioner_name(number: i32) -> (&'static str, &'static str) {
     (given.copied().unwrap_or_default(), FAMILIES.get(at * 3 + 2).copied().unwrap_or_default())
 }
 
+/// A National Provider Identifier: nine digits, and the check digit of Luhn over them behind the issuer's 80840.
+fn npi(nine: &str) -> String {
+    let digits = "80840".chars().chain(nine.chars()).filter_map(|digit| digit.to_digit(10));
+    let doubled = |digit: u32| digit * 2 / 10 + digit * 2 % 10;
+    // The last of the 14 digits is one of those that are doubled.
+    let weighed = digits.enumerate().map(|(at, digit)| if at % 2 == 0 { digit } else { doubled(digit) });
+    format!("{nine}{}", (10 - weighed.sum::<u32>() % 10) % 10)
+}
+
 fn practitioner(number: i32) -> [Value; 2] {
     let id = practitioner_id(number);
     let short = id.strip_prefix("Practitioner/").unwrap_or_default();
@@ -93,7 +102,7 @@ fn practitioner(number: i32) -> [Value; 2] {
             short,
             "us-core-practitioner",
             json!({
-                "identifier": [{"system": "http://hl7.org/fhir/sid/us-npi", "value": format!("99999999{number}9")}],
+                "identifier": [{"system": "http://hl7.org/fhir/sid/us-npi", "value": npi(&format!("99999999{number}"))}],
                 "active": true,
                 "name": [{"use": "official", "family": family, "given": [given], "prefix": ["Dr."]}],
                 "telecom": [{"system": "email", "value": format!("{}.{}@practice.example.org", given.to_lowercase(), family.to_lowercase().replace('\'', "")), "use": "work"}]
@@ -113,4 +122,16 @@ fn practitioner(number: i32) -> [Value; 2] {
             }),
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn check_digits() {
+        for (nine, whole) in [("123456789", "1234567893"), ("999999990", "9999999904")] {
+            assert_eq!(npi(nine), whole);
+        }
+    }
 }

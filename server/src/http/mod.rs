@@ -8,6 +8,7 @@ pub(crate) mod admin;
 mod body;
 mod browser;
 mod date;
+mod evaluate;
 mod fhir;
 mod headers;
 pub mod json;

@@ -12,6 +12,7 @@ use axum::routing::{MethodFilter, MethodRouter, any, on};
 
 use super::{App, admin};
 use crate::open::BASE_PATH;
+use crate::page;
 
 /// Where a request belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(super) enum Part {
     Root,
     /// Its search box.
     Find,
+    /// The page that evaluates FHIRPath.
+    Fhirpath,
     /// Whether the process lives.
     Healthz,
     /// Whether it takes requests.
@@ -48,9 +51,10 @@ pub(super) enum Part {
 }
 
 impl Part {
-    const ALL: [Part; 8] = [
+    const ALL: [Part; 9] = [
         Part::Root,
         Part::Find,
+        Part::Fhirpath,
         Part::Healthz,
         Part::Readyz,
         Part::Metrics,
@@ -64,6 +68,7 @@ impl Part {
         match self {
             Part::Root => "/",
             Part::Find => "/find",
+            Part::Fhirpath => page::FHIRPATH,
             Part::Healthz => "/healthz",
             Part::Readyz => "/readyz",
             Part::Metrics => "/metrics",
@@ -77,6 +82,7 @@ impl Part {
     pub(super) fn methods(self) -> &'static str {
         match self {
             Part::Backup | Part::Lag | Part::Check => "POST",
+            Part::Fhirpath => "GET, HEAD, POST",
             _ => "GET, HEAD",
         }
     }
@@ -84,6 +90,7 @@ impl Part {
     fn routes(self, app: &Arc<App>) -> MethodRouter {
         let filter = match self {
             Part::Backup | Part::Lag | Part::Check => MethodFilter::POST,
+            Part::Fhirpath => MethodFilter::GET.or(MethodFilter::POST),
             // HEAD goes where GET goes.
             _ => MethodFilter::GET,
         };

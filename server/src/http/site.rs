@@ -1,4 +1,4 @@
-//! What is not FHIR: the root page and its search box, health and metrics, and the program's own commands.
+//! What is not FHIR: the root page and its search box, the page that evaluates FHIRPath, health and metrics, and the program's own commands.
 
 use std::sync::Arc;
 
@@ -35,12 +35,13 @@ pub(super) async fn answer(
     exchange.template = part.path();
     exchange.address = part.path().to_owned();
     match part {
-        Part::Root | Part::Find => {
+        Part::Root | Part::Find | Part::Fhirpath => {
             let site = app.site(None, request.headers())?;
             exchange.site = Some(Arc::clone(&site));
             match part {
                 Part::Root => root(app, &site).await,
-                _ => find(&site, request.uri().query()),
+                Part::Find => find(&site, request.uri().query()),
+                _ => super::evaluate::answer(app, &site, request).await,
             }
         }
         Part::Healthz => Ok(respond::text(StatusCode::OK, "ok\n")),

@@ -21,6 +21,7 @@ pub fn frame(path: &str, title: &str, content: &Markup) -> Markup {
                     a.brand href="/" { "Vesta" }
                     nav aria-label="Site" {
                         a href={ (path) "/metadata" } { "CapabilityStatement" }
+                        a href=(super::FHIRPATH) { "FHIRPath" }
                         a href="/metrics" { "Metrics" }
                     }
                 }

@@ -1,5 +1,6 @@
 //! Pages for people: server-rendered, styled inline, without scripts. Everything that comes from data is escaped.
 
+mod fhirpath;
 mod frame;
 mod resource;
 mod root;
@@ -13,5 +14,6 @@ pub struct Base<'b> {
     pub path: &'b str,
 }
 
+pub use fhirpath::{Evaluated, FHIRPATH, Form, fhirpath};
 pub use resource::resource;
 pub use root::root;

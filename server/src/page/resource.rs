@@ -21,6 +21,7 @@ pub fn resource(base: Base<'_>, address: &str, status: u16, json: &[u8]) -> Mark
             @if let Some((kind, id)) = identity(&value) {
                 a href={ (base.path) "/" (kind) "/" (id) "/_history" } { "History" }
                 a href={ (base.path) "/" (kind) } { "All " (kind) " resources" }
+                a href={ (super::FHIRPATH) "?reference=" (kind) "/" (id) } { "FHIRPath" }
                 @if kind == "Patient" {
                     @for held in ["Encounter", "Condition", "Observation", "MedicationRequest", "Procedure"] {
                         a href={ (base.path) "/Patient/" (id) "/" (held) } { (held) "s" }

@@ -1,5 +1,7 @@
 //! What is refused because it breaks a rule, by each way of writing, at each level of validation.
 
+use std::sync::Arc;
+
 use expect_test::{Expect, expect};
 use interaction::ValidationLevel::{self, Base, Off, Profiles};
 use serde_json::{Value, json};
@@ -39,6 +41,25 @@ async fn levels() {
             let found = status(&server, &format!("POST {kind}\n\n{body}")).await;
             assert_eq!(found, expected, "{level:?} {body}");
         }
+    }
+}
+
+/// A profile that the server requires of a type holds without being claimed, and the CapabilityStatement names it.
+#[tokio::test]
+async fn required_of_a_type() {
+    let patient = json!({"resourceType": "Patient", "name": [{"family": "F"}], "gender": "other"});
+    for (level, expected) in [(Off, 201), (Base, 422), (Profiles, 422)] {
+        let mut server = server(level).await;
+        let service = Arc::get_mut(&mut server.service).unwrap();
+        let profiles = [("Patient".to_owned(), US_CORE.to_owned())];
+        service.validation = service.validation.clone().requiring(profiles);
+        assert_eq!(status(&server, &format!("POST Patient\n\n{patient}")).await, expected, "{level:?}");
+        let statement: Value =
+            serde_json::from_slice(&interaction::capabilities(&server.service, &[])).unwrap();
+        let types = statement["rest"][0]["resource"].as_array().unwrap();
+        let profile = |name: &str| types.iter().find(|it| it["type"] == name).unwrap()["profile"].clone();
+        assert_eq!(profile("Patient"), US_CORE);
+        assert_eq!(profile("Observation"), "http://hl7.org/fhir/StructureDefinition/Observation");
     }
 }
 
