@@ -176,7 +176,8 @@ impl<'c> Writer<'c> {
             return;
         }
         let name = self.name();
-        let appointment = json!({"resourceType": "Appointment", "status": "booked", "identifier": [{"system": "urn:slot", "value": slot_name}],
+        let appointment = json!({"resourceType": "Appointment", "status": "booked", "start": "2026-11-23T09:00:00Z", "end": "2026-11-23T09:30:00Z",
+            "identifier": [{"system": "urn:slot", "value": slot_name}],
             "slot": [{"reference": format!("Slot/{slot_name}")}], "participant": [{"actor": {"display": name}, "status": "accepted"}]});
         let entries = vec![
             json!({"resource": slot(slot_name, "busy"), "request": {"method": "PUT", "url": format!("Slot/{slot_name}"), "ifMatch": etag}}),
@@ -287,7 +288,7 @@ pub fn poll(cluster: &Cluster, attempts: &Attempts, end: &AtomicBool) -> u64 {
                 .iter()
                 .map(|entry| entry["resource"]["valueInteger"].as_i64().unwrap())
                 .collect();
-            assert_eq!(amounts.len(), ACCOUNTS as usize);
+            assert_eq!(amounts.len(), ACCOUNTS as usize, "{found}");
             assert_eq!(amounts.iter().sum::<i64>(), AMOUNT * ACCOUNTS.cast_signed(), "{amounts:?}");
         }
         polls += 1;

@@ -167,6 +167,33 @@ async fn a_process_that_dies_leaves_the_old_state_or_the_new() {
     }
 }
 
+/// What another process committed before a search is found, also where the search began with what was known before and this
+/// process learned of the commit only then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_finds_what_was_committed_before_it() {
+    let account = Emulated::new().await;
+    let (process, other) = (begin(&account).await, Process::start(&account, quick()).await);
+    let shard = other.shard().await;
+    let before = shard.snapshot();
+    process.commit(transaction()).await.unwrap();
+    let query = Query {
+        resource_type: Some("Patient".into()),
+        filter: Filter::All,
+        sort: Vec::new(),
+        after: None,
+        limit: 10,
+        total: false,
+    };
+    for learned in [false, true] {
+        if learned {
+            shard.refresh().await.unwrap();
+        }
+        let page = super::search::run(&shard, &before, &Access::unrestricted(), &query).await.unwrap();
+        let found: Vec<_> = page.matches.iter().map(|it| (it.key.as_str(), it.version)).collect();
+        assert_eq!(found, [("Patient/old", 2), ("Patient/new", 1)], "learned: {learned}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sweep_leaves_nothing_of_a_dead_process() {
     for step in STEPS {

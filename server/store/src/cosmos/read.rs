@@ -24,10 +24,12 @@ pub(super) enum Fate {
 /// What became of the transaction that wrote a document. Asks the log where that is not known.
 pub(super) async fn fate(shard: &Shard, document: &Document) -> Result<Fate, StoreError> {
     let mark = document.mark();
-    let seen = match shard.snapshot().knows(&mark) {
-        Seen::Unknown => shard.refresh().await?.knows(&mark),
-        seen => seen,
-    };
+    // Asked of what is known at this moment: to a snapshot, what was committed since would be as if it never were.
+    let mut seen = shard.log.tail().knows(&mark);
+    if seen == Seen::Unknown {
+        shard.refresh().await?;
+        seen = shard.log.tail().knows(&mark);
+    }
     Ok(match seen {
         Seen::Yes => Fate::Committed,
         Seen::No => Fate::Never,

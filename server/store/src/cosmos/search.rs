@@ -107,7 +107,7 @@ impl From<StoreError> for Stop {
     }
 }
 
-/// Searches at a snapshot; if that does not know enough, once more at a fresh one.
+/// Searches at a snapshot; if that does not know enough, or another process has committed since, once more at a fresh one.
 struct Attempt<'s> {
     shard: &'s Shard,
     snapshot: Snapshot,
@@ -422,6 +422,10 @@ impl Search<'_> {
     /// Hands a document over if the snapshot sees it and it fulfils the plan.
     async fn consider(&self, plan: &Plan, document: Document, sink: &mut dyn Sink) -> Result<(), Stop> {
         let mark = document.mark();
+        // Another process's commit that this one learned of since may be older than the search.
+        if !self.fresh && self.snapshot.is_behind(&mark, &self.shard.transactions) {
+            return Err(Stop::Unknown);
+        }
         match self.snapshot.sees(&mark) {
             Seen::Yes => {}
             Seen::No => return Ok(()),

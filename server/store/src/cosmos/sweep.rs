@@ -109,10 +109,9 @@ async fn discard(shard: &Shard, after: i64, until: i64) -> Result<(), StoreError
         ("@until".to_owned(), order_after(until).into()),
     ];
     let staged = find(shard, "c.o > @after AND c.o < @until AND NOT IS_DEFINED(c.to)", parameters).await?;
-    let snapshot = shard.snapshot();
     let left: Vec<(Found, TransactionId)> = staged
         .into_iter()
-        .filter(|found| snapshot.knows(&found.mark) != Seen::Yes)
+        .filter(|found| shard.log.tail().knows(&found.mark) != Seen::Yes)
         .filter_map(|found| TransactionId::of(&found.mark.o).map(|transaction| (found, transaction)))
         .collect();
     if left.is_empty() {
@@ -127,10 +126,10 @@ async fn discard(shard: &Shard, after: i64, until: i64) -> Result<(), StoreError
         documents = left.len(),
         "what a process left staged is taken back"
     );
-    let snapshot = shard.snapshot();
     let mut tasks = Vec::new();
     for (found, transaction) in left {
-        if snapshot.knows(&found.mark) == Seen::No {
+        let known = shard.log.tail().knows(&found.mark);
+        if known == Seen::No {
             let place = found.place(shard);
             tasks.push(async move { stage::unstage(shard, &place, &transaction).await }.boxed());
         }

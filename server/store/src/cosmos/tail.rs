@@ -13,7 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::document::Mark;
 use super::record::{Count, Counts, Entry, Kind, Record};
 use super::timings::{Timings, ms};
-use super::transaction::TransactionId;
+use super::transaction::{TransactionId, Transactions};
 use crate::StoreError;
 
 /// Records kept whole, to see what came after a precondition was evaluated; but for the last, no more than have
@@ -212,6 +212,29 @@ impl Tail {
             || transaction.ms() <= self.decided_ms
     }
 
+    /// Whether a version is committed, be it superseded or not, as far as is known now.
+    pub(super) fn knows(&self, mark: &Mark) -> Seen {
+        self.committed(&mark.o, staged(mark), u64::MAX, self.decided_ms)
+    }
+
+    /// Whether a transaction is committed up to a slot, those that began at `decided_ms` or before being decided; `staged` is when
+    /// a document of it was written, if that matters.
+    fn committed(&self, text: &str, staged: Option<i64>, up_to: u64, decided_ms: i64) -> Seen {
+        let Some(transaction) = TransactionId::of(text) else { return Seen::No };
+        if let Some(slot) = self.committed.get(&transaction) {
+            return if *slot <= up_to { Seen::Yes } else { Seen::No };
+        }
+        if self.killed.contains(&transaction) {
+            return Seen::No;
+        }
+        let began = transaction.ms();
+        let late = |ts: i64| ts.saturating_mul(1000) > began.saturating_add(self.late_ms);
+        if staged.is_some_and(late) {
+            return Seen::No;
+        }
+        if began <= decided_ms { Seen::Yes } else { Seen::Unknown }
+    }
+
     /// The records after a slot; `None` if not all of them are kept.
     pub(super) fn since(&self, slot: u64) -> Option<Vec<Arc<Record>>> {
         let kept = self.latest.front().map_or(self.now.slot, |(first, _)| first.saturating_sub(1));
@@ -262,9 +285,7 @@ impl Snapshot {
 
     /// Whether a version is committed here, be it superseded or not.
     pub(super) fn knows(&self, mark: &Mark) -> Seen {
-        // What was superseded had been committed before; its document was written anew then.
-        let staged = if mark.to.is_none() && mark.d.is_none() { mark.ts } else { None };
-        self.committed(&mark.o, staged)
+        self.committed(&mark.o, staged(mark))
     }
 
     /// Whether the transaction that superseded a version is committed here.
@@ -273,23 +294,27 @@ impl Snapshot {
         mark.to.as_ref().map_or(Seen::No, |to| self.committed(to, staged))
     }
 
-    /// Whether a transaction is committed here; `staged` is when a document of it was written, if that matters.
-    fn committed(&self, text: &str, staged: Option<i64>) -> Seen {
-        let Some(transaction) = TransactionId::of(text) else { return Seen::No };
+    /// Whether the log is known to have gone on since with a transaction that wrote or superseded a version, and that is not one of
+    /// `own`: it may have been committed before whoever holds this snapshot asked for it.
+    pub(super) fn is_behind(&self, mark: &Mark, own: &Transactions) -> bool {
         let tail = self.tail.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = tail.committed.get(&transaction) {
-            return if *slot <= self.sum.slot { Seen::Yes } else { Seen::No };
-        }
-        if tail.killed.contains(&transaction) {
-            return Seen::No;
-        }
-        let began = transaction.ms();
-        let late = |ts: i64| ts.saturating_mul(1000) > began.saturating_add(tail.late_ms);
-        if staged.is_some_and(late) {
-            return Seen::No;
-        }
-        if began <= self.decided_ms { Seen::Yes } else { Seen::Unknown }
+        let named = [Some(&mark.o), mark.to.as_ref()].into_iter().flatten();
+        named.filter_map(|text| TransactionId::of(text)).any(|transaction| {
+            let slot = tail.committed.get(&transaction);
+            slot.is_some_and(|slot| *slot > self.sum.slot) && !own.gave(&transaction)
+        })
     }
+
+    fn committed(&self, text: &str, staged: Option<i64>) -> Seen {
+        let tail = self.tail.read().unwrap_or_else(PoisonError::into_inner);
+        tail.committed(text, staged, self.sum.slot, self.decided_ms)
+    }
+}
+
+/// When the document of a version was written, where that tells whether its transaction came too late: what was superseded had
+/// been committed before, and its document was written anew then.
+fn staged(mark: &Mark) -> Option<i64> {
+    if mark.to.is_none() && mark.d.is_none() { mark.ts } else { None }
 }
 
 #[cfg(test)]

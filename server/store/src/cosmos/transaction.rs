@@ -14,6 +14,9 @@ const DIGITS: usize = 24;
 /// Digits of its time.
 const TIME: usize = 12;
 
+/// Digits of its process.
+const PROCESS: usize = 6;
+
 /// The id of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct TransactionId(Box<str>);
@@ -62,6 +65,12 @@ impl Transactions {
         Ok(Transactions { process: u32::from_be_bytes(bytes) & 0xff_ffff, last: Mutex::new((0, 0)) })
     }
 
+    /// Whether an id is of this process.
+    pub(super) fn gave(&self, id: &TransactionId) -> bool {
+        let process = id.0.get(TIME..TIME + PROCESS).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        process == Some(self.process)
+    }
+
     /// The next id, for staging that begins now.
     pub(super) fn next(&self, now_ms: i64) -> TransactionId {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,6 +99,10 @@ mod tests {
             before = next;
         }
         assert_eq!(before.ms(), 9);
+        assert!(transactions.gave(&before));
+        assert!(
+            !Transactions { process: transactions.process ^ 1, ..Transactions::new().unwrap() }.gave(&before)
+        );
         *transactions.last.lock().unwrap() = (9, 0xff_ffff);
         assert!(transactions.next(9) > before);
     }
