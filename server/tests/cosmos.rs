@@ -5,6 +5,8 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use cosmos_emulator::Account;
 use support::{Answer, Server, directory, done, run, said};
@@ -208,4 +210,77 @@ fn tenants_and_budgets() {
         listed.lines().any(|line| line.starts_with("b ") && line.contains(" T2 ") && line.ends_with(" 1")),
         "{listed}"
     );
+}
+
+/// What the clients of a tenant were told is done, by resource: the last version.
+type Done = std::sync::Mutex<std::collections::BTreeMap<String, u64>>;
+
+/// Writes new resources and new versions until the end. While the tenant is sealed it is told to come again.
+fn write_until(end: &AtomicBool, server: &Server, done: &Done, writer: usize) {
+    for number in 0.. {
+        let id = format!("w{writer}-{}", number / 2);
+        let body = format!(r#"{{"resourceType":"Basic","id":"{id}","code":{{"text":"{number}"}}}}"#);
+        loop {
+            if end.load(Ordering::Relaxed) {
+                return;
+            }
+            let answer = server.put(&format!("/t/acme/fhir/Basic/{id}"), &body);
+            if let Ok(version) = answer.header("etag").trim_matches(['W', '/', '"']).parse() {
+                assert!([200, 201].contains(&answer.status), "{}", answer.text());
+                done.lock().unwrap().insert(id, version);
+                break;
+            }
+            assert_eq!(answer.status, 503, "{}", answer.text());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+/// From the container that tenants share to a database of its own, by the command, while clients write through a server: each
+/// acknowledged version is there afterwards, and no other.
+#[test]
+fn a_tenant_moves_while_it_is_written() {
+    let cosmos = Cosmos::made();
+    let table = cosmos.table();
+    let more = ["--tenants", text(&table)];
+    cosmos.command(&["tenant", "add", "acme"], &more);
+    let server = cosmos.start(&more);
+    let (end, done) = (AtomicBool::new(false), Done::default());
+    let said = std::thread::scope(|scope| {
+        let writers = (0..3).map(|writer| {
+            let (end, server, done) = (&end, &server, &done);
+            scope.spawn(move || write_until(end, server, done, writer))
+        });
+        let writers: Vec<_> = writers.collect();
+        let writes = || done.lock().unwrap().values().sum::<u64>();
+        let wait = |least: u64| {
+            let begun = Instant::now();
+            while writes() < least {
+                assert!(begun.elapsed() < Duration::from_secs(60), "the writers stand still at {}", writes());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        wait(20);
+        let said = cosmos.command(&["tenant", "move", "acme", "--tier", "T2"], &more);
+        // They go on at the new home.
+        wait(writes() + 10);
+        end.store(true, Ordering::Relaxed);
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        said
+    });
+    let moved = "Moved tenant acme from default/vesta/vesta to default/vesta-acme/vesta: ";
+    assert!(said.contains(moved), "{said}");
+    let done = done.into_inner().unwrap();
+    for (id, version) in &done {
+        let read = server.get(&format!("/t/acme/fhir/Basic/{id}")).expect(200);
+        assert_eq!(read.header("etag"), format!("W/\"{version}\""), "{id}");
+    }
+    let history = server.get("/t/acme/fhir/_history?_summary=count").expect(200).json();
+    assert_eq!(history["total"].as_u64(), Some(done.values().sum()), "{history}");
+    let listed = cosmos.command(&["tenant", "list"], &more);
+    assert!(listed.lines().any(|line| line.starts_with("acme ") && line.contains(" T2 ")), "{listed}");
+    drop(server);
+    let check = run(&cosmos.arguments(&["check", "--tenant", "acme"], &more));
+    assert!(check.status.success(), "{}", support::said(&check));
 }
