@@ -136,6 +136,17 @@ pub(crate) fn write_outcome(out: &mut Vec<u8>, issues: &[Issue]) {
     let mut outcome = Object::open(out);
     outcome.text("resourceType", "OperationOutcome");
     outcome.objects("issue", issues, |issue, out| {
+        if issue.position.is_some() || issue.message_id.is_some() {
+            out.array("extension", extensions(issue), |(url, value), out| {
+                let mut extension = Object::open(out);
+                extension.text("url", url);
+                match value {
+                    ExtensionValue::Integer(value) => extension.number("valueInteger", value.into()),
+                    ExtensionValue::Code(value) => extension.text("valueCode", value),
+                };
+                extension.close();
+            });
+        }
         out.text("severity", issue.severity.as_str()).text("code", issue.code.as_str());
         out.object("details", |details| {
             details.text("text", &issue.details);
@@ -149,6 +160,30 @@ pub(crate) fn write_outcome(out: &mut Vec<u8>, issues: &[Issue]) {
     });
     outcome.close();
 }
+
+/// What validators say of an issue in extensions.
+enum ExtensionValue<'i> {
+    Integer(u32),
+    Code(&'i str),
+}
+
+/// The line and column of an issue and the id of its message, by URL
+/// (<https://hl7.org/fhir/extensions/StructureDefinition-operationoutcome-message-id.html>).
+fn extensions(issue: &Issue) -> impl Iterator<Item = (&'static str, ExtensionValue<'_>)> {
+    let number = |url, value: Option<u32>| value.map(|value| (url, ExtensionValue::Integer(value)));
+    let id = issue.message_id.as_deref();
+    [
+        number(ISSUE_LINE, issue.position.map(|(line, _)| line)),
+        number(ISSUE_COLUMN, issue.position.map(|(_, column)| column)),
+        id.map(|id| (MESSAGE_ID, ExtensionValue::Code(id))),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+const ISSUE_LINE: &str = "http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-line";
+const ISSUE_COLUMN: &str = "http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-col";
+const MESSAGE_ID: &str = "http://hl7.org/fhir/StructureDefinition/operationoutcome-message-id";
 
 impl Outcome {
     /// Ok with a resource that no version stands behind.
@@ -299,9 +334,11 @@ mod tests {
     #[test]
     fn an_operation_outcome() {
         let place = Issue::error(IssueType::Structure, "Say \"x\".").at("Patient.name[0]").line(3, 9);
+        let known =
+            Issue::error(IssueType::Required, "Missing.").message_id("Validation_VAL_Profile_Minimum");
         let bare = Issue::error(IssueType::NotFound, "No.");
-        expect_test::expect![[r#"{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"structure","details":{"text":"Say \"x\"."},"diagnostics":"line 3, column 9","expression":["Patient.name[0]"]},{"severity":"error","code":"not-found","details":{"text":"No."}}]}"#]]
-        .assert_eq(std::str::from_utf8(&outcome_body(&[place, bare])).unwrap());
+        expect_test::expect![[r#"{"resourceType":"OperationOutcome","issue":[{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-line","valueInteger":3},{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-col","valueInteger":9}],"severity":"error","code":"structure","details":{"text":"Say \"x\"."},"diagnostics":"line 3, column 9","expression":["Patient.name[0]"]},{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-message-id","valueCode":"Validation_VAL_Profile_Minimum"}],"severity":"error","code":"required","details":{"text":"Missing."}},{"severity":"error","code":"not-found","details":{"text":"No."}}]}"#]]
+        .assert_eq(std::str::from_utf8(&outcome_body(&[place, known, bare])).unwrap());
     }
 
     #[test]

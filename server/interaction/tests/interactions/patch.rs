@@ -110,7 +110,7 @@ async fn refusals() {
         {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"invalid","details":{"text":"A FHIRPath Patch is a Parameters resource, not a Patient."},"expression":["resourceType"]}]}"#]]).await;
     server.check("PATCH Patient/1\n\n{", expect![[r#"
         400
-        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"structure","details":{"text":"A resource needs a resourceType, for instance \"resourceType\": \"Patient\"."},"diagnostics":"line 1, column 1","expression":["Resource"]},{"severity":"error","code":"invalid","details":{"text":"This is not JSON: expected a name in quotes, found the end of the text."},"diagnostics":"line 1, column 2","expression":["Resource"]}]}"#]]).await;
+        {"resourceType":"OperationOutcome","issue":[{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-line","valueInteger":1},{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-col","valueInteger":1}],"severity":"error","code":"structure","details":{"text":"A resource needs a resourceType, for instance \"resourceType\": \"Patient\"."},"diagnostics":"line 1, column 1","expression":["Resource"]},{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-line","valueInteger":1},{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-col","valueInteger":2}],"severity":"error","code":"invalid","details":{"text":"This is not JSON: expected a name in quotes, found the end of the text."},"diagnostics":"line 1, column 2","expression":["Resource"]}]}"#]]).await;
     server.check(&format!("PATCH Patient/1\n{JSON_PATCH}\n\n{{}}"), expect![[r#"
         400
         {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"structure","details":{"text":"A JSON Patch is an array of operations."}}]}"#]]).await;
@@ -217,7 +217,7 @@ async fn a_transaction_is_refused_as_a_whole() {
             json!([new(), entry("PATCH", "Patient/1", no_base64)]),
             expect![[r#"
                 400
-                {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"invalid","details":{"text":"This is not JSON."},"diagnostics":"line 1, column 1","expression":["Bundle.entry[1].resource.data"]}]}"#]],
+                {"resourceType":"OperationOutcome","issue":[{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-line","valueInteger":1},{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-col","valueInteger":1}],"severity":"error","code":"invalid","details":{"text":"This is not JSON."},"diagnostics":"line 1, column 1","expression":["Bundle.entry[1].resource.data"]}]}"#]],
         ),
         (
             json!([new(), {"request": {"method": "PATCH", "url": "Patient/1"}}]),

@@ -136,7 +136,7 @@ async fn refused_as_a_whole() {
             json!([new(), entry("POST", "Patient", json!({"resourceType": "Patient", "shoe": 4}))]),
             expect![[r#"
                 422
-                {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"structure","details":{"text":"Patient has no element 'shoe'."},"diagnostics":"line 1, column 178","expression":["Bundle.entry[1].resource.shoe"]}]}"#]],
+                {"resourceType":"OperationOutcome","issue":[{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-line","valueInteger":1},{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-col","valueInteger":178}],"severity":"error","code":"structure","details":{"text":"Patient has no element 'shoe'."},"diagnostics":"line 1, column 178","expression":["Bundle.entry[1].resource.shoe"]}]}"#]],
         ),
     ] {
         server.check(&bundle(entries), expected).await;

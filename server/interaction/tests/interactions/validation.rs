@@ -74,14 +74,14 @@ async fn each_way_of_writing() {
     };
     let refused: Expect = expect![[r#"
         422
-        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"required","details":{"text":"code is required, and there is none."},"diagnostics":"line 1, column 1","expression":["Observation"]}]}"#]];
+        {"resourceType":"OperationOutcome","issue":[{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-line","valueInteger":1},{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-issue-col","valueInteger":1},{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-message-id","valueCode":"Validation_VAL_Profile_Minimum_other"}],"severity":"error","code":"required","details":{"text":"code is required, and there is none."},"diagnostics":"line 1, column 1","expression":["Observation"]}]}"#]];
     server.check(&format!("PUT Observation/o\n\n{}", broken()), refused).await;
     server.check(&format!("POST /\n\n{}", entry("transaction")), expect![[r#"
         422
-        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"required","details":{"text":"code is required, and there is none."},"expression":["Bundle.entry[0].resource"]}]}"#]]).await;
+        {"resourceType":"OperationOutcome","issue":[{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-message-id","valueCode":"Validation_VAL_Profile_Minimum_other"}],"severity":"error","code":"required","details":{"text":"code is required, and there is none."},"expression":["Bundle.entry[0].resource"]}]}"#]]).await;
     server.check(&format!("POST /\n\n{}", entry("batch")), expect![[r#"
         200
-        {"resourceType":"Bundle","type":"batch-response","entry":[{"response":{"status":"422 Unprocessable Content","outcome":{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"required","details":{"text":"code is required, and there is none."},"expression":["Bundle.entry[0].resource"]}]}}}]}"#]]).await;
+        {"resourceType":"Bundle","type":"batch-response","entry":[{"response":{"status":"422 Unprocessable Content","outcome":{"resourceType":"OperationOutcome","issue":[{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/operationoutcome-message-id","valueCode":"Validation_VAL_Profile_Minimum_other"}],"severity":"error","code":"required","details":{"text":"code is required, and there is none."},"expression":["Bundle.entry[0].resource"]}]}}}]}"#]]).await;
     server.check("GET Observation/o/_history?_summary=count", expect![[r#"
         200
         {"resourceType":"Bundle","type":"history","total":1,"link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Observation/o/_history?_summary=count"}]}"#]]).await;
