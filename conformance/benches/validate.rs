@@ -1,14 +1,16 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_precision_loss)] // a benchmark
 //! Full validation of the US Core Synthea resources, one thread: FHIR's own rules, the US Core profiles that the resources claim,
-//! terminology. And the same without profiles, and the parse alone. Seconds are those that the thread had the processor for.
+//! terminology. And the same without profiles, and beside that what else a create does with a resource: parse, canonical JSON,
+//! what its search parameters select. Seconds are those that the thread had the processor for.
 //! `cargo bench -p conformance --bench validate`
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use conformance::Definitions;
 use conformance::terminology::Terminology;
 use conformance::validation::{Library, Options, Validator};
+use conformance::{Definitions, SearchParameters};
+use fhirpath::expression::Item;
 use fhirpath::{Limits, Severity, Tree};
 use serde_json::Value;
 
@@ -28,7 +30,7 @@ fn main() {
     // Of each type as many as there are among all, so that a round is short.
     let step = (texts.len() / 20_000).max(1);
     let texts: Vec<Vec<u8>> = texts.into_iter().step_by(step).collect();
-    let schema = Definitions::embedded().unwrap().schema;
+    let Definitions { schema, search_parameters, .. } = Definitions::embedded().unwrap();
     let validator = Validator::new(schema.clone(), Library::embedded(), Terminology::embedded());
     let parse = |text: &Vec<u8>| Tree::parse_json(&schema, text.clone(), &Limits::DEFAULT).unwrap();
     let trees: Vec<Tree> = texts.iter().map(parse).collect();
@@ -53,11 +55,32 @@ fn main() {
     let run = |options: &Options| {
         trees.iter().map(|tree| validator.validate(tree.root(), &[], options).len()).sum()
     };
+    // Seconds of all of them.
     let rate = |name: &str, work: &dyn Fn() -> usize| {
-        println!("{name:<40} {:>9.0} resources/s", measure(work, trees.len()))
+        let rate = measure(work, trees.len());
+        println!("{name:<40} {rate:>9.0} resources/s");
+        trees.len() as f64 / rate
     };
-    rate("parse", &|| texts.iter().map(|text| usize::from(!parse(text).resource_type().is_empty())).sum());
-    rate("base: FHIR's own rules", &|| run(&base));
+    let parsing = rate("parse", &|| {
+        texts.iter().map(|text| usize::from(!parse(text).resource_type().is_empty())).sum()
+    });
+    let writing = rate("canonical JSON", &|| {
+        let mut out = Vec::new();
+        let written = |tree: &Tree| {
+            out.clear();
+            tree.write_json(&mut out);
+            out.len()
+        };
+        trees.iter().map(written).sum()
+    });
+    let selecting = rate("search parameters evaluated", &|| {
+        let mut items = Vec::new();
+        let selected = |tree| select(&search_parameters, tree, &mut items);
+        trees.iter().map(selected).sum()
+    });
+    let validating = rate("base: FHIR's own rules", &|| run(&base));
+    let share = 100.0 * validating / (parsing + writing + selecting + validating);
+    println!("base is {share:.0} % of what a create does with a resource before it is stored");
     rate("full: with the profiles claimed", &|| run(&full));
     rate("parse, then full", &|| {
         texts.iter().map(|text| validator.validate_json(text, &[], &full).len()).sum()
@@ -70,6 +93,18 @@ fn main() {
         let work = || trees.iter().map(|tree| validator.validate(tree.root(), &[], &full).len()).sum();
         println!("  {name:<38} {:>9.0} resources/s of {}", measure(&work, trees.len()), trees.len());
     }
+}
+
+/// How many items the search parameters of its type select in a resource; entries of the index are made of them.
+fn select<'t>(parameters: &SearchParameters, tree: &'t Tree, items: &mut Vec<Item<'t>>) -> usize {
+    let expressions = parameters.of(tree.resource_type()).filter_map(|it| it.expression.as_ref());
+    expressions
+        .map(|expression| {
+            items.clear();
+            let _ = expression.evaluate(tree.root(), items);
+            items.len()
+        })
+        .sum()
 }
 
 /// Resources a second.
