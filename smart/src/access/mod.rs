@@ -7,7 +7,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use crate::scope::{Level, Permissions, ResourceScope, Scope, ScopeSet};
+use crate::scope::{Level, Meaning, Permissions, ResourceScope, Scope, ScopeSet};
 
 /// An interaction of the RESTful API (<https://hl7.org/fhir/R4/http.html>) on one type. A batch or a transaction is decided
 /// entry by entry, an operation by the interactions it stands for.
@@ -117,6 +117,7 @@ impl Access {
     /// Compiles scopes for their context.
     pub fn compile(scopes: &ScopeSet, context: &Context) -> Access {
         let mut access = Access::default();
+        let knows_user = scopes.has(&Meaning::FhirUser);
         let scopes = scopes.iter().filter_map(Scope::resources);
         let (named, wild): (Vec<&ResourceScope>, Vec<_>) =
             scopes.partition(|scope| scope.resource_type.is_some());
@@ -131,7 +132,23 @@ impl Access {
             *rules = Rules::default();
             own.chain(&wild).for_each(|scope| add(rules, scope, Some(name), context));
         }
+        if let Some(user) = context.user.as_deref().filter(|_| knows_user) {
+            access.add_user(user);
+        }
         access
+    }
+
+    /// `fhirUser` reads the user's own resource, and nothing else of its type.
+    fn add_user(&mut self, user: &str) {
+        let Some((resource_type, id)) = user.split_once('/') else { return };
+        let others = &self.others;
+        let rules = self.types.entry(resource_type.into()).or_insert_with(|| others.clone());
+        for (letter, allowances) in LETTERS.iter().zip(rules) {
+            if *letter == Permissions::READ {
+                let filter = Some(format!("_id={id}"));
+                insert(allowances, Allowance { compartment: Compartment::All, filter });
+            }
+        }
     }
 
     /// Whether an interaction with a type is permitted, and with which of its resources.

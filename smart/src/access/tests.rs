@@ -115,11 +115,22 @@ fn a_patients_scope_reads_what_is_about_nobody_and_changes_none_of_it() {
 
 #[test]
 fn scopes_that_are_about_no_resources_permit_none() {
-    let scopes =
-        "launch launch/patient launch/encounter openid fhirUser profile offline_access online_access";
+    let scopes = "launch launch/patient launch/encounter openid profile offline_access online_access";
     for interaction in Interaction::ALL {
         for resource_type in ["Patient", "Practitioner", "Observation", "Encounter", ""] {
             assert_eq!(compile(scopes, &context()).decide(interaction, resource_type), Decision::Denied);
         }
     }
+}
+
+#[test]
+fn a_user_who_is_known_can_be_read_and_no_other_of_the_type() {
+    let own = "Read: all?_id=u1; Vread: all?_id=u1; HistoryInstance: all?_id=u1";
+    check("fhirUser", "Practitioner", own);
+    check("fhirUser", "Patient", "");
+    check("fhirUser user/*.d", "Practitioner", &format!("{own}; Delete: Practitioner/u1"));
+    check("fhirUser user/*.d", "Goal", "Delete: Practitioner/u1");
+    check("fhirUser patient/*.r", "Practitioner", "Read: all; Vread: all; HistoryInstance: all");
+    let nobody = Context { patient: Some("p1".into()), ..Context::default() };
+    assert_eq!(told(&compile("fhirUser", &nobody), "Practitioner"), "");
 }

@@ -173,7 +173,7 @@ fn sets_of_keys_are_read_within_limits() {
     let jwk = key(Algorithm::Es384).public().to_jwk();
     let read =
         |keys: &[Value]| Jwks::read(json!({ "keys": keys }).to_string().as_bytes()).map(|set| set.keys_len());
-    assert_eq!(read(&[jwk.clone()]), Ok(1));
+    assert_eq!(read(std::slice::from_ref(&jwk)), Ok(1));
     assert_eq!(read(&vec![jwk.clone(); MAX_KEYS]), Ok(MAX_KEYS));
     assert_eq!(read(&vec![jwk.clone(); MAX_KEYS + 1]), Err(JwksError::TooMany));
     assert_eq!(Jwks::read(&vec![b' '; MAX_JWKS_BYTES + 1]), Err(JwksError::TooLong));
@@ -198,7 +198,7 @@ fn sets_of_keys_are_read_within_limits() {
         rsa(1025),
         json!("a key"),
     ] {
-        assert_eq!(read(&[weak.clone()]), Err(JwksError::NoKey), "{weak}");
+        assert_eq!(read(std::slice::from_ref(&weak)), Err(JwksError::NoKey), "{weak}");
         assert_eq!(read(&[weak, jwk.clone()]), Ok(1));
     }
     assert_eq!(read(&[rsa(256)]), Ok(1));

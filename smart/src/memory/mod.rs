@@ -2,5 +2,7 @@
 //! outlives the process.
 
 mod keys;
+mod storage;
 
 pub use keys::{MemoryKey, MemorySigner};
+pub use storage::MemoryStorage;

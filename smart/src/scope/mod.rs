@@ -10,7 +10,7 @@ mod tests;
 use std::fmt;
 
 pub use parse::ScopeError;
-pub use set::ScopeSet;
+pub use set::{ScopeSet, Unread};
 
 /// The longest text of scopes that is read, in bytes.
 pub const MAX_SCOPE_LENGTH: usize = 16 * 1024;
@@ -57,8 +57,11 @@ pub struct ResourceScope {
     /// After the dot.
     pub permissions: Permissions,
     /// After the question mark: search parameters that all must hold, decoded, sorted.
-    pub filter: Vec<(Box<str>, Box<str>)>,
+    pub filter: Filter,
 }
+
+/// Names and values of search parameters.
+pub type Filter = Vec<(Box<str>, Box<str>)>;
 
 /// Whose records a scope is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

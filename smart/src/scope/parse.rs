@@ -1,6 +1,6 @@
 //! Reads the text of scopes.
 
-use super::{Level, MAX_SCOPE_LENGTH, Meaning, Permissions, ResourceScope, Scope};
+use super::{Filter, Level, MAX_SCOPE_LENGTH, Meaning, Permissions, ResourceScope, Scope};
 
 /// Why a text is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,7 +110,7 @@ fn permissions(letters: &str) -> Result<Permissions, ScopeError> {
     if found.is_empty() || !left.is_empty() { Err(ScopeError::Permissions) } else { Ok(found) }
 }
 
-fn filter(query: &str) -> Result<Vec<(Box<str>, Box<str>)>, ScopeError> {
+fn filter(query: &str) -> Result<Filter, ScopeError> {
     let mut pairs = Vec::new();
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').ok_or(ScopeError::Filter)?;

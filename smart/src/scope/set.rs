@@ -10,13 +10,16 @@ pub struct ScopeSet {
     scopes: Vec<Scope>,
 }
 
+/// Words that are no scopes, with the reason.
+pub type Unread<'t> = Vec<(&'t str, ScopeError)>;
+
 impl ScopeSet {
     /// Reads scopes between spaces (RFC 6749 section 3.3), and gives what it could not read, with the reason. Such
     /// scopes are not granted; that is no error (same section).
     ///
     /// # Errors
     /// [`ScopeError::TooLong`].
-    pub fn read(text: &str) -> Result<(ScopeSet, Vec<(&str, ScopeError)>), ScopeError> {
+    pub fn read(text: &str) -> Result<(ScopeSet, Unread<'_>), ScopeError> {
         if text.len() > MAX_SCOPE_LENGTH || text.split_ascii_whitespace().count() > MAX_SCOPES {
             return Err(ScopeError::TooLong);
         }

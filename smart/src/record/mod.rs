@@ -1,0 +1,14 @@
+//! The records that the authorization server keeps. Clients and users are made by whoever manages the server; the others
+//! come and go with requests.
+
+mod client;
+mod flow;
+mod grant;
+mod user;
+
+pub use client::{Authentication, Client, ClientError};
+pub(crate) use flow::{Code, Failures, Pending, Session, Used};
+pub(crate) use grant::Launch;
+pub(crate) use grant::{AccessToken, Grant, RefreshToken};
+pub use grant::{FhirContext, LaunchContext};
+pub use user::{SessionUser, User};
