@@ -1,12 +1,12 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)] // a test: an unexpected error should stop it
 //! Every official example and every synthetic patient is parsed without a finding, and written with the
-//! values it came with, decimals compared as text.
+//! values it came with, decimals compared as text. Its XML gives the same JSON, to the byte.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use conformance::table::Table;
-use fhirpath::{Limits, Schema, Tree};
+use fhirpath::{Issue, Limits, Schema, Tree};
 
 /// Files among the official examples that are not valid R4 resources: name, the first issue's expression and
 /// details.
@@ -19,6 +19,9 @@ const INVALID: [(&str, &str, &str); 1] = [
     ),
 ];
 
+/// Of the lines of NDJSON, one in so many goes through XML; with `VESTA_ALL_XML` set, each.
+const XML_EVERY: usize = 10;
+
 fn schema() -> Arc<Schema> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../ig/r4-4.0.1.jsonl");
     let table = Table::read(&std::fs::read_to_string(path).unwrap()).unwrap();
@@ -26,7 +29,7 @@ fn schema() -> Arc<Schema> {
 }
 
 /// What differs after parsing and writing, or why it is refused.
-fn difference(schema: &Arc<Schema>, text: &[u8]) -> Result<(), (String, String)> {
+fn difference(schema: &Arc<Schema>, text: &[u8], with_xml: bool) -> Result<(), (String, String)> {
     let tree = Tree::parse_json(schema, text.to_vec(), &Limits::DEFAULT).map_err(|issues| {
         let first = issues.first().unwrap().clone();
         (first.expression.unwrap_or_default(), first.details)
@@ -41,11 +44,27 @@ fn difference(schema: &Arc<Schema>, text: &[u8]) -> Result<(), (String, String)>
     let tree = Tree::parse_json(schema, written.clone(), &Limits::DEFAULT).unwrap();
     let mut again = Vec::with_capacity(written.len());
     tree.write_json(&mut again);
-    if again == written {
-        Ok(())
-    } else {
-        differs("canonical JSON is written in another way when read again")
+    if again != written {
+        return differs("canonical JSON is written in another way when read again");
     }
+    if with_xml { through_xml(schema, &tree, &written) } else { Ok(()) }
+}
+
+/// What differs after writing XML and parsing that.
+fn through_xml(schema: &Arc<Schema>, tree: &Tree, json: &[u8]) -> Result<(), (String, String)> {
+    let place = |issue: Issue| (issue.expression.unwrap_or_default(), format!("XML: {}", issue.details));
+    let mut xml = Vec::with_capacity(json.len() * 2);
+    tree.write_xml(&mut xml).map_err(place)?;
+    let read = Tree::parse_xml(schema, xml.clone(), &Limits::DEFAULT)
+        .map_err(|issues| place(issues.into_iter().next().unwrap()))?;
+    let mut again = Vec::with_capacity(json.len());
+    read.write_json(&mut again);
+    if again != json {
+        return Err((String::new(), "JSON differs after XML".to_owned()));
+    }
+    let mut again = Vec::with_capacity(xml.len());
+    read.write_xml(&mut again).map_err(place)?;
+    if again == xml { Ok(()) } else { Err((String::new(), "XML differs when read again".to_owned())) }
 }
 
 #[test]
@@ -58,7 +77,7 @@ fn official_examples() {
         let name = file.path.rsplit('/').next().unwrap();
         let listed = INVALID.iter().find(|(listed, ..)| *listed == name);
         let expected = listed.map_or(Ok(()), |&(_, place, why)| Err((place.to_owned(), why.to_owned())));
-        let found = difference(&schema, &file.bytes);
+        let found = difference(&schema, &file.bytes, true);
         if found != expected {
             wrong.push(format!("{name}: expected {expected:?}, found {found:?}"));
         }
@@ -70,6 +89,7 @@ fn official_examples() {
 /// All resources of an archive: Bundles one by one, NDJSON line by line.
 fn patients(test: &str, archive: &str, least: usize) {
     let schema = schema();
+    let every = std::env::var_os("VESTA_ALL_XML").is_some();
     let mut seen = 0;
     let found = testdata::each(test, archive, |file| {
         let bundle = file.path.ends_with(".json");
@@ -80,7 +100,8 @@ fn patients(test: &str, archive: &str, least: usize) {
         };
         for text in texts.into_iter().filter(|text| !text.is_empty()) {
             seen += 1;
-            if let Err((place, why)) = difference(&schema, text) {
+            let with_xml = bundle || every || seen.is_multiple_of(XML_EVERY);
+            if let Err((place, why)) = difference(&schema, text, with_xml) {
                 panic!("{}, resource {seen}: {place}: {why}", file.path);
             }
         }

@@ -1,5 +1,5 @@
 #![allow(missing_docs, clippy::unwrap_used)] // a benchmark
-//! Parsing and writing single resources, beside `serde_json::Value` in the same run, on every tenth resource
+//! Parsing and writing single resources, as JSON and as XML, beside `serde_json::Value` in the same run, on every tenth resource
 //! of the Synthea NDJSON set. `cargo bench -p fhirpath --bench tree`.
 //!
 //! `serde_json` runs with the features the workspace uses (numbers as text, keys in order), since only these
@@ -78,6 +78,27 @@ fn parse_serde_json_value(bencher: Bencher) {
         });
 }
 
+/// The bytes are those of XML, about one and a half times JSON's.
+#[divan::bench(sample_count = 20)]
+fn parse_tree_xml(bencher: Bencher) {
+    let schema = schema();
+    let xml = |text: &Vec<u8>| {
+        let mut out = Vec::new();
+        parse(text.clone()).write_xml(&mut out).unwrap();
+        out
+    };
+    let texts: Vec<Vec<u8>> = texts().iter().map(xml).collect();
+    bencher
+        .counter(BytesCount::new(texts.iter().map(Vec::len).sum::<usize>()))
+        .counter(ItemsCount::new(texts.len()))
+        .with_inputs(|| texts.clone())
+        .bench_local_values(|texts| {
+            for text in texts {
+                divan::black_box(Tree::parse_xml(&schema, text, &Limits::DEFAULT).unwrap());
+            }
+        });
+}
+
 /// Writes what was parsed; the buffer is kept.
 fn write(bencher: Bencher, mut write: impl FnMut(&Tree, &mut Vec<u8>)) {
     let trees: Vec<Tree> = texts().iter().map(|text| parse(text.clone())).collect();
@@ -96,6 +117,12 @@ fn write(bencher: Bencher, mut write: impl FnMut(&Tree, &mut Vec<u8>)) {
 #[divan::bench(sample_count = 20)]
 fn write_tree(bencher: Bencher) {
     write(bencher, Tree::write_json);
+}
+
+/// The bytes are those of JSON, as for the others.
+#[divan::bench(sample_count = 20)]
+fn write_tree_xml(bencher: Bencher) {
+    write(bencher, |tree, out| tree.write_xml(out).unwrap());
 }
 
 #[divan::bench(sample_count = 20)]

@@ -1,7 +1,8 @@
 //! A resource, parsed once: an arena of small nodes typed by the schema, over the text it came from.
 //!
 //! JSON in ([`Tree::parse_json`]), canonical JSON out ([`Tree::write_json`]): no white space, properties in
-//! the order of the specification, strings with the least escapes, decimals with their own text.
+//! the order of the specification, strings with the least escapes, decimals with their own text. XML in
+//! ([`Tree::parse_xml`]) and out ([`Tree::write_xml`]): the same tree.
 
 mod edit;
 mod graft;
@@ -11,11 +12,13 @@ mod subset;
 #[cfg(test)]
 mod tests;
 mod write;
+mod xml;
 
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::primitive::Primitive;
 use crate::schema::{PropertyId, Schema, TypeId};
 
 pub(crate) use graft::NewElement;
@@ -85,6 +88,9 @@ const EDITED: u32 = 1 << 29;
 const RESOURCE: u32 = 1 << 28;
 /// It is no longer part of the tree.
 const REMOVED: u32 = 1 << 27;
+/// Its text stands in XML, and JSON writes it in another way: an attribute with references, white space or what JSON
+/// escapes; or the markup of a narrative, which is taken as it stands.
+const MARKUP: u32 = 1 << 26;
 
 impl Node {
     #[inline]
@@ -175,6 +181,22 @@ impl Tree {
             false => self.text.get(start..start + node.len as usize),
         };
         found.unwrap_or_default()
+    }
+
+    /// The value without the escapes of its source.
+    #[inline]
+    fn text_of(&self, node: &Node) -> Cow<'_, str> {
+        let raw = self.raw(node);
+        if !node.is(ESCAPED | MARKUP) {
+            return Cow::Borrowed(raw);
+        }
+        if node.is(ESCAPED) {
+            return Cow::Owned(json::unescape(raw));
+        }
+        match self.schema.facts(PropertyId(node.property())).primitive {
+            Some(Primitive::Xhtml) => Cow::Borrowed(raw),
+            _ => Cow::Owned(xml::unescape(raw)),
+        }
     }
 }
 
@@ -284,8 +306,7 @@ impl<'t> Element<'t> {
         if !node.is(HAS_VALUE) {
             return None;
         }
-        let raw = self.tree.raw(node);
-        Some(if node.is(ESCAPED) { Cow::Owned(json::unescape(raw)) } else { Cow::Borrowed(raw) })
+        Some(self.tree.text_of(node))
     }
 
     /// Whether it is a primitive with a value.
@@ -335,8 +356,10 @@ impl<'t> Element<'t> {
             };
         }
         let quote = node.is(HAS_VALUE)
-            && (node.start as usize).checked_sub(1).and_then(|at| self.tree.text.as_bytes().get(at))
-                == Some(&b'"');
+            && (node.start as usize)
+                .checked_sub(1)
+                .and_then(|at| self.tree.text.as_bytes().get(at))
+                .is_some_and(|byte| matches!(byte, b'"' | b'\''));
         Some(node.start as usize - usize::from(quote))
     }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{EDITED, ESCAPED, Element, HAS_VALUE, NO_PROPERTY, Node, REMOVED, RESOURCE, Tree};
+use super::{EDITED, ESCAPED, Element, HAS_VALUE, MARKUP, NO_PROPERTY, Node, REMOVED, RESOURCE, Tree};
 
 impl Tree {
     /// Gives the resource a logical id, in place of the one it has.
@@ -42,7 +42,7 @@ impl Tree {
             return true;
         }
         let Ok(start) = u32::try_from(next_edit) else { return false };
-        found.property = (found.property & !ESCAPED) | EDITED | HAS_VALUE;
+        found.property = (found.property & !(ESCAPED | MARKUP)) | EDITED | HAS_VALUE;
         found.start = start;
         found.len = 0;
         self.edits.push(text.into());

@@ -4,7 +4,7 @@
 //! A fault of FHIR is noted and the value skipped; a fault of JSON ends the parse. Cardinality other than
 //! "one or many" is not judged here, nor any rule that needs two elements.
 
-mod fault;
+pub(super) mod fault;
 mod scan;
 
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use crate::primitive::{JsonType, Primitive};
 use crate::schema::{Facts, PropertyId, Schema, TypeId};
 
 /// No stack is deep enough for any depth a caller may ask for.
-const MAX_DEPTH: usize = 200;
+pub(super) const MAX_DEPTH: usize = 200;
 /// Positions are kept in 32 bits.
-const MAX_BYTES: usize = 0x7FFF_FFFF;
+pub(super) const MAX_BYTES: usize = 0x7FFF_FFFF;
 /// A node costs 20 bytes, and an item of a list may take two of text. Resources have a node per 30 bytes or
 /// so, so that one per eight of the largest input is generous, and bounds memory to a few times that input.
-const BYTES_PER_NODE: usize = 8;
+pub(super) const BYTES_PER_NODE: usize = 8;
 
 /// Compact resources have a node for about so many bytes; the room is taken at once.
 const NODE_EVERY: usize = 24;
@@ -33,17 +33,7 @@ impl Tree {
     /// # Errors
     /// Every fault found, each with its FHIRPath expression and line, `limits.issues` at most.
     pub fn parse_json(schema: &Arc<Schema>, text: Vec<u8>, limits: &Limits) -> Result<Tree, Vec<Issue>> {
-        if text.len() > limits.bytes.min(MAX_BYTES) {
-            return Err(vec![Issue::error(
-                IssueType::TooLong,
-                format!(
-                    "The input has {} bytes; at most {} are taken.",
-                    text.len(),
-                    limits.bytes.min(MAX_BYTES)
-                ),
-            )]);
-        }
-        let text = String::from_utf8(text).map_err(|error| vec![fault::not_utf8(&error)])?;
+        let text = utf8(text, limits).map_err(|issue| vec![issue])?;
         let mut parser = Parser::new(schema, &text, limits);
         let outcome = parser.document();
         let nodes = std::mem::take(&mut parser.nodes);
@@ -52,6 +42,16 @@ impl Tree {
         }
         Ok(Tree { schema: Arc::clone(schema), text, nodes, edits: Vec::new() })
     }
+}
+
+/// The input as text, if it is that and not too long.
+pub(super) fn utf8(text: Vec<u8>, limits: &Limits) -> Result<String, Issue> {
+    let most = limits.bytes.min(MAX_BYTES);
+    if text.len() > most {
+        let details = format!("The input has {} bytes; at most {most} are taken.", text.len());
+        return Err(Issue::error(IssueType::TooLong, details));
+    }
+    String::from_utf8(text).map_err(|error| fault::not_utf8(&error))
 }
 
 struct Parser<'a> {

@@ -4,6 +4,7 @@ mod edits;
 mod faults;
 mod robustness;
 mod round_trip;
+mod xml;
 
 use crate::fixture::schema;
 use crate::issue::Issue;

@@ -1,6 +1,6 @@
 //! A tree to JSON: canonical, pretty, or with the place of `meta.lastUpdated`.
 
-use super::{EDITED, ESCAPED, Element, HAS_VALUE, Node, Tree, json};
+use super::{EDITED, ESCAPED, Element, HAS_VALUE, MARKUP, Node, Tree};
 use crate::primitive::JsonType;
 use crate::schema::{Facts, PropertyId};
 
@@ -186,9 +186,9 @@ impl<'w, const PRETTY: bool> Writer<'w, PRETTY> {
         }
         let raw = self.tree.raw(node);
         if json_type != JsonType::String {
-            self.out.extend_from_slice(raw.as_bytes());
-        } else if node.is(ESCAPED) {
-            write_string(self.out, &json::unescape(raw));
+            self.out.extend_from_slice(self.tree.text_of(node).as_bytes());
+        } else if node.is(ESCAPED | MARKUP) {
+            write_string(self.out, &self.tree.text_of(node));
         } else if node.is(EDITED) {
             write_string(self.out, raw);
         } else {

@@ -8,19 +8,25 @@ use crate::primitive::ValueError;
 use crate::schema::{PropertyId, Schema, TypeId};
 
 /// The parse ends here; why is among the faults.
-pub(super) struct Stop;
+pub(in crate::tree) struct Stop;
 
 /// A finding that has its byte, but not yet its line.
-pub(super) struct Fault {
+pub(in crate::tree) struct Fault {
     at: usize,
     issue: Issue,
 }
 
 /// A step of the path to where the parser is.
 #[derive(Clone, Copy)]
-pub(super) struct Step {
-    pub(super) property: u32,
-    pub(super) index: Option<u32>,
+pub(in crate::tree) struct Step {
+    pub(in crate::tree) property: u32,
+    pub(in crate::tree) index: Option<u32>,
+}
+
+impl Fault {
+    pub(in crate::tree) fn new(code: IssueType, at: usize, details: String, expression: String) -> Fault {
+        Fault { at, issue: Issue::error(code, details).at(expression) }
+    }
 }
 
 impl Parser<'_> {
@@ -41,16 +47,12 @@ impl Parser<'_> {
         member: &str,
     ) -> Result<(), Stop> {
         let mut expression = self.expression();
-        let letters = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        if (1..=64).contains(&member.len()) && member.bytes().all(letters) {
-            expression.push('.');
-            expression.push_str(member);
-        }
+        push_member(&mut expression, member);
         self.note(code, at, details, expression)
     }
 
     fn note(&mut self, code: IssueType, at: usize, details: String, expression: String) -> Result<(), Stop> {
-        self.faults.push(Fault { at, issue: Issue::error(code, details).at(expression) });
+        self.faults.push(Fault::new(code, at, details, expression));
         if self.faults.len() < self.max_faults { Ok(()) } else { Err(Stop) }
     }
 
@@ -74,32 +76,50 @@ impl Parser<'_> {
     }
 
     fn expression(&self) -> String {
-        let mut expression = self.root.map_or("Resource", |root| self.schema.type_name(root)).to_owned();
-        for step in &self.path {
-            expression.push('.');
-            expression.push_str(&self.schema.definition(PropertyId(step.property)).name);
-            if let Some(index) = step.index {
-                expression.push_str(&format!("[{index}]"));
-            }
-        }
-        expression
+        expression_of(self.schema, self.root, &self.path)
     }
 
     /// All findings, in the order of the text.
-    pub(super) fn issues(mut self) -> Vec<Issue> {
-        self.faults.sort_by_key(|fault| fault.at);
-        // Looking ahead for a resourceType meets some faults before their time.
-        self.faults.dedup_by(|one, other| one.at == other.at && one.issue.details == other.issue.details);
-        let mut place = Place { at: 0, line: 1, column: 1 };
-        let bytes = self.bytes;
-        self.faults
-            .into_iter()
-            .map(|fault| {
-                place.advance(bytes, fault.at);
-                fault.issue.line(place.line, place.column)
-            })
-            .collect()
+    pub(super) fn issues(self) -> Vec<Issue> {
+        placed(self.faults, self.bytes)
     }
+}
+
+/// The FHIRPath expression of a path.
+pub(in crate::tree) fn expression_of(schema: &Schema, root: Option<TypeId>, path: &[Step]) -> String {
+    let mut expression = root.map_or("Resource", |root| schema.type_name(root)).to_owned();
+    for step in path {
+        expression.push('.');
+        expression.push_str(&schema.definition(PropertyId(step.property)).name);
+        if let Some(index) = step.index {
+            expression.push_str(&format!("[{index}]"));
+        }
+    }
+    expression
+}
+
+/// Adds a member that the schema does not have to an expression, where it is a plain name.
+pub(in crate::tree) fn push_member(expression: &mut String, member: &str) {
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if (1..=64).contains(&member.len()) && member.bytes().all(letters) {
+        expression.push('.');
+        expression.push_str(member);
+    }
+}
+
+/// Faults with their lines and columns, in the order of the text.
+pub(in crate::tree) fn placed(mut faults: Vec<Fault>, text: &[u8]) -> Vec<Issue> {
+    faults.sort_by_key(|fault| fault.at);
+    // Looking ahead for a resourceType meets some faults before their time.
+    faults.dedup_by(|one, other| one.at == other.at && one.issue.details == other.issue.details);
+    let mut place = Place { at: 0, line: 1, column: 1 };
+    faults
+        .into_iter()
+        .map(|fault| {
+            place.advance(text, fault.at);
+            fault.issue.line(place.line, place.column)
+        })
+        .collect()
 }
 
 /// A byte of the text as people count.
@@ -123,20 +143,20 @@ impl Place {
     }
 }
 
-pub(super) fn not_utf8(error: &FromUtf8Error) -> Issue {
+pub(in crate::tree) fn not_utf8(error: &FromUtf8Error) -> Issue {
     let mut place = Place { at: 0, line: 1, column: 1 };
     place.advance(error.as_bytes(), error.utf8_error().valid_up_to());
     Issue::error(IssueType::Invalid, "The text is not UTF-8 here.").line(place.line, place.column)
 }
 
-pub(super) fn code_of(error: ValueError) -> IssueType {
+pub(in crate::tree) fn code_of(error: ValueError) -> IssueType {
     match error {
         ValueError::Form(_) | ValueError::Range(_) => IssueType::Value,
         ValueError::TooLong => IssueType::TooLong,
     }
 }
 
-pub(super) fn bad_value(text: &str, error: ValueError) -> String {
+pub(in crate::tree) fn bad_value(text: &str, error: ValueError) -> String {
     match text {
         "" => "A value must not be an empty string: leave it out.".to_owned(),
         text => format!("'{}' {error}.", excerpt(text)),
@@ -154,7 +174,7 @@ pub(crate) fn excerpt(text: &str) -> String {
     shown
 }
 
-pub(super) fn unknown_element(schema: &Schema, type_id: TypeId, key: &str) -> String {
+pub(in crate::tree) fn unknown_element(schema: &Schema, type_id: TypeId, key: &str) -> String {
     let owner = schema.type_name(type_id);
     let properties = schema.properties(type_id);
     let named = key.strip_prefix('_').and_then(|name| properties.iter().find(|p| p.json_name == name));

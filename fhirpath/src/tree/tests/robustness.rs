@@ -52,13 +52,13 @@ impl Random {
     }
 }
 
-fn mutate(text: &mut Vec<u8>, random: &mut Random) {
+fn mutate(text: &mut Vec<u8>, pieces: &[&[u8]], random: &mut Random) {
     let at = random.below(text.len() + 1);
     let end = (at + random.below(12)).min(text.len());
     match random.below(5) {
         0 => drop(text.drain(at..end)),
-        1 => drop(text.splice(at..at, PIECES[random.below(PIECES.len())].iter().copied())),
-        2 => drop(text.splice(at..end, PIECES[random.below(PIECES.len())].iter().copied())),
+        1 => drop(text.splice(at..at, pieces[random.below(pieces.len())].iter().copied())),
+        2 => drop(text.splice(at..end, pieces[random.below(pieces.len())].iter().copied())),
         3 => {
             let from = random.below(text.len() + 1);
             let piece = text[from..(from + random.below(40)).min(text.len())].to_vec();
@@ -70,6 +70,64 @@ fn mutate(text: &mut Vec<u8>, random: &mut Random) {
             }
         }
     }
+}
+
+const XML_SEEDS: [&str; 3] = [
+    r#"<?xml version="1.0" encoding="UTF-8"?><Patient xmlns="http://hl7.org/fhir"><id value="a"/><text><status value="generated"/><div xmlns="http://www.w3.org/1999/xhtml"><p class='x'>a &amp; b<br/></p><!-- c --></div></text><contained><Patient><id value="c"/></Patient></contained><active value="true" id="q"/><name><family value="O&quot;B&#xE9;&#128512;\"/><given value='a'/><given><extension url="u"><valueDecimal value="1.10"/></extension></given></name><birthDate value="2020-02-29"/></Patient>"#,
+    r#"<f:Observation xmlns:f="http://hl7.org/fhir" xmlns="http://www.w3.org/1999/xhtml"><f:text><f:status value="generated"/><div>x<b title="y">z</b></div></f:text><f:status value="final"/><f:code><f:coding><f:system value="http://loinc.org"/><f:code value="1-8"/></f:coding></f:code><f:valueQuantity><f:value value="-1.5e3"/></f:valueQuantity></f:Observation>"#,
+    r#"<Bundle xmlns="http://hl7.org/fhir"><type value="batch"/><total value="3"/><entry><fullUrl value="urn:uuid:0"/><resource><Patient><active value="false"/></Patient></resource></entry><entry><resource><Questionnaire><status value="draft"/><item><linkId value="1"/><item><linkId value="2"/></item></item></Questionnaire></resource></entry></Bundle>"#,
+];
+
+/// What a mutation puts in: pieces that mean something to XML or to FHIR.
+const XML_PIECES: [&[u8]; 26] = [
+    b"<",
+    b">",
+    b"</",
+    b"/>",
+    b"\"",
+    b"'",
+    b"=",
+    b"&",
+    b"&lt;",
+    b"&#0;",
+    b"&#xD800;",
+    b"&x;",
+    b":",
+    b"\xFF",
+    b"\xC3",
+    b"\n",
+    b" ",
+    b"<!--",
+    b"-->",
+    b"<?x?>",
+    b"<![CDATA[",
+    b"]]>",
+    b"<!DOCTYPE a [<!ENTITY b \"cc\">]>",
+    b" xmlns=\"urn:x\"",
+    b" xmlns:f=\"http://hl7.org/fhir\"",
+    b"<extension url=\"x\"><valueCode value=\"y\"/></extension>",
+];
+
+/// Parses XML; what is accepted gives the same JSON whether it is written as JSON or as XML.
+fn survive_xml(text: &[u8]) -> bool {
+    let shown = String::from_utf8_lossy(text);
+    let mut tree = match Tree::parse_xml(&schema_once(), text.to_vec(), &Limits::DEFAULT) {
+        Ok(tree) => tree,
+        Err(issues) => {
+            assert!(!issues.is_empty() && issues.len() <= Limits::DEFAULT.issues, "{shown}");
+            return false;
+        }
+    };
+    assert!(tree.memory() < 1024 + 32 * text.len(), "{shown}: {} bytes held", tree.memory());
+    let written = json(&tree);
+    assert_eq!(json(&valid(&written)), written, "{shown}");
+    let mut xml = Vec::new();
+    tree.write_xml(&mut xml).unwrap_or_else(|issue| panic!("{shown}: {issue:?}"));
+    let again = Tree::parse_xml(&schema_once(), xml, &Limits::DEFAULT);
+    assert_eq!(json(&again.unwrap_or_else(|issues| panic!("{shown}: {issues:?}"))), written, "{shown}");
+    tree.set_meta("2", "2026-01-01T00:00:00Z");
+    assert!(tree.descendants().all(|element| element.position().is_none_or(|(line, _)| line > 0)));
+    true
 }
 
 /// Parses; what is accepted is written, read, changed and cut without harm.
@@ -121,12 +179,62 @@ fn mutations_of_valid_json() {
         for _ in 0..6_000 {
             let mut text = seed.as_bytes().to_vec();
             for _ in 0..=random.below(4) {
-                mutate(&mut text, &mut random);
+                mutate(&mut text, &PIECES, &mut random);
             }
             *if survive(&text) { &mut accepted } else { &mut refused } += 1;
         }
     }
     assert!(accepted > 200 && refused > 5_000, "{accepted} accepted, {refused} refused: both are wanted");
+}
+
+#[test]
+fn mutations_of_valid_xml() {
+    let mut random = Random(0x5EED_0000_0000_0003);
+    let (mut accepted, mut refused) = (0, 0);
+    for seed in XML_SEEDS {
+        assert!(survive_xml(seed.as_bytes()));
+        for _ in 0..4_000 {
+            let mut text = seed.as_bytes().to_vec();
+            for _ in 0..=random.below(4) {
+                mutate(&mut text, &XML_PIECES, &mut random);
+            }
+            *if survive_xml(&text) { &mut accepted } else { &mut refused } += 1;
+        }
+        for end in 0..seed.len() {
+            assert!(!survive_xml(&seed.as_bytes()[..end]));
+        }
+    }
+    assert!(accepted > 200 && refused > 5_000, "{accepted} accepted, {refused} refused: both are wanted");
+}
+
+#[test]
+fn xml_that_would_exhaust_memory_or_a_stack() {
+    let patient = |content: &str| format!("<Patient xmlns=\"http://hl7.org/fhir\">{content}");
+    let entities =
+        (1..20).map(|n| format!("<!ENTITY e{n} \"&e{};&e{};\">", n - 1, n - 1)).collect::<String>();
+    let declarations = (0..60).map(|n| format!(" xmlns:p{n}=\"urn:{n}\"")).collect::<String>();
+    for text in [
+        format!(
+            "<!DOCTYPE x [<!ENTITY e0 \"aaaa\">{entities}]>{}",
+            patient("<active value=\"&e19;\"/></Patient>")
+        ),
+        format!("<!DOCTYPE x SYSTEM \"file:///etc/passwd\">{}", patient("</Patient>")),
+        "<a>".repeat(200_000),
+        patient(&"<contained><Patient>".repeat(100_000)),
+        patient(&"<extension url=\"x\">".repeat(100_000)),
+        patient(&"<x>".repeat(200_000)),
+        patient(&"<text><div xmlns=\"http://www.w3.org/1999/xhtml\">".repeat(50_000)),
+        patient(&format!("<text><div xmlns=\"http://www.w3.org/1999/xhtml\">{}", "<p>".repeat(200_000))),
+        patient(&format!("<active {}/></Patient>", "a=\"b\" ".repeat(200_000))),
+        patient(&format!("<active {}=\"b\"/></Patient>", "a".repeat(1_000_000))),
+        patient(&format!("<active value=\"{}\"/></Patient>", "&amp;".repeat(400_000))),
+        patient(&format!("<extension url=\"x\"{declarations}>").repeat(50)),
+        patient(&format!("<!--{}", "-".repeat(1_000_000))),
+        patient(&"&".repeat(1_000_000)),
+        patient(&"]]>".repeat(100_000)),
+    ] {
+        assert!(!survive_xml(text.as_bytes()));
+    }
 }
 
 #[test]
