@@ -90,7 +90,7 @@ fn official_examples() {
 fn patients(test: &str, archive: &str, least: usize) {
     let schema = schema();
     let every = std::env::var_os("VESTA_ALL_XML").is_some();
-    let mut seen = 0;
+    let mut seen = 0_usize;
     let found = testdata::each(test, archive, |file| {
         let bundle = file.path.ends_with(".json");
         let texts: Vec<&[u8]> = match bundle {
