@@ -119,9 +119,16 @@ fn main() {
         Group::new(name, Dialect::SearchParameter, vec![case])
     }));
 
+    // `-- invariants, R4`: only the groups whose name holds the text.
+    if let Some(wanted) = std::env::args().skip(1).find(|argument| !argument.starts_with("--")) {
+        groups.retain(|group| group.name.contains(&wanted));
+    }
+
     println!("{} R4 examples, {} of Synthea's resources", examples.len(), synthea.len());
     let ours: Vec<Option<f64>> = groups.iter_mut().map(|group| measure(&schema, &trees, group)).collect();
-    let theirs = npm(&groups, &resources);
+    // `ALONE=1`: without the other side.
+    let alone = std::env::var_os("ALONE").is_some();
+    let theirs = if alone { BTreeMap::new() } else { npm(&groups, &resources) };
     println!("{:<62} {:>9} {:>12} {:>12} {:>7}", "", "pairs", "here /s", "npm /s", "ratio");
     for (group, ours) in groups.iter().zip(ours) {
         let theirs = theirs.get(&group.name).copied();

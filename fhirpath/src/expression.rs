@@ -29,6 +29,7 @@ mod share;
 mod temporal;
 mod types;
 mod ucum;
+mod walk;
 
 pub use decimal::Decimal;
 pub use environment::{Coding, Environment, Profiles, Resolver, Terminology, Trace};
@@ -200,15 +201,17 @@ impl Expression {
     ) -> Result<(), EvaluationError> {
         let machine = evaluate::Machine::new(input, *environment, self.program.slots);
         machine.count_on_from(*steps);
-        let mut found = item::Items::new();
         let this = Item::Element(input);
-        machine.run(
-            &self.program.code,
-            &evaluate::Scope { this: &this, index: 0, total: &[] },
-            &mut found,
-        )?;
+        let scope = evaluate::Scope { this: &this, index: 0, total: &[] };
+        if let code @ program::Code::Walk { .. } = &self.program.code {
+            let before = out.len();
+            machine.collect(code, &scope, out).inspect_err(|_| out.truncate(before))?;
+        } else {
+            let mut found = item::Items::new();
+            machine.run(&self.program.code, &scope, &mut found)?;
+            out.extend(found);
+        }
         *steps = machine.steps();
-        out.extend(found);
         Ok(())
     }
 
@@ -276,6 +279,13 @@ impl EvaluationError {
     /// Something is asked for that is not provided.
     pub fn not_supported(message: impl Into<String>) -> EvaluationError {
         EvaluationError { message: message.into(), code: IssueType::NotSupported }
+    }
+}
+
+/// Where it was boxed so that answers are small.
+impl From<Box<EvaluationError>> for EvaluationError {
+    fn from(error: Box<EvaluationError>) -> EvaluationError {
+        *error
     }
 }
 

@@ -251,6 +251,13 @@ impl<'t> Element<'t> {
         self.tree.schema.facts(PropertyId(node.property())).type_id
     }
 
+    /// Which of FHIR's primitives its type is, if it is one.
+    #[inline]
+    pub(crate) fn primitive(self) -> Option<Primitive> {
+        let node = self.get_node();
+        if node.is(RESOURCE) { None } else { self.tree.schema.facts(PropertyId(node.property())).primitive }
+    }
+
     /// Its type's name (`Quantity`, `Patient.contact`, `string`, `Patient`).
     pub fn type_name(self) -> &'t str {
         self.tree.schema.type_name(self.type_id())

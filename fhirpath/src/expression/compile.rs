@@ -44,11 +44,18 @@ impl Compiled {
     fn then(self, op: Op, types: Types) -> Compiled {
         let code = match self.code {
             Code::Nothing if op.is_itemwise() => return Compiled::nothing(),
+            Code::Walk { start, mut ops } if op.is_itemwise() => {
+                ops.push(op);
+                Code::Walk { start, ops }
+            }
             Code::Chain { base, mut ops } => {
                 ops.push(op);
                 Code::Chain { base, ops }
             }
-            base => Code::Chain { base: Box::new(base), ops: vec![op] },
+            base => match base.as_start().filter(|_| op.is_itemwise()) {
+                Some(start) => Code::Walk { start, ops: vec![op] },
+                None => Code::Chain { base: Box::new(base), ops: vec![op] },
+            },
         };
         Compiled { code, types, ..self }
     }
@@ -214,12 +221,29 @@ impl Compiler<'_> {
             return self.fail(position, format!("'{name}' is no element of {types}"));
         }
         let by_name = base.types.is_any() || base.types.iter().any(|found| matches!(found, Type::System(_)));
+        let of_type_info = matches!(name, "name" | "namespace");
         let step = match found.ranges.as_slice() {
+            ranges if base.types.is_any() && !of_type_info => match ranges.len() <= FEW_OWNERS {
+                true => Children::Several(ranges.into()),
+                false => Children::Any(self.by_type(ranges)),
+            },
             _ if by_name => Children::Named(name.into()),
             [(_, range)] => Children::One(range.clone()),
             ranges => Children::Several(ranges.into()),
         };
         Ok(base.then(Op::Children(step), found.types))
+    }
+
+    /// The ranges in a table by the number of the type, empty where it has none.
+    fn by_type(&self, ranges: &[(TypeId, Range<PropertyId>)]) -> Box<[Range<PropertyId>]> {
+        let none = PropertyId(0)..PropertyId(0);
+        let mut table = vec![none; self.schema.type_ids().count()].into_boxed_slice();
+        for (owner, range) in ranges {
+            if let Some(place) = table.get_mut(usize::from(owner.0)) {
+                *place = range.clone();
+            }
+        }
+        table
     }
 
     fn properties(&self, types: &Types, name: &str) -> Properties {
@@ -321,7 +345,7 @@ impl Compiler<'_> {
             return Compiled::nothing();
         }
         let Compiled { mut code, types: before, is_unordered } = base;
-        if let Code::Chain { ops, .. } = &mut code
+        if let Code::Walk { ops, .. } | Code::Chain { ops, .. } = &mut code
             && let Some(Op::Children(step)) = ops.last_mut()
             && self.narrow_step(step, test)
         {
@@ -344,7 +368,7 @@ impl Compiler<'_> {
         };
         let narrowed = match step {
             Children::One(range) => narrow(range).map(Children::One),
-            Children::Several(_) | Children::Named(_) | Children::All => None,
+            Children::Several(_) | Children::Any(_) | Children::Named(_) | Children::All => None,
         };
         narrowed.is_some_and(|narrowed| {
             *step = narrowed;
@@ -425,7 +449,7 @@ impl Compiler<'_> {
             (Operator::Equal, Code::Constant(Item::String(text))) => {
                 Code::EqualsText { operand: Box::new(left.code), text: text.into() }
             }
-            (_, code) => Code::Binary { operator, left: Box::new(left.code), right: Box::new(code) },
+            (_, code) => operation(operator, left.code, code),
         };
         Ok(Compiled::new(code, types))
     }
@@ -521,6 +545,7 @@ impl Compiler<'_> {
         }
         let op = match (function.name, arguments.as_mut_slice()) {
             ("children", []) => Op::Children(Children::All),
+            ("descendants", []) => Op::Descendants,
             ("exists", [criteria]) if !counts(criteria) => {
                 let found = base.then(Op::Where(std::mem::replace(criteria, Code::Nothing)), Types::any());
                 let operand = Box::new(found.code);
@@ -613,6 +638,25 @@ impl Compiler<'_> {
     }
 }
 
+/// An operator over two codes, as the code that answers it with the least work.
+fn operation(operator: Operator, left: Code, right: Code) -> Code {
+    let equals = matches!(operator, Operator::Equal | Operator::NotEqual);
+    let orders = matches!(
+        operator,
+        Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual
+    );
+    let is_logic = matches!(operator, Operator::And | Operator::Or | Operator::Xor | Operator::Implies);
+    let of_truths = left.is_truth() && right.is_truth();
+    let of_numbers = left.is_number() && right.is_number();
+    let (left, right) = (Box::new(left), Box::new(right));
+    match operator {
+        _ if is_logic => Code::Logic { operator, left, right },
+        _ if equals && of_truths => Code::SameTruth { equal: operator == Operator::Equal, left, right },
+        _ if (equals || orders) && of_numbers => Code::Counts { operator, left, right },
+        _ => Code::Binary { operator, left, right },
+    }
+}
+
 /// The functions that are questions about a collection.
 fn question(name: &str, arguments: &[Code]) -> Option<Question> {
     if !arguments.is_empty() {
@@ -627,6 +671,9 @@ fn question(name: &str, arguments: &[Code]) -> Option<Question> {
         _ => return None,
     })
 }
+
+/// As many owners of a name as are searched for; of more there is a table.
+const FEW_OWNERS: usize = 16;
 
 /// The properties of a name in several types.
 struct Properties {

@@ -2,7 +2,7 @@
 //! costs about as much as it has items, not their square.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::hash::{Hash, Hasher};
 
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
@@ -15,6 +15,9 @@ use super::temporal::DateTime;
 
 /// As many items as are compared one by one before hashes pay.
 pub(super) const FEW: usize = 16;
+
+/// As often as a collection is looked through before a set of its texts pays.
+const FEW_LOOKS: usize = 4;
 
 /// Items no two of which are equal.
 pub(super) struct Distinct<'t> {
@@ -108,7 +111,8 @@ fn any_equal<'i, 't: 'i>(
 
 /// The same for items that are equal; `None` for a quantity.
 fn hash<'t>(machine: &Machine<'t>, item: &Item<'t>) -> Result<Option<u64>> {
-    if matches!(item.value_or_quantity().as_deref(), Some(Item::Quantity(_))) {
+    let is_quantity = || matches!(item.value_or_quantity().as_deref(), Some(Item::Quantity(_)));
+    if item.text().is_none() && is_quantity() {
         return Ok(None);
     }
     let mut hasher = FxHasher::default();
@@ -150,12 +154,14 @@ fn hash_item<'t>(machine: &Machine<'t>, item: &Item<'t>, hasher: &mut FxHasher) 
 /// A collection that is asked often whether it has an item.
 pub(super) struct Prepared<'t> {
     items: Items<'t>,
+    /// How often it was asked for a text.
+    asked: Cell<usize>,
     texts: OnceCell<FxHashSet<Cow<'t, str>>>,
 }
 
 impl<'t> Prepared<'t> {
     pub fn new(items: Items<'t>) -> Prepared<'t> {
-        Prepared { items, texts: OnceCell::new() }
+        Prepared { items, asked: Cell::new(0), texts: OnceCell::new() }
     }
 
     pub fn items(&self) -> &Items<'t> {
@@ -166,6 +172,12 @@ impl<'t> Prepared<'t> {
     pub fn contains(&self, machine: &Machine<'t>, item: &Item<'t>) -> Result<bool> {
         machine.step(1)?;
         match item.text() {
+            // A set of them costs as much as some looks.
+            Some(text) if self.asked.get() < FEW_LOOKS => {
+                self.asked.set(self.asked.get() + 1);
+                machine.step(self.items.len())?;
+                Ok(self.items.iter().any(|item| item.text().is_some_and(|found| found == text)))
+            }
             Some(text) => {
                 let texts = self.texts.get_or_init(|| self.items.iter().filter_map(Item::text).collect());
                 Ok(texts.contains(&text))

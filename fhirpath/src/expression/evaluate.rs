@@ -8,11 +8,11 @@ use super::ast::Operator;
 use super::distinct::Prepared;
 use super::functions::{Function, Pattern};
 use super::item::{Item, Items};
-use super::program::{Code, Op, Question, Step};
+use super::program::{Code, Op, Question};
 use super::{Environment, EvaluationError};
 use super::{operators, reference};
 use crate::schema::Schema;
-use crate::tree::{Children, Element};
+use crate::tree::Element;
 
 /// Most steps of one evaluation: an item visited, a comparison, a character of a text made.
 pub const MAX_STEPS: u64 = 20_000_000;
@@ -68,7 +68,7 @@ impl<'t> Machine<'t> {
     }
 
     /// `%resource`
-    fn resource(&self) -> Element<'t> {
+    pub fn resource(&self) -> Element<'t> {
         self.environment.resource.unwrap_or_else(|| reference::resource(self.input))
     }
 
@@ -78,8 +78,7 @@ impl<'t> Machine<'t> {
         let steps = self.steps.get().saturating_add(count as u64);
         self.steps.set(steps);
         if steps > MAX_STEPS {
-            let message = format!("the evaluation takes more than {MAX_STEPS} steps");
-            return Err(EvaluationError::too_costly(message));
+            return Err(Machine::too_long());
         }
         Ok(())
     }
@@ -88,10 +87,19 @@ impl<'t> Machine<'t> {
     #[inline]
     pub fn bounded(items: &Items<'t>) -> Result<()> {
         if items.len() > MAX_ITEMS {
-            let message = format!("a collection has more than {MAX_ITEMS} items");
-            return Err(EvaluationError::too_costly(message));
+            return Err(Machine::too_many());
         }
         Ok(())
+    }
+
+    #[cold]
+    pub fn too_many() -> EvaluationError {
+        EvaluationError::too_costly(format!("a collection has more than {MAX_ITEMS} items"))
+    }
+
+    #[cold]
+    fn too_long() -> EvaluationError {
+        EvaluationError::too_costly(format!("the evaluation takes more than {MAX_STEPS} steps"))
     }
 
     /// Appends what `code` yields to `out`.
@@ -122,6 +130,7 @@ impl<'t> Machine<'t> {
                 operators::distinct(self, all, out)?;
             }
             Code::Negate(operand) => out.extend(operators::negate(self.items(operand, scope)?)?),
+            Code::Walk { .. } => return self.collect(code, scope, out),
             Code::Ask { question: Question::Count, operand } => {
                 let count = self.tally(operand, scope, usize::MAX)?;
                 out.push(Item::Integer(i64::try_from(count).unwrap_or(i64::MAX)));
@@ -130,20 +139,15 @@ impl<'t> Machine<'t> {
             | Code::All { .. }
             | Code::Is { .. }
             | Code::ReferenceIs { .. }
-            | Code::EqualsText { .. } => {
+            | Code::EqualsText { .. }
+            | Code::Logic { .. }
+            | Code::Counts { .. }
+            | Code::SameTruth { .. } => {
                 out.extend(self.test(code, scope)?.map(Item::Boolean));
             }
             Code::Binary { operator, left, right } => {
-                if let Some(result) = operators::logic(self, *operator, left, right, scope)? {
-                    out.extend(result.map(Item::Boolean));
-                    return Ok(());
-                }
                 if let Some(result) = self.membership(*operator, left, right, scope)? {
                     out.extend(result.map(Item::Boolean));
-                    return Ok(());
-                }
-                if let Some(result) = self.answered(*operator, left, right, scope)? {
-                    out.push(Item::Boolean(result));
                     return Ok(());
                 }
                 let (left, right) = (self.items(left, scope)?, self.items(right, scope)?);
@@ -154,16 +158,35 @@ impl<'t> Machine<'t> {
     }
 
     /// What a shared code yields: evaluated when it is first asked for.
-    fn shared(&self, slot: usize, code: &Code, scope: &Scope<'_, 't>) -> Result<Rc<Prepared<'t>>> {
+    pub fn shared(&self, slot: usize, code: &Code, scope: &Scope<'_, 't>) -> Result<Rc<Prepared<'t>>> {
+        self.prepared(slot, || self.items(code, scope))
+    }
+
+    fn prepared(
+        &self,
+        slot: usize,
+        evaluate: impl FnOnce() -> Result<Items<'t>>,
+    ) -> Result<Rc<Prepared<'t>>> {
         let known = self.shared.borrow().get(slot).cloned().flatten();
         if let Some(known) = known {
             return Ok(known);
         }
-        let prepared = Rc::new(Prepared::new(self.items(code, scope)?));
+        let prepared = Rc::new(Prepared::new(evaluate()?));
         if let Some(place) = self.shared.borrow_mut().get_mut(slot) {
             *place = Some(prepared.clone());
         }
         Ok(prepared)
+    }
+
+    /// What is asked only whether it has an item: of a union, an item of several branches may stay several times.
+    fn members(&self, code: &Code, scope: &Scope<'_, 't>) -> Result<Items<'t>> {
+        let Code::Union(branches) = code else { return self.items(code, scope) };
+        let mut all = Items::new();
+        for branch in branches {
+            self.run(branch, scope, &mut all)?;
+            Machine::bounded(&all)?;
+        }
+        Ok(all)
     }
 
     /// `item in shared` and `shared contains item`, answered from a set; `None` for any other operation.
@@ -182,7 +205,7 @@ impl<'t> Machine<'t> {
         };
         let item = self.items(item, scope)?;
         let Some(item) = one("membership", &item)? else { return Ok(Some(None)) };
-        let prepared = self.shared(slot, code, scope)?;
+        let prepared = self.prepared(slot, || self.members(code, scope))?;
         prepared.contains(self, item).map(|found| Some(Some(found)))
     }
 
@@ -192,182 +215,16 @@ impl<'t> Machine<'t> {
         Ok(out)
     }
 
-    /// The one truth value of `code`; one item that is no Boolean counts as true
-    /// (<https://hl7.org/fhirpath/N1/#singleton-evaluation-of-collections>).
-    pub fn test(&self, code: &Code, scope: &Scope<'_, 't>) -> Result<Option<bool>> {
-        match code {
-            Code::EqualsText { operand, text } => {
-                let found = self.items(operand, scope)?;
-                Ok(match found.as_slice() {
-                    [] => None,
-                    [item] => Some(item.text().is_some_and(|found| found == text.as_ref())),
-                    _ => Some(false),
-                })
-            }
-            Code::Is { operand, test } => {
-                let found = self.items(operand, scope)?;
-                Ok(one("is", &found)?.map(|item| test.accepts(self.schema, item.type_of())))
-            }
-            Code::ReferenceIs { operand, test } => {
-                let found = self.items(operand, scope)?;
-                Ok(one("is", &found)?
-                    .and_then(|item| reference::target(item))
-                    .map(|id| test.accepts(self.schema, super::types::Type::Fhir(id))))
-            }
-            Code::Binary { operator, left, right } => {
-                if let Some(result) = operators::logic(self, *operator, left, right, scope)? {
-                    return Ok(result);
-                }
-                match self.answered(*operator, left, right, scope)? {
-                    Some(result) => Ok(Some(result)),
-                    None => truth(&self.items(code, scope)?),
-                }
-            }
-            Code::Ask { question, operand } => self.ask(*question, operand, scope),
-            Code::All { operand, criteria } => {
-                let items = self.items(operand, scope)?;
-                self.step(items.len())?;
-                for (index, item) in items.iter().enumerate() {
-                    if self.test(criteria, &Scope { this: item, index, total: scope.total })? != Some(true) {
-                        return Ok(Some(false));
-                    }
-                }
-                Ok(Some(true))
-            }
-            _ => truth(&self.items(code, scope)?),
-        }
-    }
-
-    fn ask(&self, question: Question, operand: &Code, scope: &Scope<'_, 't>) -> Result<Option<bool>> {
-        match question {
-            Question::Exists => Ok(Some(self.tally(operand, scope, 1)? > 0)),
-            Question::Empty => Ok(Some(self.tally(operand, scope, 1)? == 0)),
-            Question::Not => Ok(self.test(operand, scope)?.map(|value| !value)),
-            Question::HasValue if matches!(operand, Code::This) => Ok(Some(scope.this.value().is_some())),
-            Question::HasValue => {
-                let found = self.items(operand, scope)?;
-                Ok(Some(matches!(found.as_slice(), [item] if item.value().is_some())))
-            }
-            // One item, which is no Boolean.
-            Question::Count => Ok(Some(true)),
-        }
-    }
-
-    /// A comparison of counts, and of answers that are never empty; `None` for any other operation.
-    fn answered(
-        &self,
-        operator: Operator,
-        left: &Code,
-        right: &Code,
-        scope: &Scope<'_, 't>,
-    ) -> Result<Option<bool>> {
-        let number = |code: &Code| match code {
-            Code::Ask { question: Question::Count, operand } => {
-                self.tally(operand, scope, usize::MAX).map(|count| i64::try_from(count).ok())
-            }
-            Code::Ask { question: question @ (Question::Exists | Question::Empty), operand } => {
-                Ok(self.ask(*question, operand, scope)?.map(i64::from))
-            }
-            Code::Constant(Item::Integer(value)) => Ok(Some(*value)),
-            _ => Ok(None),
-        };
-        let kind = |code: &Code| match code {
-            Code::Ask { question: Question::Exists | Question::Empty, .. } => 1,
-            Code::Ask { question: Question::Count, .. } | Code::Constant(Item::Integer(_)) => 2,
-            _ => 0,
-        };
-        let orders = matches!(
-            operator,
-            Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual
-        );
-        let equals = matches!(operator, Operator::Equal | Operator::NotEqual);
-        let is_known = match (kind(left), kind(right)) {
-            (1, 1) => equals,
-            (2, 2) => equals || orders,
-            _ => false,
-        };
-        if !is_known {
-            return Ok(None);
-        }
-        let (Some(left), Some(right)) = (number(left)?, number(right)?) else { return Ok(None) };
-        Ok(Some(match operator {
-            Operator::Equal => left == right,
-            Operator::NotEqual => left != right,
-            Operator::Less => left < right,
-            Operator::LessOrEqual => left <= right,
-            Operator::Greater => left > right,
-            _ => left >= right,
-        }))
-    }
-
-    /// How many items `code` yields; when there are `most`, the rest are not counted.
-    fn tally(&self, code: &Code, scope: &Scope<'_, 't>, most: usize) -> Result<usize> {
-        let streamed = |base: &Code| matches!(base, Code::This);
-        match code {
-            Code::Nothing => Ok(0),
-            Code::Chain { base, ops } if streamed(base) && ops.iter().all(Op::is_itemwise) => {
-                let mut found = 0;
-                self.count(ops, scope.this, most, &mut found)?;
-                Ok(found)
-            }
-            _ => Ok(self.items(code, scope)?.len()),
-        }
-    }
-
-    /// As [`Machine::stream`], counting only.
-    fn count(&self, ops: &[Op], item: &Item<'t>, most: usize, found: &mut usize) -> Result<()> {
-        self.step(1)?;
-        let Some((op, rest)) = ops.split_first() else {
-            *found += 1;
-            return Ok(());
-        };
-        let (Op::Children(step), Item::Element(element)) = (op, item) else {
-            let mut items = Items::new();
-            self.stream(std::slice::from_ref(op), item.clone(), &mut items)?;
-            for item in &items {
-                if *found >= most {
-                    break;
-                }
-                self.count(rest, item, most, found)?;
-            }
-            return Ok(());
-        };
-        let Some(children) = children_of(step, *element) else { return Ok(()) };
-        if rest.is_empty() {
-            let count = children.take(most.saturating_sub(*found)).count();
-            *found += count;
-            return self.step(count);
-        }
-        for child in children {
-            self.count(rest, &Item::Element(child), most, found)?;
-            if *found >= most {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     fn chain(&self, base: &Code, ops: &[Op], scope: &Scope<'_, 't>, out: &mut Items<'t>) -> Result<()> {
-        if matches!(base, Code::This) && ops.iter().all(Op::is_itemwise) {
-            return self.stream(ops, scope.this.clone(), out);
-        }
-        let mut current = Items::new();
-        self.run(base, scope, &mut current)?;
+        let mut current = self.items(base, scope)?;
         let mut rest = ops;
         loop {
             let itemwise = rest.iter().take_while(|op| op.is_itemwise()).count();
             let Some((now, later)) = rest.split_at_checked(itemwise) else { return Ok(()) };
-            let Some((whole, later)) = later.split_first() else {
-                for item in current {
-                    self.stream(now, item, out)?;
-                }
-                return Ok(());
-            };
+            let Some((whole, later)) = later.split_first() else { return self.walk_all(now, &current, out) };
             if !now.is_empty() {
                 let mut next = Items::new();
-                for item in current {
-                    self.stream(now, item, &mut next)?;
-                }
+                self.walk_all(now, &current, &mut next)?;
                 current = next;
             }
             current = self.whole(whole, current, scope)?;
@@ -375,64 +232,15 @@ impl<'t> Machine<'t> {
         }
     }
 
-    /// Takes one item through operations that treat each by itself, depth first.
-    fn stream(&self, ops: &[Op], item: Item<'t>, out: &mut Items<'t>) -> Result<()> {
-        self.step(1)?;
-        let Some((op, rest)) = ops.split_first() else {
-            out.push(item);
-            return Ok(());
-        };
-        match op {
-            Op::Children(step) => self.children(step, &item, rest, out),
-            Op::OfType(test) if test.accepts(self.schema, item.type_of()) => self.stream(rest, item, out),
-            Op::OfType(_) => Ok(()),
-            Op::Where(criteria) => {
-                let inner = Scope { this: &item, index: 0, total: &[] };
-                match self.test(criteria, &inner)? {
-                    Some(true) => self.stream(rest, item, out),
-                    _ => Ok(()),
+    fn walk_all(&self, ops: &[Op], items: &Items<'t>, out: &mut Items<'t>) -> Result<()> {
+        for item in items {
+            self.walk(ops, item, &mut |item| {
+                if out.len() >= MAX_ITEMS {
+                    return Err(Machine::too_many().into());
                 }
-            }
-            Op::Extension(url) => {
-                let Some(element) = item.element() else { return Ok(()) };
-                for extension in element.all("extension") {
-                    if extension
-                        .get("url")
-                        .and_then(Element::value)
-                        .is_some_and(|found| found == url.as_ref())
-                    {
-                        self.stream(rest, Item::Element(extension), out)?;
-                    }
-                }
-                Ok(())
-            }
-            Op::Index(_) | Op::Function { .. } => {
-                Err(EvaluationError::new("an operation over a whole collection was met out of place"))
-            }
-        }
-    }
-
-    fn children(&self, step: &Step, item: &Item<'t>, rest: &[Op], out: &mut Items<'t>) -> Result<()> {
-        let element = match item {
-            Item::Element(element) => *element,
-            Item::TypeInfo(info) => {
-                let text = match step {
-                    Step::Named(name) if name.as_ref() == "name" => info.name.clone(),
-                    Step::Named(name) if name.as_ref() == "namespace" => info.namespace.to_owned(),
-                    _ => return Ok(()),
-                };
-                return self.stream(rest, Item::String(text.into()), out);
-            }
-            _ => return Ok(()),
-        };
-        let Some(children) = children_of(step, element) else { return Ok(()) };
-        if rest.is_empty() {
-            let known = out.len();
-            out.extend(children.map(Item::Element));
-            return self.step(out.len() - known);
-        }
-        for child in children {
-            self.stream(rest, Item::Element(child), out)?;
+                out.push(item.clone());
+                Ok(true)
+            })?;
         }
         Ok(())
     }
@@ -454,12 +262,8 @@ impl<'t> Machine<'t> {
                 Machine::bounded(&out)?;
                 Ok(out)
             }
-            Op::Children(_) | Op::OfType(_) | Op::Where(_) | Op::Extension(_) => {
-                let mut out = Items::new();
-                for item in input {
-                    self.stream(std::slice::from_ref(op), item, &mut out)?;
-                }
-                Ok(out)
+            Op::Children(_) | Op::OfType(_) | Op::Where(_) | Op::Extension(_) | Op::Descendants => {
+                Err(EvaluationError::new("an operation over single items was met out of place"))
             }
         }
     }
@@ -543,21 +347,6 @@ impl<'t> Call<'_, 't> {
     pub fn single<'i>(&self, input: &'i [Item<'t>]) -> Result<Option<&'i Item<'t>>> {
         one(self.function.name, input)
     }
-}
-
-/// The children that a step leads to.
-#[inline]
-fn children_of<'t>(step: &Step, element: Element<'t>) -> Option<Children<'t>> {
-    Some(match step {
-        Step::One(range) => element.children_in(range.clone()),
-        Step::Several(ranges) => {
-            let owner = element.type_id();
-            let found = ranges.binary_search_by_key(&owner, |(id, _)| *id).ok().and_then(|at| ranges.get(at));
-            element.children_in(found?.1.clone())
-        }
-        Step::Named(name) => element.all(name),
-        Step::All => element.children(),
-    })
 }
 
 /// The one item of a collection, or none.

@@ -10,7 +10,6 @@ mod math;
 mod strings;
 mod subsetting;
 mod terminology;
-mod tree_navigation;
 mod utility;
 
 use std::ops::RangeInclusive;
@@ -184,7 +183,7 @@ pub(super) static TABLE: &[Function] = functions! {
     "as", 1..=1, Types, Yields::Input, filtering::compiled_away;
     // https://hl7.org/fhirpath/N1/#tree-navigation
     "children", 0..=0, Values, Yields::Any, filtering::compiled_away;
-    "descendants", 0..=0, Values, Yields::Any, tree_navigation::descendants;
+    "descendants", 0..=0, Values, Yields::Any, filtering::compiled_away;
     // https://hl7.org/fhirpath/N1/#utility-functions
     "trace", 1..=2, Criteria, Yields::Input, utility::trace;
     "now", 0..=0, Values, DATE_TIME, utility::now;

@@ -119,6 +119,16 @@ impl<'t> Item<'t> {
         }
     }
 
+    /// Whether it has a [`Item::value`]; a text need not be taken out for that.
+    pub(super) fn has_value(&self) -> bool {
+        let Item::Element(element) = self else { return true };
+        match element.primitive().map(System::of) {
+            Some(System::String | System::Boolean) => element.has_value(),
+            Some(_) => element.has_value() && primitive_value(*element).is_some(),
+            None => false,
+        }
+    }
+
     /// The same, and a Quantity element as a quantity.
     pub(super) fn value_or_quantity(&self) -> Option<Cow<'_, Item<'t>>> {
         match self {
@@ -132,8 +142,7 @@ impl<'t> Item<'t> {
         match self {
             Item::String(text) => Some(text.clone()),
             Item::Element(element) => {
-                let primitive = element.tree().schema().primitive(element.type_id())?;
-                (System::of(primitive) == System::String).then(|| element.value())?
+                (System::of(element.primitive()?) == System::String).then(|| element.value())?
             }
             _ => None,
         }
@@ -142,7 +151,7 @@ impl<'t> Item<'t> {
 
 /// The value of a primitive element.
 fn primitive_value(element: Element<'_>) -> Option<Item<'_>> {
-    let primitive = element.tree().schema().primitive(element.type_id())?;
+    let primitive = element.primitive()?;
     let text = element.value()?;
     Some(match System::of(primitive) {
         System::Boolean => Item::Boolean(text == "true"),

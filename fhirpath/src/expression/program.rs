@@ -37,6 +37,11 @@ pub(super) enum Code {
         slot: usize,
         code: Box<Code>,
     },
+    /// `ops`, each over single items, from one item on: walked without a collection in between.
+    Walk {
+        start: Start,
+        ops: Vec<Op>,
+    },
     /// `ops` one after another over what `base` yields.
     Chain {
         base: Box<Code>,
@@ -69,11 +74,72 @@ pub(super) enum Code {
         operand: Box<Code>,
         text: Box<str>,
     },
+    /// `and`, `or`, `xor`, `implies`
+    Logic {
+        operator: Operator,
+        left: Box<Code>,
+        right: Box<Code>,
+    },
+    /// A comparison of counts and Integers.
+    Counts {
+        operator: Operator,
+        left: Box<Code>,
+        right: Box<Code>,
+    },
+    /// `=` (or `!=`, when not `equal`) of two truth values.
+    SameTruth {
+        equal: bool,
+        left: Box<Code>,
+        right: Box<Code>,
+    },
+    /// Any other operator.
     Binary {
         operator: Operator,
         left: Box<Code>,
         right: Box<Code>,
     },
+}
+
+/// The one item that a walk begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    This,
+    Resource,
+    RootResource,
+    Context,
+}
+
+impl Code {
+    /// What a walk can begin with.
+    pub fn as_start(&self) -> Option<Start> {
+        match self {
+            Code::This => Some(Start::This),
+            Code::Resource => Some(Start::Resource),
+            Code::RootResource => Some(Start::RootResource),
+            Code::Context => Some(Start::Context),
+            _ => None,
+        }
+    }
+
+    /// Whether it yields one Boolean or nothing.
+    pub fn is_truth(&self) -> bool {
+        match self {
+            Code::Ask { question, .. } => *question != Question::Count,
+            Code::All { .. }
+            | Code::Is { .. }
+            | Code::ReferenceIs { .. }
+            | Code::EqualsText { .. }
+            | Code::Logic { .. }
+            | Code::Counts { .. }
+            | Code::SameTruth { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it is a count or an Integer.
+    pub fn is_number(&self) -> bool {
+        matches!(self, Code::Ask { question: Question::Count, .. } | Code::Constant(Item::Integer(_)))
+    }
 }
 
 /// What is asked about a collection.
@@ -97,6 +163,8 @@ pub(super) enum Op {
     Where(Code),
     /// `extension(url)`
     Extension(Box<str>),
+    /// `descendants()`
+    Descendants,
     /// `[3]`
     Index(Code),
     Function {
@@ -108,7 +176,7 @@ pub(super) enum Op {
 impl Op {
     /// Whether it treats each item by itself.
     pub fn is_itemwise(&self) -> bool {
-        matches!(self, Op::Children(_) | Op::OfType(_) | Op::Where(_) | Op::Extension(_))
+        matches!(self, Op::Children(_) | Op::OfType(_) | Op::Where(_) | Op::Extension(_) | Op::Descendants)
     }
 }
 
@@ -119,6 +187,8 @@ pub(super) enum Step {
     One(Range<PropertyId>),
     /// In each of several types, ascending.
     Several(Box<[(TypeId, Range<PropertyId>)]>),
+    /// In any type: by the number of the type.
+    Any(Box<[Range<PropertyId>]>),
     /// To be looked up in the type of each item.
     Named(Box<str>),
     /// `children()`

@@ -2,7 +2,7 @@
 //! (`%resource.descendants().reference` inside a `where`) is evaluated once: found here, kept by the machine.
 
 use super::functions::{Form, Function};
-use super::program::{Code, Op};
+use super::program::{Code, Op, Start};
 
 /// What of its surroundings a code asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,6 +52,7 @@ fn visit(code: &mut Code, inside: bool, slots: &mut usize) {
         return;
     }
     match code {
+        Code::Walk { ops, .. } => ops.iter_mut().for_each(|op| visit_op(op, inside, slots)),
         Code::Chain { base, ops } => {
             visit(base, inside, slots);
             ops.iter_mut().for_each(|op| visit_op(op, inside, slots));
@@ -66,7 +67,10 @@ fn visit(code: &mut Code, inside: bool, slots: &mut usize) {
             visit(operand, inside, slots);
             visit(criteria, true, slots);
         }
-        Code::Binary { left, right, .. } => {
+        Code::Logic { left, right, .. }
+        | Code::Counts { left, right, .. }
+        | Code::SameTruth { left, right, .. }
+        | Code::Binary { left, right, .. } => {
             visit(left, inside, slots);
             visit(right, inside, slots);
         }
@@ -92,7 +96,7 @@ fn visit_op(op: &mut Op, inside: bool, slots: &mut usize) {
                 visit(argument, inside || binds(function, number), slots);
             }
         }
-        Op::Children(_) | Op::OfType(_) | Op::Extension(_) => {}
+        Op::Children(_) | Op::OfType(_) | Op::Extension(_) | Op::Descendants => {}
     }
 }
 
@@ -108,9 +112,12 @@ fn binds(function: &Function, number: usize) -> bool {
 /// Whether remembering it is cheaper than evaluating it.
 fn is_costly(code: &Code) -> bool {
     match code {
-        Code::Chain { .. } | Code::All { .. } => true,
+        Code::Walk { .. } | Code::Chain { .. } | Code::All { .. } => true,
         Code::Union(branches) => branches.iter().any(is_costly),
-        Code::Binary { left, right, .. } => is_costly(left) || is_costly(right),
+        Code::Logic { left, right, .. }
+        | Code::Counts { left, right, .. }
+        | Code::SameTruth { left, right, .. }
+        | Code::Binary { left, right, .. } => is_costly(left) || is_costly(right),
         Code::Negate(operand)
         | Code::Ask { operand, .. }
         | Code::Is { operand, .. }
@@ -126,6 +133,10 @@ fn asks(code: &Code) -> Asks {
         Code::This => Asks { this: true, ..nothing },
         Code::Index => Asks { index: true, ..nothing },
         Code::Total => Asks { total: true, ..nothing },
+        Code::Walk { start, ops } => {
+            let from = Asks { this: *start == Start::This, ..nothing };
+            ops.iter().fold(from, |sum, op| sum.and(op_asks(op)))
+        }
         Code::Chain { base, ops } => ops.iter().fold(asks(base), |sum, op| sum.and(op_asks(op))),
         Code::Union(branches) => branches.iter().fold(nothing, |sum, branch| sum.and(asks(branch))),
         Code::Negate(operand)
@@ -134,7 +145,10 @@ fn asks(code: &Code) -> Asks {
         | Code::ReferenceIs { operand, .. }
         | Code::EqualsText { operand, .. } => asks(operand),
         Code::All { operand, criteria } => asks(operand).and(iteration(criteria)),
-        Code::Binary { left, right, .. } => asks(left).and(asks(right)),
+        Code::Logic { left, right, .. }
+        | Code::Counts { left, right, .. }
+        | Code::SameTruth { left, right, .. }
+        | Code::Binary { left, right, .. } => asks(left).and(asks(right)),
         Code::Shared { .. }
         | Code::Pattern { .. }
         | Code::Nothing
@@ -165,6 +179,6 @@ fn op_asks(op: &Op) -> Asks {
                 })
             })
         }
-        Op::Children(_) | Op::OfType(_) | Op::Extension(_) => Asks::default(),
+        Op::Children(_) | Op::OfType(_) | Op::Extension(_) | Op::Descendants => Asks::default(),
     }
 }

@@ -190,8 +190,10 @@ impl TypeTest {
     pub fn accepts(&self, schema: &Schema, found: Type) -> bool {
         match found {
             Type::Fhir(id) => self.fhir.is_some_and(|wanted| {
-                let exactly = self.is_cast && schema.primitive(id).is_some();
-                id == wanted || !exactly && schema.is_subtype(id, wanted)
+                // Only primitives specialise primitives.
+                let exactly =
+                    || self.is_cast && (schema.primitive(id).is_some() || schema.primitive(wanted).is_some());
+                id == wanted || !exactly() && schema.is_subtype(id, wanted)
             }),
             Type::System(system) => self.system == Some(system),
         }

@@ -71,6 +71,11 @@ pub(super) fn distinct<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Item
 }
 
 pub(super) fn is_distinct<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
-    let count = input.len();
-    boolean(distinct(call, input)?.len() == count)
+    let mut found = Distinct::new();
+    for item in input {
+        if !found.insert(call.machine, item)? {
+            return boolean(false);
+        }
+    }
+    boolean(true)
 }

@@ -100,7 +100,7 @@ fn merge_sort<T>(mut rows: Vec<T>, compare: &impl Fn(&T, &T) -> Result<Ordering>
     Ok(out)
 }
 
-/// `ofType`, `as`, `is`, `children`, `all` and the questions (`empty`, `count`, ..) are compiled to codes of their own.
+/// `ofType`, `as`, `is`, `children`, `descendants`, `all` and the questions (`empty`, `count`, ..) are compiled to codes of their own.
 pub(super) fn compiled_away<'t>(call: &Call<'_, 't>, _: Items<'t>) -> Result<Items<'t>> {
     Err(EvaluationError::new(format!("{}() was met out of place", call.function.name)))
 }

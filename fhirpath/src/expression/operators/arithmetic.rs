@@ -16,8 +16,8 @@ pub(super) fn arithmetic<'t>(
     right: &[Item<'t>],
 ) -> Result<Option<Item<'t>>> {
     if operator == Operator::Concatenate {
-        let text = |items| Ok(super::text("&", items)?.unwrap_or_default());
-        let joined = text(left)? + text(right)?;
+        let (left, right) = (super::text("&", left)?, super::text("&", right)?);
+        let joined = left.unwrap_or_default() + right.unwrap_or_default();
         machine.step(joined.len())?;
         return Ok(Some(Item::String(joined)));
     }

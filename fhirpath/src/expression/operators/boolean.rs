@@ -4,35 +4,32 @@ use super::super::ast::Operator;
 use super::super::evaluate::{Machine, Result, Scope};
 use super::super::program::Code;
 
-/// The result of `and`, `or`, `xor` or `implies`; `None` when `operator` is none of them. The right side is not asked
-/// when the left decides.
-#[allow(clippy::option_option)] // the inner one is the language's third value
+/// The result of `and`, `or`, `xor` or `implies`. The right side is not asked when the left decides.
 pub(in super::super) fn logic<'t>(
     machine: &Machine<'t>,
     operator: Operator,
     left: &Code,
     right: &Code,
     scope: &Scope<'_, 't>,
-) -> Result<Option<Option<bool>>> {
+) -> Result<Option<bool>> {
     let decided = match operator {
         Operator::And => Some(false),
         Operator::Or => Some(true),
-        Operator::Implies | Operator::Xor => None,
-        _ => return Ok(None),
+        _ => None,
     };
     let left = machine.test(left, scope)?;
     if decided.is_some() && left == decided {
-        return Ok(Some(decided));
+        return Ok(decided);
     }
     if operator == Operator::Implies && left == Some(false) {
-        return Ok(Some(Some(true)));
+        return Ok(Some(true));
     }
     let right = machine.test(right, scope)?;
-    Ok(Some(match operator {
+    Ok(match operator {
         Operator::And | Operator::Or if right == decided => decided,
         Operator::And | Operator::Or => left.and(right),
         Operator::Implies if right == Some(true) => Some(true),
         Operator::Implies => left.and(right),
         _ => left.zip(right).map(|(left, right)| left != right),
-    }))
+    })
 }

@@ -150,6 +150,41 @@ fn large_collections_keep_equality() {
 }
 
 #[test]
+fn counts_and_truths_are_compared() {
+    for (text, expected) in [
+        ("name.where(given.count() = %resource.name.count()).use", "official"),
+        ("name.where(%resource.name.count() >= given.count()).count()", "2"),
+        ("name.where(given.count() > 1).use", "official"),
+        ("name.all(given.count() < 3) and name.given.count() != 2 and 3 = name.given.count()", "true"),
+        ("name.count() > -1", "true"),
+        ("name.select(family.exists() = period.exists())", "false, false"),
+        ("name.all(family.exists() != (%resource.active = 'x'))", "false"),
+        ("(name.family = 'Chalmers') = {}", ""),
+        ("(name.family = 'Chalmers') = name.use.exists()", "true"),
+        ("(name[5].family = 'x') != name.exists()", ""),
+        ("(name[5].use | name[6].use).exists() or (name[5].use | name.given).empty()", "false"),
+        ("birthDate.hasValue() and name.given.hasValue().not()", "true"),
+    ] {
+        check(PATIENT, text, expected);
+    }
+}
+
+#[test]
+fn descendants_are_walked_in_the_order_of_the_document() {
+    for (text, expected) in [
+        ("contained[0].descendants().count()", "4"),
+        ("name[1].descendants().ofType(string)", "Jim"),
+        ("name.descendants().where($this is string).first()", "official"),
+        ("descendants().family", "Chalmers"),
+        ("descendants().descendants().start", "2001"),
+        ("descendants().type().where(name = 'Period').namespace", "'FHIR'"),
+        ("name.descendants().as(code)", "official, usual"),
+    ] {
+        check(PATIENT, text, expected);
+    }
+}
+
+#[test]
 fn items_are_shown_as_type_and_value() {
     let schema = fixture::schema();
     let tree = Tree::parse_json(&schema, OBSERVATION.as_bytes().to_vec(), &Limits::DEFAULT).unwrap();
