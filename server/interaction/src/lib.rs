@@ -43,6 +43,8 @@ pub use delete::{conditional_delete, delete};
 pub use history::history;
 pub use import::{Imported, Prepared, import, prepare};
 pub use outcome::{Failure, Outcome, OutcomeBody, Status, outcome_body};
+pub use page::{Mode, PageWriter};
+pub use page_link::Pages;
 pub use patch::{PATCH_FORMATS, PatchDocument, PatchFormat, conditional_patch, patch};
 pub use projection::Projection;
 pub use read::{read, vread};

@@ -12,13 +12,15 @@ use crate::{Failure, Service, Status, projection};
 
 /// `Bundle.entry.search.mode` (<https://hl7.org/fhir/R4/valueset-search-entry-mode.html>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub enum Mode {
+    /// It was asked for.
     Match,
+    /// Something that was asked for refers to it, or it to that.
     Include,
 }
 
 /// A Bundle under way.
-pub(crate) struct PageWriter<'a> {
+pub struct PageWriter<'a> {
     service: &'a Service,
     subset: Option<&'a Subset>,
     out: Vec<u8>,
@@ -27,7 +29,7 @@ pub(crate) struct PageWriter<'a> {
 
 impl<'a> PageWriter<'a> {
     /// Opens a Bundle of a type. `bytes` is about how long it will be.
-    pub(crate) fn open(
+    pub fn open(
         service: &'a Service,
         subset: Option<&'a Subset>,
         bundle_type: &str,
@@ -48,7 +50,10 @@ impl<'a> PageWriter<'a> {
     }
 
     /// A resource that was found.
-    pub(crate) fn found(&mut self, version: &Version, mode: Mode) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// Internal when the bytes of a resource of which only a part is wanted cannot be read.
+    pub fn found(&mut self, version: &Version, mode: Mode) -> Result<(), Failure> {
         self.entry(&version.key);
         self.resource(version)?;
         self.out.extend_from_slice(match mode {
@@ -59,7 +64,7 @@ impl<'a> PageWriter<'a> {
     }
 
     /// What the server has to say about the result.
-    pub(crate) fn outcome(&mut self, issues: &[Issue]) {
+    pub fn outcome(&mut self, issues: &[Issue]) {
         self.begin();
         self.out.extend_from_slice(b"\"resource\":");
         write_outcome(&mut self.out, issues);
@@ -100,7 +105,7 @@ impl<'a> PageWriter<'a> {
     }
 
     /// The Bundle's bytes.
-    pub(crate) fn close(mut self) -> Vec<u8> {
+    pub fn close(mut self) -> Vec<u8> {
         if self.entries > 0 {
             self.out.push(b']');
         }

@@ -16,7 +16,7 @@ const SIGNATURE: usize = 16;
 const PRESENTATION: [&str; 5] = ["_explain", "_count", "_summary", "_elements", "_total"];
 
 /// A result whose pages link to each other.
-pub(crate) struct Pages<'a> {
+pub struct Pages<'a> {
     service: &'a Service,
     caller: &'a Caller,
     /// `Observation`, `Patient/1/_history`; empty for the base itself.
@@ -26,7 +26,7 @@ pub(crate) struct Pages<'a> {
 
 impl<'a> Pages<'a> {
     /// Those of a path below the base with the parameters that were honoured.
-    pub(crate) fn new(
+    pub fn new(
         service: &'a Service,
         caller: &'a Caller,
         path: &'a str,
@@ -36,7 +36,7 @@ impl<'a> Pages<'a> {
     }
 
     /// The URL of the page at a cursor, or of the first page.
-    pub(crate) fn url(&self, count: usize, cursor: Option<&str>) -> String {
+    pub fn url(&self, count: usize, cursor: Option<&str>) -> String {
         let mut query = String::new();
         for (name, value) in self.honoured.iter().filter(|(name, _)| name != "_count") {
             encode(&mut query, name, value);
@@ -54,7 +54,7 @@ impl<'a> Pages<'a> {
     }
 
     /// The text of a position.
-    pub(crate) fn sign(&self, position: &Cursor) -> String {
+    pub fn sign(&self, position: &Cursor) -> String {
         let mut text = String::with_capacity(2 * (position.0.len() + SIGNATURE));
         to_hex(self.mac(&position.0).finalize().into_bytes().get(..SIGNATURE).unwrap_or_default(), &mut text);
         to_hex(&position.0, &mut text);
@@ -65,7 +65,7 @@ impl<'a> Pages<'a> {
     ///
     /// # Errors
     /// BadRequest for a text that this server did not make for this result.
-    pub(crate) fn position(&self, text: &str) -> Result<Cursor, Failure> {
+    pub fn position(&self, text: &str) -> Result<Cursor, Failure> {
         let bytes = from_hex(text).unwrap_or_default();
         let checked = bytes
             .split_at_checked(SIGNATURE)

@@ -1,9 +1,13 @@
 //! FHIR operations (<https://hl7.org/fhir/R4/operations.html>): one registry of all, one file each, without HTTP types.
 
 mod closure;
+mod everything;
 mod expand;
+mod lastn;
 mod lookup;
 mod meta;
+mod meta_change;
+mod parameters;
 mod subsumes;
 mod terminology;
 mod translate;
@@ -40,7 +44,13 @@ pub struct Operation {
 
 /// All operations.
 pub static REGISTRY: &[Operation] = &[
+    everything::PATIENT,
+    everything::ENCOUNTER,
+    everything::GROUP,
     meta::META,
+    meta_change::META_ADD,
+    meta_change::META_DELETE,
+    lastn::LASTN,
     validate::VALIDATE,
     expand::EXPAND,
     validate_code::IN_VALUE_SET,

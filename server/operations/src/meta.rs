@@ -45,10 +45,15 @@ async fn meta(service: &Service, caller: &Caller, invocation: Invocation) -> Res
         // FHIR has no empty objects: where nothing is in use, there is no parameter.
         return Ok(Outcome::resource(&br#"{"resourceType":"Parameters"}"#[..]));
     }
+    Ok(answer(&value))
+}
+
+/// The Parameters of a meta's JSON.
+pub(crate) fn answer(value: &[u8]) -> Outcome {
     let mut out = br#"{"resourceType":"Parameters","parameter":[{"name":"return","valueMeta":"#.to_vec();
-    out.extend_from_slice(&value);
+    out.extend_from_slice(value);
     out.extend_from_slice(b"}]}");
-    Ok(Outcome::resource(out))
+    Outcome::resource(out)
 }
 
 /// The operation has no parameters of its own; what is given is refused by name.
@@ -216,7 +221,7 @@ fn stored(service: &Service, bytes: Vec<u8>) -> Result<Tree, Failure> {
     Tree::parse_json(&service.definitions.schema, bytes, &Limits::DEFAULT).map_err(|_| unreadable())
 }
 
-fn unreadable() -> Failure {
+pub(crate) fn unreadable() -> Failure {
     Failure::new(Status::Internal, IssueType::Exception, "A stored resource cannot be read.")
 }
 

@@ -24,7 +24,7 @@ use fhirpath::schema::TypeId;
 use fhirpath::tree::Limits;
 use fhirpath::{Element, Schema, Tree};
 use rustc_hash::{FxHashMap, FxHasher};
-use store::{Entries, IndexError, Indexer, Parameter, ParameterId, Value};
+use store::{Entries, IndexError, Indexer, Key, Parameter, ParameterId, Value};
 
 use shape::Shapes;
 pub(crate) use token::{IMPLIED_SYSTEM, Systems};
@@ -90,6 +90,11 @@ impl SearchIndex {
     /// FHIR base URLs of this server.
     pub(crate) fn bases(&self) -> &[String] {
         &self.bases
+    }
+
+    /// The resource of this server that a literal reference points to, whatever version of it; `None` for any other text.
+    pub fn local_target(&self, text: &str) -> Option<Key> {
+        Key::parse(crate::reference::target(&self.definitions.schema, &self.bases, text)?)
     }
 
     /// The systems that tokens of a parameter can have; those of its component of a number when it is a composite.

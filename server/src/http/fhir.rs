@@ -329,8 +329,11 @@ impl<'r> Call<'r> {
             Method::POST => self.operation_input(incoming).await.map(|(body, share)| (Some(body), share))?,
             _ => (None, Share::none()),
         };
-        // On a type or the whole server an operation may look at everything there is.
-        let is_long = self.target.id.is_empty() || body.as_ref().is_some_and(|body| body.len() > long::BODY);
+        // On a type or the whole server an operation may look at everything there is, and some do so on a resource.
+        let everything = self.target.last == "everything";
+        let is_long = everything
+            || self.target.id.is_empty()
+            || body.as_ref().is_some_and(|body| body.len() > long::BODY);
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let invocation = Invocation {
             resource_type: some(self.target.resource_type),

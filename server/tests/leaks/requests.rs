@@ -237,9 +237,10 @@ fn calls(route: &Route, descriptor: &interaction::OperationDescriptor) -> Vec<Re
     all
 }
 
-/// Whether an operation changes anything. By its definition `$closure` does not, but it keeps a table.
+/// Whether an operation changes anything. By their definitions these do not, but `$closure` keeps a table and the others put
+/// labels on resources.
 fn changes(descriptor: &interaction::OperationDescriptor) -> bool {
-    descriptor.affects_state || descriptor.name == "closure"
+    descriptor.affects_state || ["closure", "meta-add", "meta-delete"].contains(&descriptor.name)
 }
 
 /// The parameters of each call of an operation, in the order of the calls.
@@ -248,6 +249,23 @@ fn parameters(operation: &str) -> Vec<Vec<(&'static str, &'static str)>> {
     const HIDDEN: &str = "http://example.org/hidden";
     match operation {
         "meta" => vec![vec![]],
+        "meta-add" => vec![vec![("meta", r#"{"tag":[{"system":"urn:t","code":"added"}]}"#)]],
+        "meta-delete" => vec![vec![("meta", r#"{"tag":[{"system":"urn:t","code":"added"}]}"#)]],
+        "everything" => vec![
+            vec![],
+            vec![("_count", "1")],
+            vec![("_type", "Practitioner,Observation")],
+            vec![("_since", "2001-01-01T00:00:00Z")],
+        ],
+        "lastn" => vec![
+            vec![("patient", "pat"), ("code", "urn:c|")],
+            vec![
+                ("patient", "pat"),
+                ("code", "code-alderquist,code-birchwald,hidden-birchwald"),
+                ("max", "3"),
+            ],
+            vec![("subject", "Patient/hidden"), ("category", "cat-birchwald")],
+        ],
         "validate" => vec![vec![], vec![("profile", HIDDEN)]],
         "expand" => vec![
             vec![],
@@ -281,7 +299,10 @@ fn in_body(parameters: &[(&str, &str)]) -> Value {
     if parameters.is_empty() {
         return json!({"resourceType": "Parameters"});
     }
-    let parameters = parameters.iter().map(|(name, value)| json!({"name": name, "valueString": value}));
+    let parameters = parameters.iter().map(|(name, value)| match serde_json::from_str(value) {
+        Ok(meta @ Value::Object(_)) => json!({"name": name, "valueMeta": meta}),
+        _ => json!({"name": name, "valueString": value}),
+    });
     json!({"resourceType": "Parameters", "parameter": parameters.collect::<Vec<_>>()})
 }
 

@@ -3,6 +3,9 @@
 
 #![allow(clippy::expect_used)] // the lints spare test functions by themselves, but not what they share
 
+mod everything;
+mod lastn;
+
 use std::sync::Arc;
 
 use ::operations::Invocation;
@@ -55,6 +58,12 @@ impl Server {
 
     /// Calls `Type/id/$name?parameter` and compares status and body.
     async fn check(&self, call: &str, body: Option<&str>, expected: Expect) {
+        let (status, text) = self.call(call, body).await;
+        expected.assert_eq(&format!("{status} {}", without_time(&text)));
+    }
+
+    /// Calls `Type/id/$name?parameter`: status and body.
+    async fn call(&self, call: &str, body: Option<&str>) -> (u16, String) {
         let (path, name) = call.split_once('$').expect("an operation");
         let (name, query) = name.split_once('?').unwrap_or((name, ""));
         let mut segments = path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned);
@@ -81,7 +90,7 @@ impl Server {
         let limits = fhirpath::tree::Limits::DEFAULT;
         fhirpath::Tree::parse_json(&self.service.definitions.schema, bytes.to_vec(), &limits)
             .expect("the answer keeps to the schema");
-        expected.assert_eq(&format!("{} {}", status.code(), without_time(text)));
+        (status.code(), text.to_owned())
     }
 }
 
@@ -130,9 +139,39 @@ async fn meta() {
 }
 
 #[tokio::test]
+async fn meta_add_and_delete() {
+    let server = server().await;
+    server.put("Patient/1", r#"{"resourceType":"Patient","id":"1","meta":{"source":"http://s","tag":[{"system":"http://t","code":"a","display":"A"}]}}"#).await;
+    let meta = |text: &str| {
+        format!(r#"{{"resourceType":"Parameters","parameter":[{{"name":"meta","valueMeta":{text}}}]}}"#)
+    };
+    let check = async |call: &str, given: &str, expected: Expect| {
+        server.check(call, Some(&meta(given)), expected).await
+    };
+    // What is there already makes no version.
+    check("Patient/1/$meta-add", r#"{"tag":[{"system":"http://t","code":"a","display":"Another"}]}"#, expect![[r#"200 {"resourceType":"Parameters","parameter":[{"name":"return","valueMeta":{"versionId":"1","lastUpdated":"TIME","source":"http://s","tag":[{"system":"http://t","code":"a","display":"A"}]}}]}"#]]).await;
+    check("Patient/1/$meta-add", r#"{"source":"http://other","security":[{"code":"R"}],"tag":[{"code":"a"},{"system":"http://t","code":"b\"c"}]}"#, expect![[r#"200 {"resourceType":"Parameters","parameter":[{"name":"return","valueMeta":{"versionId":"2","lastUpdated":"TIME","source":"http://s","security":[{"code":"R"}],"tag":[{"system":"http://t","code":"a","display":"A"},{"code":"a"},{"system":"http://t","code":"b\"c"}]}}]}"#]]).await;
+    check("Patient/1/$meta-delete", r#"{"tag":[{"system":"http://t","code":"a"},{"code":"none"}],"security":[{"code":"R"}]}"#, expect![[r#"200 {"resourceType":"Parameters","parameter":[{"name":"return","valueMeta":{"versionId":"3","lastUpdated":"TIME","source":"http://s","tag":[{"code":"a"},{"system":"http://t","code":"b\"c"}]}}]}"#]]).await;
+    check("Patient/1/$meta-delete", r#"{"tag":[{"code":"none"}]}"#, expect![[r#"200 {"resourceType":"Parameters","parameter":[{"name":"return","valueMeta":{"versionId":"3","lastUpdated":"TIME","source":"http://s","tag":[{"code":"a"},{"system":"http://t","code":"b\"c"}]}}]}"#]]).await;
+    check("Patient/none/$meta-add", r#"{"tag":[{"code":"a"}]}"#, expect![[r#"404 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-found","details":{"text":"There is no resource Patient/none."}}]}"#]]).await;
+    // A profile that is put on a resource is one that it must keep to.
+    let (status, body) = server
+        .call(
+            "Patient/1/$meta-add",
+            Some(&meta(r#"{"profile":["http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient"]}"#)),
+        )
+        .await;
+    assert!(status == 422 && body.contains("us-core-patient"), "{status} {body}");
+    server.check("Patient/1/$meta-add", Some(r#"{"resourceType":"Parameters"}"#), expect![[r#"400 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"required","details":{"text":"Give a Parameters resource with the parameter meta, a Meta (valueMeta)."},"expression":["Parameters.parameter"]}]}"#]]).await;
+    server.check("Patient/1/$meta-delete", Some(r#"{"resourceType":"Parameters","parameter":[{"name":"meta","valueString":"x"}]}"#), expect![[r#"400 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"The operation has one parameter, meta, a Meta (valueMeta)."},"expression":["Parameters.parameter[0]"]}]}"#]]).await;
+    server.check("Patient/1/$meta-add", None, expect![[r#"405 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"The operation $meta-add changes resources; call it with POST."}}]}"#]]).await;
+    server.check("Patient/$meta-add", Some("{}"), expect![[r#"404 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"The operation $meta-add cannot be called on a type."}}]}"#]]).await;
+}
+
+#[tokio::test]
 async fn unknown_operations() {
     let server = server().await;
-    server.check("Patient/1/$everything", None, expect![[r#"404 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"This server has no operation $everything."}}]}"#]]).await;
+    server.check("Patient/1/$nothing", None, expect![[r#"404 {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"This server has no operation $nothing."}}]}"#]]).await;
 }
 
 #[test]
