@@ -82,7 +82,10 @@ fn a_practitioner_finds_a_patient_and_an_encounter() {
     assert_eq!(route, Route::Pick);
     assert!(crate::html::source(&page).contains("Choose an encounter"));
     let again = browser.submit(Route::Pick, &page, &[("choice", "e1")]);
-    assert!(crate::html::source(&again).contains("Choose one from the list."), "an encounter of another patient");
+    assert!(
+        crate::html::source(&again).contains("Choose one from the list."),
+        "an encounter of another patient"
+    );
     let reply = browser.submit(Route::Pick, &page, &[("choice", "e3")]);
     let (route, page) = browser.follow(&reply);
     assert_eq!(route, Route::Consent);
