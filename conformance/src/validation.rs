@@ -155,6 +155,12 @@ impl Validator {
         Validator { shared: self.shared.clone(), terminology, stored: Some(stored) }
     }
 
+    /// The same, checking bindings with another terminology.
+    #[must_use]
+    pub fn with_terminology(&self, terminology: Terminology) -> Validator {
+        Validator { terminology, ..self.clone() }
+    }
+
     /// What is wrong with a resource: by FHIR's own rules, by the profiles it claims if the options say so, and by those
     /// named (canonical URLs, perhaps with `|version`). Nothing, when it is valid.
     pub fn validate(&self, resource: Element<'_>, profiles: &[&str], options: &Options) -> Vec<Issue> {

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
+
+use conformance::terminology::import::Release;
 
 use crate::backup;
 use crate::config::{self, Config, ConfigError, EngineKind, KEYS};
@@ -50,6 +53,21 @@ enum Action {
         /// Load what is loaded already, too
         #[arg(long)]
         again: bool,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Import a code system from the files that its publisher hands out, so that its codes can be looked up, listed and checked
+    Import {
+        /// Which
+        #[arg(value_parser = releases())]
+        system: Release,
+        /// The folder that the release was unpacked to
+        folder: PathBuf,
+        /// Its version as codings state it: 2.77 of LOINC; http://snomed.info/sct/900000000000207008/version/20250201 of SNOMED CT
+        #[arg(long, value_name = "VERSION")]
+        release: String,
+        #[command(flatten)]
+        to: To,
         #[command(flatten)]
         keys: Keys,
     },
@@ -169,6 +187,14 @@ enum CosmosAction {
     },
 }
 
+/// The names of [`Release::ALL`].
+fn releases() -> impl TypedValueParser<Value = Release> {
+    PossibleValuesParser::new(Release::ALL.map(|(name, _)| name)).try_map(|name| {
+        let named = Release::ALL.into_iter().find(|(known, _)| *known == name);
+        named.map(|(_, release)| release).ok_or("is no code system that can be imported")
+    })
+}
+
 /// Whose records.
 #[derive(Debug, clap::Args)]
 struct Of {
@@ -272,6 +298,9 @@ pub enum CommandError {
     /// Loading.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// A code system.
+    #[error(transparent)]
+    Import(#[from] crate::import::ImportFailure),
     /// The sample.
     #[error(transparent)]
     Demo(#[from] crate::demo::DemoError),
@@ -327,6 +356,10 @@ fn act(action: Action) -> Result<(), CommandError> {
                 Destination::Server(_) => 4,
             });
             load::load(&load::Options { paths, jobs, record, again }, &destination)?;
+        }
+        Action::Import { system, folder, release, to, keys } => {
+            let destination = destination(&keys.load()?, to)?;
+            crate::import::import(system, &folder, &release, &destination)?;
         }
         Action::Demo { patients, to, keys } => {
             let destination = destination(&keys.load()?, to)?;

@@ -17,6 +17,7 @@ pub mod config;
 mod demo;
 pub mod evaluate;
 pub mod http;
+mod import;
 pub mod load;
 mod maintain;
 pub mod memory;

@@ -1,6 +1,8 @@
 //! The other commands: load, demo, check, backup, restore, and starting and stopping.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "commands/import.rs"]
+mod import;
 mod support;
 
 use std::io::Write;

@@ -111,6 +111,39 @@ pub(super) trait Content: Send + Sync {
     fn each(&self, visit: &mut dyn FnMut(&Arc<Concept>) -> ControlFlow<()>) -> Result<()>;
 }
 
+/// What could not be read yet, where a walk goes on without it: it fails at its end, when all of it got known.
+#[derive(Default)]
+pub(super) struct Gaps(Option<TerminologyError>);
+
+impl Gaps {
+    /// Passes over what is not there yet.
+    ///
+    /// # Errors
+    /// All others.
+    pub(super) fn pass<T>(&mut self, found: Result<Option<T>>) -> Result<Option<T>> {
+        match found {
+            Err(error @ TerminologyError::Unavailable(_)) => {
+                self.0.get_or_insert(error);
+                Ok(None)
+            }
+            found => found,
+        }
+    }
+
+    /// Whether nothing was passed over.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The end of the walk.
+    ///
+    /// # Errors
+    /// Something was passed over.
+    pub(super) fn end(self) -> Result<()> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
 impl dyn Content + '_ {
     /// Whether `ancestor` is above `code`, at any distance.
     ///
@@ -144,6 +177,7 @@ impl dyn Content + '_ {
         steps: &mut Steps,
         visit: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<()> {
+        let mut gaps = Gaps::default();
         // What was seen stays held, so that an address is one concept's.
         let mut seen: FxHashSet<*const Concept> = FxHashSet::default();
         let mut held: Vec<Arc<Concept>> = Vec::new();
@@ -155,7 +189,7 @@ impl dyn Content + '_ {
                 let what =
                     || format!("the way up the hierarchy of the code system {}", self.description().url);
                 steps.take(what)?;
-                let Some(concept) = self.find(parent)? else { continue };
+                let Some(concept) = gaps.pass(self.find(parent))? else { continue };
                 if !seen.insert(Arc::as_ptr(&concept)) {
                     continue;
                 }
@@ -164,7 +198,7 @@ impl dyn Content + '_ {
                 }
                 held.push(concept);
             }
-            let Some(concept) = held.get(next) else { return Ok(()) };
+            let Some(concept) = held.get(next) else { return gaps.end() };
             next += 1;
             // Cloned to let what is held grow meanwhile.
             current = concept.clone();
@@ -181,6 +215,7 @@ impl dyn Content + '_ {
         concept: &Concept,
         visit: &mut dyn FnMut(&Arc<Concept>) -> ControlFlow<()>,
     ) -> Result<()> {
+        let mut gaps = Gaps::default();
         let mut seen: FxHashSet<Box<str>> = FxHashSet::from_iter([concept.code.clone()]);
         let mut pending: Vec<Box<str>> = concept.children.iter().rev().cloned().collect();
         while let Some(code) = pending.pop() {
@@ -188,13 +223,13 @@ impl dyn Content + '_ {
                 continue;
             }
             self.bound(seen.len())?;
-            let Some(found) = self.find(&code)? else { continue };
+            let Some(found) = gaps.pass(self.find(&code))? else { continue };
             if visit(&found).is_break() {
                 return Ok(());
             }
             pending.extend(found.children.iter().rev().cloned());
         }
-        Ok(())
+        gaps.end()
     }
 
     fn bound(&self, visited: usize) -> Result<()> {

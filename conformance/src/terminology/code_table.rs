@@ -1,43 +1,44 @@
 //! A large code system in pieces: what importers make, what the server keeps wherever it keeps bytes, and what is read
 //! again a piece at a time.
 //!
+//! Here it is made; [`Tabled`](tabled::Tabled) reads it.
+//!
 //! Piece 0 is the header: what is said of the code system, and the first code of each other piece. The others hold
 //! concepts sorted by code, a line of JSON each. A piece is about [`PIECE_BYTES`] long, so that it fits into an item of any
 //! store, and a question about a code reads the header and one piece.
 
-use std::ops::ControlFlow;
-use std::sync::{Arc, PoisonError, RwLock};
+pub(super) mod tabled;
+
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use super::TerminologyError;
-use super::code_system::{Concept, Content, Description};
+use super::code_system::{Concept, Description};
 use super::import::ImportError;
 use super::model::{Designation, Property, PropertyDefinition};
 use crate::resources::Unavailable;
 
-type Result<T> = std::result::Result<T, TerminologyError>;
-
 /// About how long a piece is, bytes.
 pub const PIECE_BYTES: usize = 64 * 1024;
-/// Most pieces that are held, of one code system: some 20 MB as text.
-const MAX_HELD: usize = 256;
 /// Most concepts of a code system.
 const MAX_CONCEPTS: usize = 5_000_000;
 
 /// Where the server keeps tables of code systems.
 pub trait CodeTables: Send + Sync {
-    /// A piece of the table of a code system; without a version, of the latest. `None`: there is none.
+    /// The name of the table of a code system; without a version, of the latest. `None`: there is none. A name stands for
+    /// the same pieces for ever.
     ///
     /// # Errors
     /// The store cannot be read.
-    fn piece(
-        &self,
-        url: &str,
-        version: Option<&str>,
-        number: u32,
-    ) -> std::result::Result<Option<Arc<[u8]>>, Unavailable>;
+    fn table(&self, url: &str, version: Option<&str>) -> std::result::Result<Option<String>, Unavailable>;
+
+    /// A piece of a table. `None`: it is not there.
+    ///
+    /// # Errors
+    /// The store cannot be read, or not yet: then the same question is asked again. Until it fails for this, the rest of
+    /// it goes on, so that all pieces that it needs get known.
+    fn piece(&self, table: &str, number: u32) -> std::result::Result<Option<Arc<[u8]>>, Unavailable>;
 
     /// A number that changes whenever a table is put or removed.
     fn generation(&self) -> u64;
@@ -209,104 +210,5 @@ impl From<Line> for Concept {
             is_abstract,
             inactive,
         }
-    }
-}
-
-/// A code system whose concepts are in a table.
-pub(super) struct Tabled {
-    tables: Arc<dyn CodeTables>,
-    description: Description,
-    concepts: usize,
-    first: Vec<Box<str>>,
-    /// Pieces that were read, by number.
-    held: RwLock<FxHashMap<u32, Piece>>,
-}
-
-/// The concepts of a piece, sorted by code.
-type Piece = Arc<Vec<Arc<Concept>>>;
-
-impl Tabled {
-    /// The code system of a URL, when there is a table of it.
-    pub(super) fn open(
-        tables: &Arc<dyn CodeTables>,
-        url: &str,
-        version: Option<&str>,
-    ) -> Result<Option<Tabled>> {
-        let Some(bytes) = tables.piece(url, version, 0)? else { return Ok(None) };
-        let header: Header =
-            serde_json::from_slice(&bytes).map_err(|error| broken(url, &error.to_string()))?;
-        let description = Description {
-            url: header.url,
-            version: header.version,
-            name: header.name,
-            language: header.language,
-            is_complete: true,
-            case_sensitive: header.case_sensitive,
-            is_a: true,
-            properties: header.properties,
-        };
-        Ok(Some(Tabled {
-            tables: tables.clone(),
-            description,
-            concepts: header.concepts,
-            first: header.first,
-            held: RwLock::default(),
-        }))
-    }
-
-    fn piece(&self, number: u32) -> Result<Piece> {
-        if let Some(piece) = self.held.read().unwrap_or_else(PoisonError::into_inner).get(&number) {
-            return Ok(piece.clone());
-        }
-        let url = &self.description.url;
-        let bytes = self.tables.piece(url, self.description.version.as_deref(), number)?;
-        let bytes = bytes.ok_or_else(|| broken(url, &format!("piece {number} is missing")))?;
-        let read =
-            |line: &[u8]| serde_json::from_slice::<Line>(line).map(|line| Arc::new(Concept::from(line)));
-        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let concepts: std::result::Result<Vec<_>, _> = lines.map(read).collect();
-        let piece = Arc::new(concepts.map_err(|error| broken(url, &error.to_string()))?);
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        if held.len() >= MAX_HELD {
-            held.clear();
-        }
-        held.insert(number, piece.clone());
-        Ok(piece)
-    }
-}
-
-fn broken(url: &str, why: &str) -> TerminologyError {
-    let resource_type = "table of the code system";
-    TerminologyError::Definition { resource_type, url: url.to_owned(), why: why.to_owned() }
-}
-
-impl Content for Tabled {
-    fn description(&self) -> &Description {
-        &self.description
-    }
-
-    fn find(&self, code: &str) -> Result<Option<Arc<Concept>>> {
-        // The piece whose first code is the last one that is not beyond.
-        let number = self.first.partition_point(|first| **first <= *code);
-        if number == 0 {
-            return Ok(None);
-        }
-        let piece = self.piece(u32::try_from(number).unwrap_or(u32::MAX))?;
-        let at = piece.binary_search_by(|concept| (*concept.code).cmp(code));
-        Ok(at.ok().and_then(|at| piece.get(at)).cloned())
-    }
-
-    fn count(&self) -> Option<usize> {
-        Some(self.concepts)
-    }
-
-    fn each(&self, visit: &mut dyn FnMut(&Arc<Concept>) -> ControlFlow<()>) -> Result<()> {
-        let last = u32::try_from(self.first.len()).unwrap_or(u32::MAX);
-        for number in 1..=last {
-            if self.piece(number)?.iter().try_for_each(&mut *visit).is_break() {
-                break;
-            }
-        }
-        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::Terminology;
-use super::code_system::{Concept, Content, InMemory};
+use super::code_system::{Concept, Content};
 use super::expand::is_language;
 use super::model::{self, Code, Property};
 use super::operation::OperationError;
@@ -70,7 +70,7 @@ impl Terminology {
     pub fn lookup(&self, request: &LookupRequest) -> Result<Lookup> {
         let code = &request.code;
         let system: Arc<dyn Content> = match (&request.instance, code.system.as_deref()) {
-            (Some(system), _) => Arc::new(InMemory::new((**system).clone())?),
+            (Some(system), _) => self.given_system(system)??,
             (None, Some(url)) => self.system(url, code.version.as_deref())??,
             (None, None) => {
                 return Err(OperationError::Parameter {

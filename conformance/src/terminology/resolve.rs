@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::builtin;
 use super::code_system::{Content, InMemory};
-use super::code_table::Tabled;
+use super::code_table::tabled::Tabled;
 use super::filter::Filter;
 use super::library::Definition;
 use super::value_set::{Codes, Import, Listed, Part, System, ValueSet};
@@ -125,6 +125,15 @@ impl Terminology {
             None => Err(NotChecked::UnknownSystem { url: canonical.to_owned() }),
         };
         Ok(Found { answer, uses_store })
+    }
+
+    /// A code system that is handed in, or that an operation is called on: one whose content is elsewhere stands for what is
+    /// known of its URL and version.
+    pub(super) fn given_system(&self, system: &model::CodeSystem) -> Result<System> {
+        match system.content == "not-present" && !system.url.is_empty() {
+            true => self.system(&system.url, system.version.as_deref()),
+            false => Ok(Ok(Arc::new(InMemory::new(system.clone())?))),
+        }
     }
 
     /// The stored definition of a URL.

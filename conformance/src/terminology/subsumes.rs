@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::code_system::{Content, InMemory, Steps};
+use super::code_system::{Content, Steps};
 use super::operation::OperationError;
 use super::parameters::{Answer, Parameters};
 use super::{Terminology, model};
@@ -80,7 +80,7 @@ impl Terminology {
     /// The code system is not here, does not have one of the codes, or its hierarchy says nothing of meaning.
     pub fn subsumption(&self, request: &SubsumesRequest) -> Result<Subsumption> {
         let system: Arc<dyn Content> = match &request.instance {
-            Some(system) => Arc::new(InMemory::new((**system).clone())?),
+            Some(system) => self.given_system(system)??,
             None => self.system(&request.system, request.version.as_deref())??,
         };
         compare(&*system, &request.code_a, &request.code_b)

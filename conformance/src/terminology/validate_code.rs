@@ -9,7 +9,7 @@ use std::sync::Arc;
 use fhirpath::issue::{Issue, IssueType, Severity};
 use serde_json::{Value, json};
 
-use super::code_system::{Concept, Content, InMemory, Steps};
+use super::code_system::{Concept, Content, Steps};
 use super::expand::is_language;
 use super::model::{self, Code};
 use super::operation::{OperationError, ValueSetSource};
@@ -153,7 +153,7 @@ impl Terminology {
     ) -> Result<CodeValidation> {
         let system: Option<Arc<dyn Content>> = match &request.source {
             CodeSystemSource::Canonical(url, version) => Some(self.system(url, version.as_deref())??),
-            CodeSystemSource::Given(system) => Some(Arc::new(InMemory::new((**system).clone())?)),
+            CodeSystemSource::Given(system) => Some(self.given_system(system)??),
             CodeSystemSource::OfCoding => None,
         };
         answer(request, |coding| match &system {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use fhirpath::expression::Coding;
 use rustc_hash::FxHashMap;
 
-use super::code_system::{Concept, Content, Steps};
+use super::code_system::{Concept, Content, Gaps, Steps};
 use super::filter::Filter;
 use super::{NotChecked, TerminologyError, model};
 
@@ -199,9 +199,10 @@ impl Listed {
             concepts: Vec::with_capacity(concepts.len()),
             index: FxHashMap::default(),
         };
+        let mut gaps = Gaps::default();
         for concept in concepts {
             let exists = match &whole {
-                Some(system) => system.find(&concept.code)?.is_some(),
+                Some(system) => gaps.pass(system.find(&concept.code))?.is_some(),
                 None => true,
             };
             if exists {
@@ -210,6 +211,7 @@ impl Listed {
                 listed.concepts.push(concept);
             }
         }
+        gaps.end()?;
         Ok(listed)
     }
 

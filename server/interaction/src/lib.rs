@@ -6,6 +6,7 @@
 
 mod bundle;
 mod capabilities;
+pub mod code_tables;
 mod commit;
 mod conditions;
 mod create;

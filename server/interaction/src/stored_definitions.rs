@@ -1,5 +1,8 @@
-//! The profiles, code systems, value sets and concept maps that a tenant stored, as validation and terminology ask for them. They
-//! ask without waiting, so what is not at hand yet is noted, fetched, and the question asked again. Judges nothing.
+//! The profiles, code systems, value sets and concept maps that a tenant stored, and the tables of code systems that it
+//! imported, as validation and terminology ask for them. They ask without waiting, so what is not at hand yet is noted,
+//! fetched, and the question asked again. Judges nothing.
+
+mod pieces;
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
@@ -7,12 +10,15 @@ use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use conformance::resources::{Resources, Unavailable};
+use conformance::terminology::CodeTables;
 use fhirpath::{IssueType, Tree, tree::Limits};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use store::{Timestamp, Version, Write};
 
+use crate::code_tables;
 use crate::criteria::Criteria;
 use crate::{Caller, Failure, Service, Status};
+use pieces::{Held, Piece, Pieces};
 
 /// The types that define what others must be.
 const TYPES: [&str; 4] = ["StructureDefinition", "ValueSet", "CodeSystem", "ConceptMap"];
@@ -21,7 +27,8 @@ const MAX_KNOWN: usize = 4_096;
 const MAX_BYTES: usize = 64 << 20;
 /// How long what is remembered counts where other servers write to the same store, milliseconds.
 const FRESH_MS: i64 = 30_000;
-/// How often a question is asked again with more definitions: each may name others.
+/// How often a question is asked again with more definitions: each may name others. How often with more pieces of tables,
+/// [`pieces::MAX_PIECES`] bounds.
 const ROUNDS: usize = 64;
 /// Most versions of one definition that are looked at.
 const VERSIONS: usize = 100;
@@ -35,8 +42,27 @@ struct Canonical {
 }
 
 thread_local! {
-    /// What the question that this thread asks found missing.
-    static MISSED: RefCell<Vec<Canonical>> = const { RefCell::new(Vec::new()) };
+    /// Of the question that this thread asks.
+    static ASKED: RefCell<Asked> = RefCell::default();
+}
+
+/// What a question found missing, and the pieces of tables that it was given.
+#[derive(Default)]
+struct Asked {
+    missed: Vec<Canonical>,
+    missed_pieces: Vec<Piece>,
+    pieces: Pieces,
+}
+
+impl Asked {
+    /// Each once.
+    fn without_doubles(mut self) -> Asked {
+        let mut seen = FxHashSet::default();
+        self.missed.retain(|canonical| seen.insert(canonical.clone()));
+        let mut seen = FxHashSet::default();
+        self.missed_pieces.retain(|piece| seen.insert(piece.clone()));
+        self
+    }
 }
 
 /// The definitions of a tenant.
@@ -44,6 +70,8 @@ thread_local! {
 pub(crate) struct StoredDefinitions {
     known: RwLock<Known>,
     generation: AtomicU64,
+    /// Never forgotten for what is written: the pieces that a name stands for stay the same.
+    held: Held,
 }
 
 #[derive(Default)]
@@ -72,7 +100,7 @@ impl Resources for StoredDefinitions {
         match known.found.get(&canonical) {
             Some(found) => Ok(found.clone()),
             None => {
-                MISSED.with_borrow_mut(|missed| missed.push(canonical));
+                ASKED.with_borrow_mut(|asked| asked.missed.push(canonical));
                 Ok(None)
             }
         }
@@ -87,7 +115,7 @@ impl StoredDefinitions {
     /// Asks a question until nothing that it needs is missing.
     ///
     /// # Errors
-    /// The store failed, or the definitions name others without end.
+    /// The store failed, or the definitions name others without end, or it needs too many pieces of tables.
     pub(crate) async fn ask<T>(
         &self,
         service: &Service,
@@ -97,15 +125,23 @@ impl StoredDefinitions {
         if service.store.is_metered() {
             self.freshen((service.clock)());
         }
-        for _ in 0..ROUNDS {
-            let missed = match attempt(&question) {
+        let (mut rounds, mut pieces) = (0, Pieces::default());
+        loop {
+            let asked = match attempt(&question, pieces) {
                 Ok(answer) => return Ok(answer),
-                Err(missed) => missed,
+                Err(asked) => asked.without_doubles(),
             };
-            self.fetch(service, caller, missed).await?;
+            pieces = asked.pieces;
+            pieces::fetch(service, caller, asked.missed_pieces, &self.held, &mut pieces).await?;
+            if !asked.missed.is_empty() {
+                rounds += 1;
+                if rounds >= ROUNDS {
+                    let details = "The definitions that this needs name too many others.";
+                    return Err(Failure::new(Status::Unprocessable, IssueType::TooCostly, details));
+                }
+                self.fetch(service, caller, asked.missed).await?;
+            }
         }
-        let details = "The definitions that this needs name too many others.";
-        Err(Failure::new(Status::Unprocessable, IssueType::TooCostly, details))
     }
 
     async fn fetch(
@@ -159,17 +195,42 @@ impl Known {
     }
 }
 
-/// The answer, or what was missing for it.
-fn attempt<T>(question: impl Fn() -> T) -> Result<T, Vec<Canonical>> {
-    MISSED.take();
-    let answer = question();
-    let mut missed = MISSED.take();
-    if missed.is_empty() {
-        return Ok(answer);
+impl CodeTables for StoredDefinitions {
+    /// Which table there is, the stored code system says.
+    fn table(&self, url: &str, version: Option<&str>) -> Result<Option<String>, Unavailable> {
+        let system = self.by_canonical("CodeSystem", url, version)?;
+        Ok(system.and_then(|system| code_tables::table_of(&system)))
     }
-    let mut seen = rustc_hash::FxHashSet::default();
-    missed.retain(|canonical| seen.insert(canonical.clone()));
-    Err(missed)
+
+    fn piece(&self, table: &str, number: u32) -> Result<Option<Arc<[u8]>>, Unavailable> {
+        let piece = Piece { table: table.into(), number };
+        if let Some(held) = self.held.get(&piece) {
+            return Ok(Some(held));
+        }
+        ASKED.with_borrow_mut(|asked| match asked.pieces.get(&piece) {
+            Some(found) => Ok(found.clone()),
+            None => {
+                asked.missed_pieces.push(piece);
+                Err(Unavailable("a piece of a table is not at hand yet".to_owned()))
+            }
+        })
+    }
+
+    /// Which table counts depends on the stored code systems alone.
+    fn generation(&self) -> u64 {
+        Resources::generation(self)
+    }
+}
+
+/// The answer, or what was missing for it.
+fn attempt<T>(question: impl Fn() -> T, pieces: Pieces) -> Result<T, Asked> {
+    ASKED.replace(Asked { pieces, ..Asked::default() });
+    let answer = question();
+    let asked = ASKED.take();
+    match asked.missed.is_empty() && asked.missed_pieces.is_empty() {
+        true => Ok(answer),
+        false => Err(asked),
+    }
 }
 
 /// Whether one of the writes is of a definition.
@@ -194,7 +255,7 @@ async fn find(
     let Ok(criteria) = Criteria::new(service, &canonical.resource_type, &[("url".to_owned(), url)]) else {
         return Ok(None);
     };
-    let mut best: Option<(Option<String>, Version, Tree)> = None;
+    let mut best: Option<(bool, Option<String>, Version, Tree)> = None;
     for version in criteria.find_all(service, caller, VERSIONS).await? {
         let tree = Tree::parse_json(&service.definitions.schema, version.body.to_vec(), &Limits::DEFAULT)
             .map_err(|_| Failure::internal(&"a stored definition cannot be read"))?;
@@ -202,15 +263,18 @@ async fn find(
         if canonical.version.as_deref().is_some_and(|wanted| own.as_deref() != Some(wanted)) {
             continue;
         }
-        let is_later = best.as_ref().is_none_or(|(other, current, _)| {
+        // An imported code system counts before what somebody says of it.
+        let has_table = code_tables::table_of(&tree).is_some();
+        let is_better = best.as_ref().is_none_or(|(other_has_table, other, current, _)| {
             let by_version = compare(own.as_deref(), other.as_deref());
-            by_version.then(version.last_updated.cmp(&current.last_updated)) == Ordering::Greater
+            let by_time = version.last_updated.cmp(&current.last_updated);
+            has_table.cmp(other_has_table).then(by_version).then(by_time) == Ordering::Greater
         });
-        if is_later {
-            best = Some((own, version, tree));
+        if is_better {
+            best = Some((has_table, own, version, tree));
         }
     }
-    Ok(best.map(|(_, version, tree)| (Arc::new(tree), version.body.len())))
+    Ok(best.map(|(_, _, version, tree)| (Arc::new(tree), version.body.len())))
 }
 
 /// Which of two versions is the later: `10.0` is later than `9.1`.

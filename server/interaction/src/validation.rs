@@ -5,7 +5,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use conformance::resources::Resources;
-use conformance::terminology::Terminology;
+use conformance::terminology::{CodeTables, Terminology};
 use conformance::validation::{Options, Validator};
 use fhirpath::expression::DateTime;
 use fhirpath::{Severity, Tree};
@@ -87,11 +87,10 @@ impl Validation {
     fn with_stored(&self) -> OfTenant {
         let stored = Arc::new(StoredDefinitions::default());
         let resources: Arc<dyn Resources> = Arc::<StoredDefinitions>::clone(&stored);
-        OfTenant {
-            validator: self.validator.with_resources(Arc::clone(&resources)),
-            terminology: self.terminology.with_resources(resources),
-            stored,
-        }
+        let tables: Arc<dyn CodeTables> = Arc::<StoredDefinitions>::clone(&stored);
+        let terminology = self.terminology.with_resources(Arc::clone(&resources)).with_tables(tables);
+        let validator = self.validator.with_resources(resources).with_terminology(terminology.clone());
+        OfTenant { stored, validator, terminology }
     }
 
     /// Has the definitions that a tenant stored be read again.

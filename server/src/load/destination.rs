@@ -48,6 +48,9 @@ pub enum Refused {
 #[derive(Debug, Deserialize)]
 pub struct ResponseEntry {
     response: ResponseStatus,
+    /// What was read.
+    #[serde(default)]
+    pub resource: Option<serde_json::Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -146,6 +149,22 @@ impl Destination {
     }
 }
 
+/// A Bundle (`transaction` or `batch`) of updates: the URL and the JSON of each.
+pub(crate) fn updates_of<'b>(form: &str, updates: impl Iterator<Item = (String, &'b [u8])>) -> Vec<u8> {
+    let mut out = format!("{{\"resourceType\":\"Bundle\",\"type\":\"{form}\",\"entry\":[").into_bytes();
+    for (at, (url, body)) in updates.enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"resource\":");
+        out.extend_from_slice(body.trim_ascii());
+        let url = serde_json::Value::String(url);
+        out.extend_from_slice(format!(",\"request\":{{\"method\":\"PUT\",\"url\":{url}}}}}").as_bytes());
+    }
+    out.extend_from_slice(b"]}");
+    out
+}
+
 fn unreadable(details: &str) -> Refused {
     Refused::Issues(vec![Issue::error(IssueType::Exception, details)])
 }
@@ -221,5 +240,19 @@ impl Remote {
             Ok(issues) if !issues.is_empty() => Err(Refused::Issues(issues)),
             _ => Err(unreadable(&format!("the server answered {status}"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_become_updates() {
+        let update = ("Patient/1\"".to_owned(), b"{\"id\":\"1\\\"\"}\n".as_slice());
+        let text = updates_of("batch", [update.clone(), update].into_iter());
+        let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(value.pointer("/entry/1/request/url").unwrap(), "Patient/1\"");
+        assert_eq!(value.pointer("/type").unwrap(), "batch");
     }
 }

@@ -10,7 +10,7 @@ use fhirpath::{Issue, IssueType};
 use interaction::{Failure, Imported, Prepared};
 use serde::Deserialize;
 
-use super::destination::{Destination, InProcess, Refused};
+use super::destination::{Destination, InProcess, Refused, updates_of};
 use super::resume::Done;
 use super::sources::Source;
 use super::{Load, LoadError};
@@ -312,7 +312,8 @@ impl Work<'_> {
             return Ok(());
         }
         for form in ["transaction", "batch"] {
-            match self.load.destination.bundle(bundle_of(form, &named)) {
+            let updates = named.iter().map(|(_, identity, body)| (identity.url(), *body));
+            match self.load.destination.bundle(updates_of(form, updates)) {
                 Ok(entries) => {
                     for ((line, ..), entry) in named.iter().zip(&entries) {
                         match entry.imported() {
@@ -384,23 +385,10 @@ struct Identity {
     id: String,
 }
 
-fn bundle_of(form: &str, lines: &[(u64, Identity, &[u8])]) -> Vec<u8> {
-    let size: usize = lines.iter().map(|(_, _, body)| body.len() + 120).sum();
-    let mut out = Vec::with_capacity(size);
-    out.extend_from_slice(
-        format!("{{\"resourceType\":\"Bundle\",\"type\":\"{form}\",\"entry\":[").as_bytes(),
-    );
-    for (at, (_, identity, body)) in lines.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(b"{\"resource\":");
-        out.extend_from_slice(body.trim_ascii());
-        let url = serde_json::Value::String(format!("{}/{}", identity.resource_type, identity.id));
-        out.extend_from_slice(format!(",\"request\":{{\"method\":\"PUT\",\"url\":{url}}}}}").as_bytes());
+impl Identity {
+    fn url(&self) -> String {
+        format!("{}/{}", self.resource_type, self.id)
     }
-    out.extend_from_slice(b"]}");
-    out
 }
 
 #[cfg(test)]
@@ -416,14 +404,5 @@ mod tests {
         assert_eq!(first.first(), Some(&(4, b"b\n".to_vec())));
         assert_eq!(lines.next().unwrap(), [(1004, b"c\n".to_vec()), (1005, b"last".to_vec())]);
         assert!(lines.is_at_end);
-    }
-
-    #[test]
-    fn lines_become_updates() {
-        let identity = Identity { resource_type: "Patient".to_owned(), id: "1\"".to_owned() };
-        let text = bundle_of("batch", &[(1, identity, b"{\"id\":\"1\\\"\"}\n")]);
-        let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        assert_eq!(value.pointer("/entry/0/request/url").unwrap(), "Patient/1\"");
-        assert_eq!(value.pointer("/type").unwrap(), "batch");
     }
 }

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-pub use destination::{Destination, InProcess, Refused, Remote};
+pub(crate) use destination::updates_of;
+pub use destination::{Destination, InProcess, Refused, Remote, ResponseEntry};
 use fhirpath::Issue;
 use resume::Record;
 use sources::{Form, Source};

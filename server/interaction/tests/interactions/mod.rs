@@ -6,6 +6,7 @@
 
 mod batch;
 mod capabilities;
+mod code_tables;
 mod history;
 mod patch;
 mod record;
