@@ -11,7 +11,7 @@ use fhirpath::Issue;
 use interaction::code_tables::{self, TableName};
 use serde_json::{Value, json};
 
-use crate::load::{Destination, LoadError, Refused, ResponseEntry, updates_of};
+use crate::load::{Destination, LoadError, Refused, ResponseEntry, transaction_of};
 use crate::progress::Progress;
 
 /// Pieces of one transaction: some 3 MB.
@@ -47,7 +47,8 @@ pub fn import(
     version: &str,
     destination: &Destination,
 ) -> Result<(), ImportFailure> {
-    let started = Instant::now();
+    let (started, progress) = (Instant::now(), Progress::new("Importing"));
+    progress.say(&format!("Reading {}", folder.display()));
     let table = release.read(folder, version)?;
     if table.is_empty() {
         return Err(ImportFailure::Empty);
@@ -57,14 +58,13 @@ pub fn import(
     let name = TableName::of(&description, &pieces);
     let system = code_tables::system(&description, concepts, &name);
     let before = named(destination, &code_tables::system_id(&description))?;
-    let progress = Progress::new(format!("Importing {}", description.url));
     let (mut sent, all) = (0, u64::from(name.pieces));
     for some in pieces.chunks(PIECES) {
         let some = some.iter().map(|(number, bytes)| code_tables::piece(&name.name, *number, bytes));
-        sent += put(destination, some.collect())?;
+        sent += put(destination, &some.collect::<Vec<_>>())?;
         progress.at(sent, all, &format!("{sent} of {all} pieces"));
     }
-    put(destination, vec![system])?;
+    put(destination, &[system])?;
     if let Some(before) = before.filter(|before| before.name != name.name) {
         remove(destination, &before)?;
     }
@@ -96,14 +96,8 @@ fn named(destination: &Destination, id: &str) -> Result<Option<TableName>, Impor
 }
 
 /// Puts resources in one transaction, and counts them.
-fn put(destination: &Destination, resources: Vec<Value>) -> Result<u64, ImportFailure> {
-    let text = |resource: &Value, name: &str| {
-        resource.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    let url = |resource: &Value| format!("{}/{}", text(resource, "resourceType"), text(resource, "id"));
-    let updates: Vec<(String, String)> = resources.iter().map(|it| (url(it), it.to_string())).collect();
-    let updates = updates.iter().map(|(url, body)| (url.clone(), body.as_bytes()));
-    let entries = send(destination, updates_of("transaction", updates))?;
+fn put(destination: &Destination, resources: &[Value]) -> Result<u64, ImportFailure> {
+    let entries = send(destination, transaction_of(resources))?;
     for entry in &entries {
         entry.imported().map_err(refused)?;
     }

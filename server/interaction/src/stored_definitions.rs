@@ -49,20 +49,9 @@ thread_local! {
 /// What a question found missing, and the pieces of tables that it was given.
 #[derive(Default)]
 struct Asked {
-    missed: Vec<Canonical>,
-    missed_pieces: Vec<Piece>,
+    missed: FxHashSet<Canonical>,
+    missed_pieces: FxHashSet<Piece>,
     pieces: Pieces,
-}
-
-impl Asked {
-    /// Each once.
-    fn without_doubles(mut self) -> Asked {
-        let mut seen = FxHashSet::default();
-        self.missed.retain(|canonical| seen.insert(canonical.clone()));
-        let mut seen = FxHashSet::default();
-        self.missed_pieces.retain(|piece| seen.insert(piece.clone()));
-        self
-    }
 }
 
 /// The definitions of a tenant.
@@ -100,7 +89,7 @@ impl Resources for StoredDefinitions {
         match known.found.get(&canonical) {
             Some(found) => Ok(found.clone()),
             None => {
-                ASKED.with_borrow_mut(|asked| asked.missed.push(canonical));
+                ASKED.with_borrow_mut(|asked| asked.missed.insert(canonical));
                 Ok(None)
             }
         }
@@ -129,7 +118,7 @@ impl StoredDefinitions {
         loop {
             let asked = match attempt(&question, pieces) {
                 Ok(answer) => return Ok(answer),
-                Err(asked) => asked.without_doubles(),
+                Err(asked) => asked,
             };
             pieces = asked.pieces;
             pieces::fetch(service, caller, asked.missed_pieces, &self.held, &mut pieces).await?;
@@ -148,12 +137,11 @@ impl StoredDefinitions {
         &self,
         service: &Service,
         caller: &Caller,
-        mut missed: Vec<Canonical>,
+        missed: FxHashSet<Canonical>,
     ) -> Result<(), Failure> {
         let epoch = self.known.read().unwrap_or_else(PoisonError::into_inner).epoch;
-        missed.truncate(MAX_KNOWN);
         let mut fetched = Vec::with_capacity(missed.len());
-        for canonical in missed {
+        for canonical in missed.into_iter().take(MAX_KNOWN) {
             let found = find(service, caller, &canonical).await?;
             fetched.push((canonical, found));
         }
@@ -210,7 +198,7 @@ impl CodeTables for StoredDefinitions {
         ASKED.with_borrow_mut(|asked| match asked.pieces.get(&piece) {
             Some(found) => Ok(found.clone()),
             None => {
-                asked.missed_pieces.push(piece);
+                asked.missed_pieces.insert(piece);
                 Err(Unavailable("a piece of a table is not at hand yet".to_owned()))
             }
         })

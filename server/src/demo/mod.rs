@@ -9,7 +9,7 @@ mod random;
 
 use serde_json::{Value, json};
 
-use crate::load::{Destination, Refused};
+use crate::load::{Destination, Refused, transaction_of};
 use crate::progress::Progress;
 
 /// The sample could not be loaded.
@@ -32,18 +32,18 @@ pub fn demo(destination: &Destination, patients: u32) -> Result<(), DemoError> {
     let mut resources = 0;
     for number in 0..=u64::from(patients) {
         let bundle = match u32::try_from(number).unwrap_or(0) {
-            0 => transaction(practice::resources()),
-            number => transaction(chart::resources(number)),
+            0 => transaction_of(&practice::resources()),
+            number => transaction_of(&chart::resources(number)),
         };
-        resources += send(destination, &bundle)?;
+        resources += send(destination, bundle)?;
         progress.at(number, u64::from(patients), &format!("{resources} resources"));
     }
     progress.end(&format!("Loaded {resources} resources of {patients} made-up patients"));
     Ok(())
 }
 
-fn send(destination: &Destination, bundle: &Value) -> Result<usize, DemoError> {
-    match destination.bundle(bundle.to_string().into_bytes()) {
+fn send(destination: &Destination, bundle: Vec<u8>) -> Result<usize, DemoError> {
+    match destination.bundle(bundle) {
         Ok(entries) => Ok(entries.len()),
         Err(Refused::Gone(error)) => Err(error.into()),
         Err(Refused::Issues(issues)) => Err(DemoError::Refused(
@@ -54,21 +54,6 @@ fn send(destination: &Destination, bundle: &Value) -> Result<usize, DemoError> {
                 .join("; "),
         )),
     }
-}
-
-/// A transaction of updates by id.
-fn transaction(resources: Vec<Value>) -> Value {
-    let text = |resource: &Value, name: &str| {
-        resource.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    let entries: Vec<Value> = resources
-        .into_iter()
-        .map(|resource| {
-            let url = format!("{}/{}", text(&resource, "resourceType"), text(&resource, "id"));
-            json!({"resource": resource, "request": {"method": "PUT", "url": url}})
-        })
-        .collect();
-    json!({"resourceType": "Bundle", "type": "transaction", "entry": entries})
 }
 
 /// A resource of a US Core profile; the members of `rest` follow.

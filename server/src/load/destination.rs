@@ -165,6 +165,18 @@ pub(crate) fn updates_of<'b>(form: &str, updates: impl Iterator<Item = (String, 
     out
 }
 
+/// A transaction of updates by id.
+pub(crate) fn transaction_of(resources: &[serde_json::Value]) -> Vec<u8> {
+    let text =
+        |resource: &serde_json::Value, name| resource.get(name).and_then(|it| it.as_str()).map(str::to_owned);
+    let url = |resource| {
+        let (kind, id) = (text(resource, "resourceType"), text(resource, "id"));
+        format!("{}/{}", kind.unwrap_or_default(), id.unwrap_or_default())
+    };
+    let updates: Vec<(String, String)> = resources.iter().map(|it| (url(it), it.to_string())).collect();
+    updates_of("transaction", updates.iter().map(|(url, body)| (url.clone(), body.as_bytes())))
+}
+
 fn unreadable(details: &str) -> Refused {
     Refused::Issues(vec![Issue::error(IssueType::Exception, details)])
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-pub(crate) use destination::updates_of;
+pub(crate) use destination::transaction_of;
 pub use destination::{Destination, InProcess, Refused, Remote, ResponseEntry};
 use fhirpath::Issue;
 use resume::Record;

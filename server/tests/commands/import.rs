@@ -149,7 +149,7 @@ fn import_of_each_code_system() {
             (&issue["code"], &issue["expression"], &issue["details"]["text"]),
             (
                 &json!("code-invalid"),
-                &json!(["Observation.code.coding[0].code"]),
+                &json!(["Observation.code.coding[0]"]),
                 &json!(format!("The code system {system} has no code bogus."))
             ),
             "{refused}"

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use fhirpath::IssueType;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{Caller, Failure, Service, Status, code_tables};
 
@@ -60,7 +60,7 @@ impl Held {
 pub(super) async fn fetch(
     service: &Service,
     caller: &Caller,
-    missed: Vec<Piece>,
+    missed: FxHashSet<Piece>,
     held: &Held,
     pieces: &mut Pieces,
 ) -> Result<(), Failure> {

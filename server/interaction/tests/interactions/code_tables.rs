@@ -105,7 +105,7 @@ async fn half_a_table_says_nothing_and_a_whole_one_answers() {
     let issue = refused.issues.first().expect("an issue");
     assert_eq!(
         (refused.status.code(), issue.expression.as_deref()),
-        (422, Some("Observation.code.coding[0].code")),
+        (422, Some("Observation.code.coding[0]")),
         "{issue:?}"
     );
     assert_eq!(put(&server, &observation("7-1")).await, 201);
