@@ -102,7 +102,7 @@ fn observation(system: &str, code: &str) -> String {
 
 fn import(system: &str, folder: &Path, to: &[&str]) -> String {
     let arguments = ["import", system, text(folder), "--release", "1"];
-    done(&[&arguments, to].concat())
+    done(&[&arguments[..], to].concat())
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn resources(version: &str, said: &str) -> Vec<Value> {
     let name = TableName::of(&description, &pieces);
     let piece = |(number, bytes): &(u32, Vec<u8>)| code_tables::piece(&name.name, *number, bytes);
     let mut resources: Vec<Value> = pieces.iter().map(piece).collect();
-    assert!(resources.len() > 10, "{}", resources.len());
+    assert!(resources.len() > 5, "{}", resources.len());
     resources.push(code_tables::system(&description, concepts, &name));
     resources
 }
@@ -83,11 +83,13 @@ async fn half_a_table_says_nothing_and_a_whole_one_answers() {
         display(&server, &caller, "7-2", None).await,
         "the code system http://loinc.org has no code 7-2"
     );
-    // All pieces are needed, and there are more of them than a question is asked for definitions.
+    // All pieces are needed.
     let listed = server.service.ask(&caller, |_, terminology| {
         let mut request = ExpandRequest::new(ValueSetSource::Canonical(format!("{LOINC}/vs/LP1-1")));
         request.filter = Some("sweet 2999".to_owned());
-        terminology.expand(&request).map(|it| it.contains.iter().map(|it| it.code.to_string()).collect())
+        terminology
+            .expand(&request)
+            .map(|it| it.contains.iter().map(|it| it.code.to_string()).collect::<Vec<_>>())
     });
     assert_eq!(listed.await.expect("the store answers"), Ok(vec!["2999-1".to_owned()]));
     // Of another tenant, nothing.
