@@ -22,9 +22,10 @@ fn releases() -> tempfile::TempDir {
     };
     file(
         "loinc/LoincTable/Loinc.csv",
-        "\"LOINC_NUM\",\"COMPONENT\",\"CLASS\",\"STATUS\",\"LONG_COMMON_NAME\"\r\n\
-         \"0001-1\",\"Sweetness\",\"CHEM\",\"ACTIVE\",\"Sweetness in Serum, or \"\"Plasma\"\"\"\r\n\
-         \"0002-9\",\"Sourness\",\"CHEM\",\"DEPRECATED\",\"Sourness\"\r\n",
+        "LOINC_NUM,COMPONENT,PROPERTY,TIME_ASPCT,SYSTEM,SCALE_TYP,METHOD_TYP,CLASS,STATUS,CLASSTYPE,ORDER_OBS,\
+         LONG_COMMON_NAME\r\n\
+         \"0001-1\",\"Sweetness\",MCnc,Pt,Bld,Qn,,CHEM,ACTIVE,1,Both,\"Sweetness in Serum, or \"\"Plasma\"\"\"\r\n\
+         \"0002-9\",\"Sourness\",MCnc,Pt,Bld,Qn,,CHEM,DEPRECATED,1,Both,\"Sourness\"\r\n",
     );
     file(
         "loinc/AccessoryFiles/ComponentHierarchyBySystem/ComponentHierarchyBySystem.csv",
@@ -204,7 +205,7 @@ fn import_goes_on_and_mends() {
         assert_eq!(output.status.code(), Some(code), "{}", said(&output));
         assert!(said(&output).contains(expected), "{}", said(&output));
     };
-    fails(&command, 1, "vesta: cannot import the release: Loinc.csv, line 4: has 1 columns, not 5\n");
+    fails(&command, 1, "vesta: cannot import the release: Loinc.csv, line 4: has 1 columns, not 12\n");
     fails(
         &["import", "snomed", text(&folder), "--release", "1", "--data", text(data.path())],
         1,

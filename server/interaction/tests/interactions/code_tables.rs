@@ -16,11 +16,14 @@ const ROWS: usize = 3_000;
 
 /// The resources of a made-up LOINC, in the order in which they are put; `said` stands in each display.
 fn resources(version: &str, said: &str) -> Vec<Value> {
-    let mut table = "LOINC_NUM,COMPONENT,CLASS,STATUS,LONG_COMMON_NAME\n".to_owned();
+    let columns = "LOINC_NUM,COMPONENT,PROPERTY,TIME_ASPCT,SYSTEM,SCALE_TYP,METHOD_TYP,CLASS,STATUS,CLASSTYPE,ORDER_OBS";
+    let mut table = format!("{columns},LONG_COMMON_NAME\n");
     let mut hierarchy =
         "PATH_TO_ROOT,SEQUENCE,IMMEDIATE_PARENT,CODE,CODE_TEXT\n,1,,LP1-1,Tastes\n".to_owned();
     for row in 0..ROWS {
-        table.push_str(&format!("{row}-1,Taste {row},CHEM,ACTIVE,{said} {row} in a rather long sentence\n"));
+        table.push_str(&format!(
+            "{row}-1,Taste {row},,,,,,CHEM,ACTIVE,,,{said} {row} in a rather long sentence\n"
+        ));
         hierarchy.push_str(&format!("LP1-1,1,LP1-1,{row}-1,Taste {row}\n"));
     }
     let files =
