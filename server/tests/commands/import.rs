@@ -161,8 +161,10 @@ fn import_of_each_code_system() {
     // On the resource that stands for it.
     let found = server.get(&format!("/fhir/CodeSystem?url={LOINC}&_elements=id")).expect(200).json();
     let id = found["entry"][0]["resource"]["id"].as_str().unwrap();
-    let found = parameters(server.get(&format!("/fhir/CodeSystem/{id}/$lookup?code=0001-1")));
-    assert_eq!(found["version"], "1");
+    for (code, expected) in [("0001-1", true), ("bogus", false)] {
+        let asked = format!("/fhir/CodeSystem/{id}/$validate-code?code={code}");
+        assert_eq!(parameters(server.get(&asked))["result"], expected, "{code}");
+    }
     server.stop();
 }
 

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::Mutex;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::*;
 use crate::resources::Unavailable;
@@ -17,10 +17,6 @@ type Pieces = FxHashMap<(String, u32), Arc<[u8]>>;
 #[derive(Default)]
 struct Kept {
     pieces: Mutex<Pieces>,
-    /// Those at hand; `None`: all are.
-    at_hand: Option<Mutex<FxHashSet<(String, u32)>>>,
-    /// Those that were asked for and not at hand.
-    missed: Mutex<FxHashSet<(String, u32)>>,
 }
 
 impl CodeTables for Kept {
@@ -31,10 +27,6 @@ impl CodeTables for Kept {
 
     fn piece(&self, table: &str, number: u32) -> Result<Option<Arc<[u8]>>, Unavailable> {
         let key = (table.to_owned(), number);
-        if self.at_hand.as_ref().is_some_and(|at_hand| !at_hand.lock().unwrap().contains(&key)) {
-            self.missed.lock().unwrap().insert(key);
-            return Err(Unavailable("not yet".to_owned()));
-        }
         Ok(self.pieces.lock().unwrap().get(&key).cloned())
     }
 
@@ -362,85 +354,4 @@ fn a_large_table_is_read_by_pieces() {
     assert_eq!(count, 20_000);
     let under = codes(&terminology, "http://large", ("concept", "descendent-of", "c00005"));
     assert_eq!(under.split(' ').count(), 10 + 100 + 1_000);
-}
-
-/// Asks until nothing is missing, as a server does that answers without waiting; the answer, and how often it was asked for.
-fn asked<T>(kept: &Kept, question: impl Fn() -> T) -> (T, usize) {
-    for rounds in 1..100 {
-        let answer = question();
-        let missed = std::mem::take(&mut *kept.missed.lock().unwrap());
-        if missed.is_empty() {
-            return (answer, rounds);
-        }
-        kept.at_hand.as_ref().unwrap().lock().unwrap().extend(missed);
-    }
-    panic!("asked 100 times");
-}
-
-#[test]
-fn what_is_missing_gets_known_in_few_rounds() {
-    let kept = Arc::new(Kept { at_hand: Some(Mutex::default()), ..Kept::of(vec![large()]) });
-    let pieces = kept.pieces.lock().unwrap().len();
-    assert!(pieces > 20, "{pieces}");
-    let tables: Arc<dyn CodeTables> = kept.clone();
-    let terminology = Terminology::embedded().with_tables(tables);
-    let known = |code: &str| lookup(&terminology, "http://large", code);
-    // The header, and the piece of the code.
-    let (said, rounds) = asked(&kept, || known("c12345"));
-    assert!(said.starts_with("Concept number 12345"), "{said}");
-    assert_eq!((rounds, kept.at_hand.as_ref().unwrap().lock().unwrap().len()), (3, 2));
-    // A level of the hierarchy in each.
-    let under = |code| codes(&terminology, "http://large", ("concept", "is-a", code));
-    let (listed, rounds) = asked(&kept, || under("c00005"));
-    assert_eq!(listed.split(' ').count(), 1 + 10 + 100 + 1_000);
-    assert!(rounds <= 5, "{rounds}");
-    let (relation, rounds) = asked(&kept, || {
-        let (code_a, code_b) = ("c00000".to_owned(), "c19999".to_owned());
-        let system = "http://large".into();
-        let request = SubsumesRequest { system, version: None, instance: None, code_a, code_b };
-        terminology.subsumption(&request).map(Subsumption::as_str)
-    });
-    assert_eq!(relation, Ok("subsumes"));
-    assert!(rounds <= 6, "{rounds}");
-    // All others at once.
-    let (all, rounds) =
-        asked(&kept, || codes(&terminology, "http://large", ("display", "regex", ".* 77 .*")));
-    assert_eq!((all.as_str(), rounds), ("c00077", 2));
-    assert_eq!(kept.at_hand.as_ref().unwrap().lock().unwrap().len(), pieces);
-}
-
-#[test]
-fn a_table_counts_before_what_others_say() {
-    let loinc = || loinc(loinc_files(LOINC), "1").unwrap();
-    let url = "http://loinc.org";
-    // R4 has a fragment of LOINC; a code system in the store says that it is not present.
-    let notice = |version: Option<&str>| model::CodeSystem {
-        url: url.into(),
-        version: version.map(Into::into),
-        content: "not-present".into(),
-        ..model::CodeSystem::default()
-    };
-    let terminology = server(vec![loinc()]);
-    let ask = |terminology: &Terminology, version: Option<&str>| {
-        let code = model::Code { code: Some("0001-1".into()), ..model::Code::default() };
-        let instance = Some(Box::new(notice(version)));
-        let request = LookupRequest { code, instance, display_language: None, properties: Vec::new() };
-        terminology.lookup(&request).map_or_else(|error| error.to_string(), |found| found.display)
-    };
-    same(ask(&terminology, Some("1")), "Sweetness [Mass/volume] in Serum, or \"Plasma\"");
-    same(ask(&terminology, Some("2")), "the code system http://loinc.org|2 is not known here");
-    let unknown =
-        fhirpath::expression::Coding { system: Some(url.into()), code: "9-9".into(), ..Default::default() };
-    let why = InvalidCode::UnknownCode { code: "9-9".into(), system: url.into() };
-    assert_eq!(terminology.validate_in_system(&unknown), CodeCheck::Invalid { why });
-    let without = Terminology::embedded().validate_in_system(&unknown);
-    assert!(matches!(without, CodeCheck::NotChecked { .. }), "{without:?}");
-    // A table that lost its header is said to be broken, and never passed over.
-    let lost = Kept::of(vec![loinc()]);
-    lost.pieces.lock().unwrap().retain(|(_, number), _| *number == 0);
-    let terminology = Terminology::embedded().with_tables(Arc::new(lost));
-    same(
-        lookup(&terminology, url, "0001-1"),
-        "the table of the code system http://loinc.org cannot be read: piece 1 is missing",
-    );
 }
