@@ -14,6 +14,7 @@ mod criteria;
 mod delete;
 mod history;
 mod import;
+mod include;
 mod json;
 mod outcome;
 mod page;

@@ -1,13 +1,12 @@
 //! search (<https://hl7.org/fhir/R4/http.html#search>) over a type, everything, or a compartment: the query to a page of
 //! stored resources, what they include, and links. What parameters mean is the crate `search`'s concern.
 
-use ::search::{Handling, Include, ParseContext, SearchRequest, Summary};
+use ::search::{Handling, ParseContext, SearchRequest, Summary};
 use fhirpath::tree::Subset;
 use fhirpath::{Issue, IssueType, Severity};
-use rustc_hash::FxHashSet;
 use store::units::{Ledger, Step};
-use store::{Filter, Key, Predicate, Query, Version};
 
+use crate::include::included;
 use crate::page::{Mode, PageWriter};
 use crate::page_link::Pages;
 use crate::{Caller, Failure, Outcome, Projection, Service, Status};
@@ -123,132 +122,4 @@ fn path(
 
 fn subset(request: &SearchRequest) -> Option<Subset> {
     Projection { summary: request.summary, elements: request.elements.clone() }.subset()
-}
-
-/// What `_include` and `_revinclude` add to a page.
-#[derive(Default)]
-struct Included {
-    versions: Vec<Version>,
-    /// Said when there is more than may be added.
-    left_out: Option<Issue>,
-}
-
-async fn included(
-    service: &Service,
-    caller: &Caller,
-    request: &SearchRequest,
-    matches: &[Version],
-) -> Result<Included, Failure> {
-    let mut included = Included::default();
-    if matches.is_empty() || request.includes.is_empty() && request.revincludes.is_empty() {
-        return Ok(included);
-    }
-    let mut seen: FxHashSet<Key> = matches.iter().map(|version| version.key.clone()).collect();
-    for include in &request.includes {
-        forward(service, caller, include, matches, &mut seen, &mut included).await?;
-    }
-    for include in &request.revincludes {
-        reverse(service, caller, include, matches, &mut seen, &mut included).await?;
-    }
-    Ok(included)
-}
-
-impl Included {
-    fn is_full(&mut self, service: &Service) -> bool {
-        let limit = service.limits.includes;
-        let full = self.versions.len() >= limit;
-        if full && self.left_out.is_none() {
-            let details = format!(
-                "More than {limit} resources would be included; the rest is left out. Ask for smaller pages with _count."
-            );
-            let issue = Issue::error(IssueType::TooCostly, details).severity(Severity::Warning);
-            self.left_out = Some(issue);
-        }
-        full
-    }
-}
-
-/// `_include`: what the matches refer to.
-async fn forward(
-    service: &Service,
-    caller: &Caller,
-    include: &Include,
-    matches: &[Version],
-    seen: &mut FxHashSet<Key>,
-    included: &mut Included,
-) -> Result<(), Failure> {
-    let from: Vec<Key> = matches
-        .iter()
-        .filter(|version| version.key.resource_type() == include.source)
-        .map(|version| version.key.clone())
-        .collect();
-    if from.is_empty() {
-        return Ok(());
-    }
-    let (tenant, access) = (&caller.tenant, &caller.access);
-    for target in service.store.references(tenant, access, &from, &include.parameters).await? {
-        // An absolute URL is another server's resource: nothing here to include.
-        let Some(key) = Key::parse(&target) else { continue };
-        let wanted = include.target.as_ref().is_none_or(|wanted| key.resource_type() == wanted);
-        if !wanted || seen.contains(&key) {
-            continue;
-        }
-        let Some(version) = service.store.read(tenant, access, &key).await? else { continue };
-        if version.is_deleted() {
-            continue;
-        }
-        if included.is_full(service) {
-            return Ok(());
-        }
-        seen.insert(key);
-        included.versions.push(version);
-    }
-    Ok(())
-}
-
-/// `_revinclude`: what refers to the matches.
-async fn reverse(
-    service: &Service,
-    caller: &Caller,
-    include: &Include,
-    matches: &[Version],
-    seen: &mut FxHashSet<Key>,
-    included: &mut Included,
-) -> Result<(), Failure> {
-    let targets: Vec<Box<str>> = matches
-        .iter()
-        .map(|version| &version.key)
-        .filter(|key| include.target.as_ref().is_none_or(|wanted| key.resource_type() == wanted))
-        .map(|key| key.as_str().into())
-        .collect();
-    if targets.is_empty() {
-        return Ok(());
-    }
-    let refers = |parameter| Filter::Match(parameter, Predicate::Reference(targets.clone()));
-    let mut query = Query {
-        resource_type: Some(include.source.as_str().into()),
-        filter: Filter::Or(include.parameters.iter().copied().map(refers).collect()),
-        sort: Vec::new(),
-        after: None,
-        // Those already on the page may be found again and do not count.
-        limit: service.limits.includes + 1,
-        total: false,
-    };
-    loop {
-        let page = service.store.search(&caller.tenant, &caller.access, &query).await?;
-        for version in page.matches {
-            if seen.contains(&version.key) {
-                continue;
-            }
-            if included.is_full(service) {
-                return Ok(());
-            }
-            seen.insert(version.key.clone());
-            included.versions.push(version);
-        }
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None => return Ok(()),
-        }
-    }
 }

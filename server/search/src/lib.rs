@@ -11,8 +11,8 @@ use store::Query;
 
 pub use index::SearchIndex;
 pub use parse::{
-    Handling, MAX_ALTERNATIVE_BYTES, MAX_LOOKUPS, MAX_PARAMETERS, MAX_VALUE_BYTES, MAX_VALUES, ParseContext,
-    parse,
+    Handling, MAX_ALTERNATIVE_BYTES, MAX_LINKS, MAX_LOOKUPS, MAX_PARAMETERS, MAX_VALUE_BYTES, MAX_VALUES,
+    ParseContext, parse,
 };
 
 /// A search, understood.
@@ -41,12 +41,21 @@ pub struct SearchRequest {
 /// `_include=source:parameter[:target]`, or the same for `_revinclude`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Include {
-    /// Type that holds the reference.
+    /// What refers, by what: one type, or for `*` alone every one that may.
+    pub references: Vec<References>,
+    /// Only targets of this type.
+    pub target: Option<String>,
+    /// Whether to look at what was included as well.
+    pub iterate: bool,
+}
+
+/// References of one type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct References {
+    /// Type that holds them.
     pub source: String,
     /// The reference parameters; all of the type's for `*`.
     pub parameters: Vec<store::ParameterId>,
-    /// Only targets of this type.
-    pub target: Option<String>,
 }
 
 /// `_summary` (<https://hl7.org/fhir/R4/search.html#summary>).

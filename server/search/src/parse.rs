@@ -10,6 +10,7 @@ mod composite;
 mod criterion;
 mod date;
 mod fault;
+mod has;
 mod include;
 mod modifier;
 mod near;
@@ -42,6 +43,9 @@ pub const MAX_VALUE_BYTES: usize = 128 * 1024;
 pub const MAX_ALTERNATIVE_BYTES: usize = 4 * 1024;
 /// Most things one search may ask the index for, after ids are spread over types and chains over targets.
 pub const MAX_LOOKUPS: usize = 50_000;
+
+/// Most links of one chain, in either direction.
+pub const MAX_LINKS: usize = 16;
 
 /// What to do with parameters that are not known (`Prefer: handling=`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +90,8 @@ pub fn parse(
         return Err(vec![Issue::error(IssueType::TooCostly, text)]);
     }
     let resource_type = searched_type(context, resource_type, parameters).map_err(|issue| vec![issue])?;
-    let reader = Reader { context, resource_type, lookups: Cell::new(0) };
+    let reader =
+        Reader { context, resource_type, lookups: Cell::new(0), links: Cell::new(0), at: Cell::new(0) };
     let mut filters = several_types(context, resource_type, parameters).map_err(|issue| vec![issue])?;
     let mut result = ResultParameters::default();
     let (mut honoured, mut ignored, mut faults) = (Vec::new(), Vec::new(), Vec::new());
@@ -100,7 +105,7 @@ pub fn parse(
         match reader.parameter(name, value, &mut result, &mut filters) {
             Ok(()) if name == "_cursor" => {}
             Ok(()) => honoured.push((name.clone(), value.clone())),
-            Err(fault) => match fault.about(name).under(context.handling) {
+            Err(fault) => match fault.at(reader.at.take()).about(name).under(context.handling) {
                 Ok(warning) => ignored.push(warning),
                 Err(error) => faults.push(error),
             },
@@ -176,6 +181,10 @@ struct Reader<'a> {
     context: &'a ParseContext<'a>,
     resource_type: Option<&'a str>,
     lookups: Cell<usize>,
+    /// How many links of a chain lead to what is being read.
+    links: Cell<usize>,
+    /// Where in the parameter's name that begins, bytes.
+    at: Cell<usize>,
 }
 
 /// A search parameter's name as a query writes it: `code[:modifier]` or `code[:Type].chained`.
@@ -219,8 +228,27 @@ impl<'a> Reader<'a> {
         if value.is_empty() {
             return Err(Fault::unknown(IssueType::Required, format!("{} has no value.", shown(name))));
         }
-        filters.push(self.criterion(self.resource_type, parsed, value)?);
+        self.at.set(0);
+        self.links.set(0);
+        filters.push(self.criterion(self.resource_type, name, value)?);
         Ok(())
+    }
+
+    /// Reads what follows a link of a chain, so many bytes further on. At a fault the position stays where it was met.
+    fn link<T>(&self, bytes: usize, read: impl FnOnce(&Self) -> Result<T, Fault>) -> Result<T, Fault> {
+        let (links, at) = (self.links.get(), self.at.get());
+        if links >= MAX_LINKS {
+            let text = format!("A chain may have {MAX_LINKS} links; this one has more.");
+            return Err(Fault::bad(IssueType::TooCostly, text));
+        }
+        self.links.set(links + 1);
+        self.at.set(at + bytes);
+        let found = read(self);
+        self.links.set(links);
+        if found.is_ok() {
+            self.at.set(at);
+        }
+        found
     }
 
     fn definitions(&self) -> &'a Definitions {

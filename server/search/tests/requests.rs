@@ -39,6 +39,19 @@ const READ: &[&str] = &[
     "Account?_include=*",
     "Account?_include=Account:*",
     "Patient?_revinclude=Provenance:target&_revinclude=Observation:subject",
+    "?_include=*",
+    "Group?_revinclude=*",
+    "Patient?_include:iterate=Patient:link&_revinclude:iterate=Observation:subject:Patient",
+    "Patient?_has:Observation:patient:code=1-1",
+    "Patient?_has:Observation:patient:code:not=1-1,2-2",
+    "Patient?_has:Group:member:_has:ResearchStudy:enrollment:status=active",
+    "Patient?_has:Observation:patient:performer:Practitioner.name=x",
+    "Observation?subject:Patient._has:Group:member:_id=5",
+    "Observation?subject:Patient.general-practitioner:Organization.partof.name:exact=x",
+    "Encounter?patient.organization.name=x",
+    "Observation?subject.general-practitioner.name=x",
+    "Observation?subject:Patient.organization.name:missing=true",
+    "?_has:Provenance:target:agent=Practitioner/1",
     "Patient?_count=0",
     "Patient?_count=5000",
     "Patient?_count=99999999999999999999999",
@@ -91,7 +104,6 @@ const REFUSED: &[&str] = &[
     "Patient?_id=a b",
     "Patient?_id:exact=a",
     "Patient?_lastUpdated=today",
-    "Patient?_has:Observation:patient:code=1-1",
     "Patient?_filter=name eq x",
     "Patient?_text=x",
     "Patient?_content=x",
@@ -99,7 +111,19 @@ const REFUSED: &[&str] = &[
     "Patient?_query=x",
     "Patient?age=5",
     "Location?near=1|2",
-    "Observation?subject.general-practitioner.name=x",
+    "Patient?_has:Observation:patient",
+    "Patient?_has=x",
+    "Patient?_has:Observation:patient:kode=1-1",
+    "Patient?_has:Observation:code:code=1-1",
+    "Patient?_has:Observation:device:code=1-1",
+    "Patient?_has:Nobody:patient:code=1-1",
+    "Patient?_has:Observation:patient:date=never",
+    "Patient?_has:Observation:patient:_has:AuditEvent:entity:agent.nmae=x",
+    "Observation?subject:Patient.general-practitioner:Organization.partof.nmae=x",
+    "Observation?subject:Patient.general-practitioner:Organization.partof.name:fuzzy=x",
+    "Observation?subject.organization.birthdate=x",
+    "Organization?partof.partof.partof.partof.partof.partof.partof.partof.partof.partof.partof.partof.partof.partof.partof.partof.partof.name=x",
+    "Provenance?target.subject.subject.subject._id=x",
     "Observation?subject.nmae=x",
     "Observation?patient.nmae=x",
     "Observation?subject:Nobody.name=x",
@@ -131,9 +155,8 @@ const REFUSED: &[&str] = &[
     "Observation?_include=Observation:code",
     "Observation?_include=Observation:subject:Practitioner",
     "Observation?_include=Nobody:subject",
-    "Observation?_include:iterate=Observation:subject",
+    "Observation?_include:recurse=Observation:subject",
     "Observation?_include:often=Observation:subject",
-    "Observation?_revinclude=*",
     "Observation?_contained=true",
     "Observation?_type=Patient",
     "Observation?_format=",
@@ -141,7 +164,7 @@ const REFUSED: &[&str] = &[
     "?name=x",
     "?_type=Patient,Nobody",
     "?_type=Nobody",
-    "?_include=*",
+    "?_include=Observation:subject:Patient:x",
     "Nobody/1/Observation?",
     "Patient/a b/Observation?",
     "Patient/1/Medication?",
@@ -170,13 +193,21 @@ fn filter(filter_: &Filter) -> String {
                 targets.iter().map(|(name, f)| format!("{name} {}", filter(f))).collect();
             format!("{} -> [{}]", parameter(*id), texts.join("; "))
         }
+        Filter::Has { resource_type, parameter: id, filter: there } => {
+            format!("{resource_type} by {} <- {}", parameter(*id), filter(there))
+        }
         other => format!("{other:?}"),
     }
 }
 
 fn include(include: &Include) -> String {
-    let by: Vec<String> = include.parameters.iter().map(|id| parameter(*id)).collect();
-    format!("{} by {} to {}", include.source, by.join(", "), include.target.as_deref().unwrap_or("any"))
+    let by = |ids: &[ParameterId]| ids.iter().map(|id| parameter(*id)).collect::<Vec<_>>().join(", ");
+    let from = match include.references.as_slice() {
+        [one] => format!("{} by {}", one.source, by(&one.parameters)),
+        several => format!("{} types", several.len()),
+    };
+    let again = if include.iterate { ", again" } else { "" };
+    format!("{from} to {}{again}", include.target.as_deref().unwrap_or("any"))
 }
 
 fn show(request: &SearchRequest, out: &mut String) {
@@ -234,7 +265,7 @@ fn what_is_refused() {
 
 #[test]
 fn lenient_handling_leaves_out_what_is_unknown() {
-    let text = "Patient?nmae=x&name=peter&gender:fuzzy=male&_has:Observation:patient:code=x&family=&_count=3";
+    let text = "Patient?nmae=x&name=peter&gender:fuzzy=male&_has:Observation:patient:kode=x&family=&_count=3";
     let request = read(text, Handling::Lenient).unwrap();
     let honoured: Vec<&str> = request.honoured.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(honoured, ["name", "_count"]);
@@ -250,7 +281,7 @@ fn lenient_handling_leaves_out_what_is_unknown() {
         [
             "warning invalid http.nmae",
             "warning invalid http.gender:fuzzy",
-            "warning not-supported http._has:Observation:patient:code",
+            "warning invalid http._has:Observation:patient:kode",
             "warning required http.family",
         ]
     );

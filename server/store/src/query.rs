@@ -54,6 +54,15 @@ pub enum Filter {
         /// Each type it may point to, with what must hold there.
         targets: Vec<(Box<str>, Filter)>,
     },
+    /// A current resource that fulfils a filter refers to this one: a chain the other way round.
+    Has {
+        /// Its type.
+        resource_type: Box<str>,
+        /// The reference that points here.
+        parameter: ParameterId,
+        /// What must hold there.
+        filter: Box<Filter>,
+    },
 }
 
 /// A condition on one value. What it means is [`Predicate::matches`]; engines must agree with it.

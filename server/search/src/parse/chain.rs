@@ -1,11 +1,12 @@
-//! Chained criteria of one level (<https://hl7.org/fhir/R4/search.html#chaining>): `subject:Patient.name=peter`, and without
-//! a type for every type of target that has the parameter.
+//! Chained criteria (<https://hl7.org/fhir/R4/search.html#chaining>): `subject:Patient.organization.name=acme`, and without
+//! a type for every type of target that has the parameter. What follows a link is any criterion on its target.
 
 use conformance::{SearchParameter, SearchParameterType};
 use fhirpath::IssueType;
 use store::{Filter, ParameterId};
 
 use super::fault::{Fault, shown};
+use super::has::HAS;
 use super::near::did_you_mean;
 use super::{Name, Reader};
 
@@ -15,28 +16,35 @@ impl<'a> Reader<'a> {
     pub(super) fn chain(
         &self,
         parameter: &'a SearchParameter,
+        link: &str,
         of_type: Option<&str>,
         chained: &str,
         value: &str,
     ) -> Result<Filter, Fault> {
         chainable(parameter)?;
         let name = Name::read(chained);
-        if name.chained.is_some() || name.code == "_has" {
-            let text =
-                format!("{} chains further than one reference, which is not supported.", shown(chained));
-            return Err(Fault::unknown(IssueType::NotSupported, text));
-        }
+        let start = self.at.get();
         let mut targets = Vec::new();
-        let mut faults = Vec::new();
-        for target in self.chained_types(parameter, of_type, name)? {
-            match self.criterion(Some(target), name, value) {
+        let mut first = None;
+        let types = self.link(link.len() + 1, |reader| reader.chained_types(parameter, of_type, name))?;
+        for target in types {
+            self.charge(1)?;
+            match self.link(link.len() + 1, |reader| reader.criterion(Some(target), chained, value)) {
                 Ok(filter) => targets.push((Box::from(target), filter)),
-                Err(fault) => faults.push(fault),
+                Err(Fault::Bad(issue)) if issue.code == IssueType::TooCostly => {
+                    return Err(Fault::Bad(issue));
+                }
+                Err(fault) => {
+                    first.get_or_insert((fault, self.at.get()));
+                    self.at.set(start);
+                }
             }
         }
-        match faults.into_iter().next() {
-            Some(fault) if targets.is_empty() => Err(fault),
-            Some(Fault::Bad(issue)) if issue.code == IssueType::TooCostly => Err(Fault::Bad(issue)),
+        match first {
+            Some((fault, at)) if targets.is_empty() => {
+                self.at.set(at);
+                Err(fault)
+            }
             _ => Ok(Filter::Chain { parameter: ParameterId(parameter.index), targets }),
         }
     }
@@ -61,16 +69,14 @@ impl<'a> Reader<'a> {
                 return Err(Fault::unknown(IssueType::Invalid, text));
             }
             self.type_modifier(parameter, target)?;
-            if !is_of_the_engine(name.code) {
+            if !is_everywhere(name.code) {
                 self.find_or_refuse(Some(target), name.code)?;
             }
             return Ok(vec![target]);
         }
         let all = self.target_types(&parameter.targets).iter().map(String::as_str);
         let having: Vec<&str> = all
-            .filter(|target| {
-                is_of_the_engine(name.code) || self.find_or_refuse(Some(target), name.code).is_ok()
-            })
+            .filter(|target| is_everywhere(name.code) || self.find_or_refuse(Some(target), name.code).is_ok())
             .collect();
         if !having.is_empty() {
             return Ok(having);
@@ -84,8 +90,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn is_of_the_engine(code: &str) -> bool {
-    crate::index::OF_THE_ENGINE.contains(&code)
+/// Whether every type has what is chained to.
+fn is_everywhere(code: &str) -> bool {
+    crate::index::OF_THE_ENGINE.contains(&code) || code == HAS
 }
 
 fn chainable(parameter: &SearchParameter) -> Result<(), Fault> {

@@ -7,6 +7,7 @@ use fhirpath::primitive::is_id;
 use store::{Filter, ParameterId, Predicate, StringMatch, fold};
 
 use super::fault::{Fault, shown};
+use super::has::HAS;
 use super::modifier::Modifier;
 use super::near::did_you_mean;
 use super::split::{split, unescape};
@@ -14,8 +15,8 @@ use super::{MAX_ALTERNATIVE_BYTES, MAX_VALUES, Name, Reader, any_of, date, quant
 use crate::index::Systems;
 
 /// Parameters of R4 that have no filter here, with what could be said instead.
-const NOT_SUPPORTED: [&str; 9] =
-    ["_has", "_filter", "_text", "_content", "_list", "_query", "_contained", "_containedType", "near"];
+const NOT_SUPPORTED: [&str; 8] =
+    ["_filter", "_text", "_content", "_list", "_query", "_contained", "_containedType", "near"];
 
 /// What reading a value needs to know of its parameter or component.
 #[derive(Clone, Copy)]
@@ -28,20 +29,27 @@ pub(super) struct ValueKind<'a, 'm> {
 }
 
 impl<'a> Reader<'a> {
-    /// The filter of a criterion on a type, or on all.
+    /// The filter of a criterion on a type, or on all, by its parameter as written.
     pub(super) fn criterion(
         &self,
         resource_type: Option<&str>,
-        name: Name<'_>,
+        text: &str,
         value: &str,
     ) -> Result<Filter, Fault> {
+        if let Some(rest) = text.strip_prefix(HAS) {
+            return self.has(resource_type, rest, value);
+        }
+        let name = Name::read(text);
         let filter = match (name.code, name.chained) {
             ("_id", None) => return self.ids(name, value),
             ("_lastUpdated", None) => return self.last_updated(name, value),
             (code, chained) => self.find_or_refuse(resource_type, code).map(|found| (found, chained)),
         };
         match filter? {
-            (parameter, Some(chained)) => self.chain(parameter, name.modifier, chained, value),
+            (parameter, Some(chained)) => {
+                let link = text.get(..text.len() - chained.len() - 1).unwrap_or_default();
+                self.chain(parameter, link, name.modifier, chained, value)
+            }
             (parameter, None) => self.plain(parameter, name.modifier, value),
         }
     }

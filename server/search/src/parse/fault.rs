@@ -30,6 +30,20 @@ impl Fault {
         Fault::bad(IssueType::Value, details)
     }
 
+    /// The same fault, met so many bytes into the parameter's name.
+    pub(super) fn at(self, bytes: usize) -> Fault {
+        let place = |mut issue: Issue| {
+            if bytes > 0 {
+                issue.details = format!("{} (At character {} of the parameter.)", issue.details, bytes + 1);
+            }
+            issue
+        };
+        match self {
+            Fault::Unknown(issue) => Fault::Unknown(place(issue)),
+            Fault::Bad(issue) => Fault::Bad(place(issue)),
+        }
+    }
+
     /// The same fault, of a parameter as it was written.
     pub(super) fn about(self, name: &str) -> Fault {
         let place = format!("http.{}", cut(name));

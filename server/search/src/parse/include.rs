@@ -1,34 +1,33 @@
 //! `_include` and `_revinclude` (<https://hl7.org/fhir/R4/search.html#revinclude>): `Source:parameter[:Target]`, `Source:*`,
-//! and `*` for the type that is searched.
+//! and `*` for every reference there is. With `:iterate` what was included is looked at as well.
 
 use conformance::SearchParameterType;
 use fhirpath::IssueType;
 use store::ParameterId;
 
-use super::fault::{Fault, shown};
-use super::near::did_you_mean;
+use super::fault::Fault;
+use super::fault::shown;
 use super::{Name, Reader};
-use crate::Include;
+use crate::{Include, References};
 
 impl Reader<'_> {
     pub(super) fn include(&self, name: Name<'_>, value: &str) -> Result<Include, Fault> {
-        if let Some(modifier) = name.modifier {
-            let known = matches!(modifier, "iterate" | "recurse");
-            let code = if known { IssueType::NotSupported } else { IssueType::Invalid };
-            return Err(Fault::unknown(
-                code,
-                format!("The modifier :{modifier} of {} is not supported.", name.code),
-            ));
-        }
+        let iterate = match name.modifier {
+            None => false,
+            Some("iterate") => true,
+            Some(other) => return Err(modifier(name.code, other)),
+        };
         let mut parts = value.split(':');
         let (source, code, target) = match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some("*"), None, None, None) => (self.searched(name)?, "*", None),
+            (Some("*"), None, None, None) => {
+                return Ok(Include { references: self.every_reference(name.code), target: None, iterate });
+            }
             (Some(source), Some(code), target, None) => {
                 (source, code, target.filter(|target| !target.is_empty()))
             }
             _ => {
                 let text = format!(
-                    "{} is not of the form Source:parameter or Source:parameter:Target.",
+                    "{} is not of the form Source:parameter, Source:parameter:Target, Source:* or *.",
                     shown(value)
                 );
                 return Err(Fault::value(text));
@@ -40,21 +39,25 @@ impl Reader<'_> {
         } else {
             vec![self.include_by(source, code, target)?]
         };
-        Ok(Include { source: source.to_owned(), parameters, target: target.map(str::to_owned) })
+        let references = vec![References { source: source.to_owned(), parameters }];
+        Ok(Include { references, target: target.map(str::to_owned), iterate })
     }
 
-    /// What `*` alone stands for.
-    fn searched(&self, name: Name<'_>) -> Result<&str, Fault> {
-        match self.resource_type {
-            Some(searched) if name.code == "_include" => Ok(searched),
-            _ => {
-                let text = format!(
-                    "{}=* is not supported here; write Source:* with the type that refers.",
-                    name.code
-                );
-                Err(Fault::unknown(IssueType::NotSupported, text))
-            }
-        }
+    /// What `*` alone stands for: the references of each type; of `_revinclude` on a type those that may point to it.
+    fn every_reference(&self, code: &str) -> Vec<References> {
+        let wanted = self.resource_type.filter(|_| code == "_revinclude");
+        let of_type = |source: &String| {
+            let mut parameters = self.references_of(source);
+            parameters.retain(|id| wanted.is_none_or(|wanted| self.may_point_to(*id, wanted)));
+            References { source: source.clone(), parameters }
+        };
+        let each = self.definitions().resource_types().iter().map(of_type);
+        each.filter(|references| !references.parameters.is_empty()).collect()
+    }
+
+    fn may_point_to(&self, id: ParameterId, wanted: &str) -> bool {
+        let parameter = self.definitions().search_parameters.by_index(id.0);
+        parameter.is_some_and(|parameter| self.type_modifier(parameter, wanted).is_ok())
     }
 
     fn resource(&self, name: &str) -> Result<(), Fault> {
@@ -72,14 +75,9 @@ impl Reader<'_> {
     }
 
     fn include_by(&self, source: &str, code: &str, target: Option<&str>) -> Result<ParameterId, Fault> {
-        let known = &self.definitions().search_parameters;
-        let references =
-            || known.of(source).filter(|parameter| parameter.kind == SearchParameterType::Reference);
-        let Some(parameter) = references().find(|parameter| parameter.code == code && parameter.is_indexed())
-        else {
-            let near = did_you_mean(code, references().map(|parameter| parameter.code.as_str()));
-            return Err(Fault::value(format!("{source} has no reference parameter {}.{near}", shown(code))));
-        };
+        let parameter = self.referring(source, code).map_err(|fault| match fault {
+            Fault::Unknown(issue) | Fault::Bad(issue) => Fault::value(issue.details),
+        })?;
         if let Some(target) = target {
             self.type_modifier(parameter, target).map_err(|fault| match fault {
                 Fault::Unknown(issue) | Fault::Bad(issue) => Fault::Bad(issue),
@@ -87,4 +85,13 @@ impl Reader<'_> {
         }
         Ok(ParameterId(parameter.index))
     }
+}
+
+fn modifier(code: &str, other: &str) -> Fault {
+    if other == "recurse" {
+        let text = format!("The modifier :recurse of {code} is not supported; R4 has :iterate.");
+        return Fault::unknown(IssueType::NotSupported, text);
+    }
+    let text = format!("{} is no modifier here. {code} has :iterate.", shown(other));
+    Fault::unknown(IssueType::Invalid, text)
 }

@@ -106,6 +106,13 @@ impl Naive {
                 }),
                 _ => false,
             }),
+            Filter::Has { resource_type, parameter, filter } => self.0.iter().any(|other| {
+                let here = resource.key();
+                let points = |value| matches!(value, Value::Reference(target) if *target == here);
+                **resource_type == *other.resource_type
+                    && other.values(*parameter).any(points)
+                    && self.holds(filter, other)
+            }),
         }
     }
 

@@ -101,21 +101,20 @@ fn criterion(
     all: &[Stored],
 ) -> Option<(String, String)> {
     let other = *dice.pick(peers);
-    match dice.roll(14) {
+    match dice.roll(16) {
         1 => return Some(id_criterion(dice, of, other)),
         2 => return Some(("_lastUpdated".to_owned(), date(dice, of.last_updated, of.last_updated))),
-        _ => {}
-    }
-    let (id, value) = pick_entry(dice, of)?;
-    let code = &parameter(id).code;
-    match dice.roll(10) {
-        1 => return Some((format!("{code}:missing"), dice.pick(&["true", "false"]).to_string())),
-        2 | 3 => {
-            if let Some(chain) = chain(dice, code, &value, all) {
+        3 | 4 => {
+            if let Some(chain) = linked(dice, of, all, 0) {
                 return Some(chain);
             }
         }
         _ => {}
+    }
+    let (id, value) = pick_entry(dice, of)?;
+    let code = &parameter(id).code;
+    if dice.roll(10) == 1 {
+        return Some((format!("{code}:missing"), dice.pick(&["true", "false"]).to_string()));
     }
     let (modifier, mut text) = render(dice, &value, true)?;
     let second = other.values(id).next().filter(|_| dice.roll(3) == 1);
@@ -133,15 +132,61 @@ fn id_criterion(dice: &mut Dice<'_>, of: &Stored, other: &Stored) -> (String, St
     )
 }
 
-/// A chain through a reference to a resource that is there.
-fn chain(dice: &mut Dice<'_>, code: &str, value: &Value<'_>, all: &[Stored]) -> Option<(String, String)> {
-    let Value::Reference(target) = value else { return None };
-    let target = all.iter().find(|resource| resource.key() == *target)?;
-    let (id, value) = pick_entry(dice, target)?;
+/// Links of a chain, at most.
+const LINKS: usize = 4;
+
+/// A chain, in either direction and perhaps in both, through references that are there.
+fn linked(dice: &mut Dice<'_>, of: &Stored, all: &[Stored], links: usize) -> Option<(String, String)> {
+    let (link, next) = if dice.roll(3) == 1 { referrer(dice, of, all)? } else { target(dice, of, all)? };
+    let further = (links + 1 < LINKS && dice.roll(2) == 1).then(|| linked(dice, next, all, links + 1));
+    let (name, text) = match further.flatten() {
+        Some(further) => further,
+        None => last(dice, next)?,
+    };
+    Some((format!("{link}{name}"), text))
+}
+
+/// What a chain ends with.
+fn last(dice: &mut Dice<'_>, of: &Stored) -> Option<(String, String)> {
+    let (id, value) = pick_entry(dice, of)?;
+    let code = &parameter(id).code;
+    match dice.roll(12) {
+        1 => return Some((format!("{code}:missing"), dice.pick(&["true", "false"]).to_string())),
+        2 => return Some(("_id".to_owned(), of.id.clone())),
+        _ => {}
+    }
     let (modifier, text) = render(dice, &value, true)?;
-    let of_type = if dice.roll(2) == 0 { format!(":{}", target.resource_type) } else { String::new() };
-    let modifier = modifier.map_or(String::new(), |modifier| format!(":{modifier}"));
-    Some((format!("{code}{of_type}.{}{modifier}", parameter(id).code), text))
+    Some((format!("{code}{}", modifier.map_or(String::new(), |modifier| format!(":{modifier}"))), text))
+}
+
+/// A link to a resource that a reference points to.
+fn target<'a>(dice: &mut Dice<'_>, of: &Stored, all: &'a [Stored]) -> Option<(String, &'a Stored)> {
+    let found: Vec<(ParameterId, &Stored)> = of
+        .entries
+        .iter()
+        .filter_map(|(id, value)| {
+            let Value::Reference(target) = value else { return None };
+            Some((id, all.iter().find(|resource| resource.key() == target)?))
+        })
+        .collect();
+    let (id, next) = *found.get(dice.roll(found.len()))?;
+    let of_type = if dice.roll(2) == 0 { format!(":{}", next.resource_type) } else { String::new() };
+    Some((format!("{}{of_type}.", parameter(id).code), next))
+}
+
+/// A link to a resource that refers here.
+fn referrer<'a>(dice: &mut Dice<'_>, of: &Stored, all: &'a [Stored]) -> Option<(String, &'a Stored)> {
+    let here = of.key();
+    let found: Vec<(ParameterId, &Stored)> = all
+        .iter()
+        .filter_map(|other| {
+            let mut entries = other.entries.iter();
+            let points = |value: &Value<'_>| matches!(value, Value::Reference(target) if *target == here);
+            Some((entries.find(|(_, value)| points(value))?.0, other))
+        })
+        .collect();
+    let (id, next) = *found.get(dice.roll(found.len()))?;
+    Some((format!("_has:{}:{}:", next.resource_type, parameter(id).code), next))
 }
 
 /// A value as a query writes it, with a modifier where one is allowed. `None` when it cannot be written.

@@ -27,6 +27,8 @@ pub(super) enum Plan {
     LastUpdated(Comparison, i64, i64),
     /// The parameter points to one of these.
     PointsTo(ParameterId, Keys),
+    /// It is one of these.
+    Among(Keys),
 }
 
 /// What a plan asks of.
@@ -36,11 +38,17 @@ pub(super) struct Resource<'r> {
     pub entries: &'r Entries,
 }
 
-/// A chain as a filter has it.
-pub(super) type Targets = [(Box<str>, Filter)];
+/// What a filter asks of other resources.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Elsewhere<'f> {
+    /// Of those that a reference leads to: each type, with what must hold there.
+    Targets(&'f [(Box<str>, Filter)]),
+    /// Of those of a type that refer here by a parameter.
+    Referrers(&'f str, ParameterId, &'f Filter),
+}
 
 impl Plan {
-    /// The plan of a filter; `follow` gives what each chain leads to, in the order of [`chains`].
+    /// The plan of a filter; `follow` gives what each chain leads to, in the order of [`elsewhere`].
     pub(super) fn of(filter: &Filter, follow: &mut dyn Iterator<Item = Keys>) -> Plan {
         let each = |filters: &[Filter], follow: &mut dyn Iterator<Item = Keys>| -> Vec<Plan> {
             filters.iter().map(|filter| Plan::of(filter, follow)).collect()
@@ -60,20 +68,34 @@ impl Plan {
                 Some(keys) if !keys.is_empty() => Plan::PointsTo(*parameter, keys),
                 _ => Plan::Nothing,
             },
+            Filter::Has { .. } => match follow.next() {
+                Some(keys) if !keys.is_empty() => Plan::Among(keys),
+                _ => Plan::Nothing,
+            },
         }
     }
 
-    /// Whether it needs no entries.
+    /// Whether it is asked of entries.
+    pub(super) fn needs_entries(&self) -> bool {
+        match self {
+            Plan::Among(_) => false,
+            Plan::And(plans) | Plan::Or(plans) => plans.iter().any(Plan::needs_entries),
+            Plan::Not(plan) => plan.needs_entries(),
+            plan => !plan.is_plain(),
+        }
+    }
+
+    /// Whether it needs no entries, and its condition is exact.
     pub(super) fn is_plain(&self) -> bool {
         match self {
             Plan::All | Plan::Nothing | Plan::Ids(_) | Plan::Type(_) | Plan::LastUpdated(..) => true,
             Plan::And(plans) | Plan::Or(plans) => plans.iter().all(Plan::is_plain),
             Plan::Not(plan) => plan.is_plain(),
-            Plan::Match(..) | Plan::Present(_) | Plan::PointsTo(..) => false,
+            Plan::Match(..) | Plan::Present(_) | Plan::PointsTo(..) | Plan::Among(_) => false,
         }
     }
 
-    /// Whether a resource fulfils it. Of a plain one the entries are not looked at.
+    /// Whether a resource fulfils it. The entries are looked at only if it needs them.
     pub(super) fn holds(&self, resource: &Resource<'_>) -> bool {
         let values = |parameter: ParameterId| {
             resource.entries.iter().filter(move |entry| entry.0 == parameter).map(|(_, value)| value)
@@ -94,16 +116,20 @@ impl Plan {
             }
             Plan::PointsTo(parameter, keys) => values(*parameter)
                 .any(|value| matches!(value, Value::Reference(target) if keys.contains(target))),
+            Plan::Among(keys) => keys.contains(resource.key.as_str()),
         }
     }
 }
 
-/// The chains of a filter, in the order in which a plan follows them.
-pub(super) fn chains(filter: &Filter) -> Vec<&Targets> {
+/// What a filter asks of other resources, in the order in which a plan follows it.
+pub(super) fn elsewhere(filter: &Filter) -> Vec<Elsewhere<'_>> {
     match filter {
-        Filter::And(filters) | Filter::Or(filters) => filters.iter().flat_map(chains).collect(),
-        Filter::Not(filter) => chains(filter),
-        Filter::Chain { targets, .. } => vec![targets],
+        Filter::And(filters) | Filter::Or(filters) => filters.iter().flat_map(elsewhere).collect(),
+        Filter::Not(filter) => elsewhere(filter),
+        Filter::Chain { targets, .. } => vec![Elsewhere::Targets(targets)],
+        Filter::Has { resource_type, parameter, filter } => {
+            vec![Elsewhere::Referrers(resource_type, *parameter, filter)]
+        }
         _ => Vec::new(),
     }
 }

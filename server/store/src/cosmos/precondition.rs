@@ -70,7 +70,7 @@ fn looks_elsewhere(filter: &Filter) -> bool {
     match filter {
         Filter::And(filters) | Filter::Or(filters) => filters.iter().any(looks_elsewhere),
         Filter::Not(filter) => looks_elsewhere(filter),
-        Filter::Chain { .. } => true,
+        Filter::Chain { .. } | Filter::Has { .. } => true,
         Filter::All
         | Filter::None
         | Filter::Match(..)
@@ -89,6 +89,11 @@ mod tests {
     #[test]
     fn writes_affect_what_looks_at_them() {
         let chain = Filter::Chain { parameter: ParameterId(0), targets: vec![("Group".into(), Filter::All)] };
+        let has = Filter::Has {
+            resource_type: "Group".into(),
+            parameter: ParameterId(0),
+            filter: Box::new(Filter::All),
+        };
         let no_match = |filter| Precondition::NoMatch { resource_type: "Patient".into(), filter };
         let patient = Precondition::Exists(Key::new("Patient", "a"));
         let open = Access::unrestricted();
@@ -96,6 +101,7 @@ mod tests {
             (no_match(Filter::All), "Patient/b", true),
             (no_match(Filter::All), "Group/b", false),
             (no_match(Filter::Not(Box::new(Filter::And(vec![chain])))), "Group/b", true),
+            (no_match(has), "Group/b", true),
             (patient.clone(), "Patient/a", true),
             (patient, "Patient/b", false),
         ] {

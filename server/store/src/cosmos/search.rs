@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use super::container::Scope;
 use super::document::Document;
 use super::order::{birth, position, read_cursor, time};
-use super::plan::{Keys, Plan, Resource, Targets, and, chains, or};
+use super::plan::{Elsewhere, Keys, Plan, Resource, and, elsewhere, or};
 use super::shard::Shard;
 use super::sql::{Writer, parts};
 use super::tail::{Seen, Snapshot};
@@ -235,6 +235,30 @@ impl Sink for Named {
     }
 }
 
+/// What the matches point to by a parameter.
+struct Referred {
+    parameter: ParameterId,
+    targets: FxHashSet<Box<str>>,
+}
+
+impl Sink for Referred {
+    fn needs_entries(&self) -> bool {
+        true
+    }
+
+    fn take(&mut self, resource: &Resource<'_>, _: Match) {
+        let values = resource.entries.iter().filter(|entry| entry.0 == self.parameter);
+        self.targets.extend(values.filter_map(|(_, value)| match value {
+            Value::Reference(target) => Some(Box::from(target)),
+            _ => None,
+        }));
+    }
+
+    fn is_enough(&self) -> bool {
+        false
+    }
+}
+
 /// The entries of all matches.
 #[derive(Default)]
 struct Indexed(FxHashMap<Key, Entries>);
@@ -373,24 +397,34 @@ impl Search<'_> {
 
     async fn plan(&self, filter: &Filter) -> Result<Plan, Stop> {
         let mut followed = Vec::new();
-        for targets in chains(filter) {
-            followed.push(self.follow(targets).await?);
+        for elsewhere in elsewhere(filter) {
+            followed.push(self.follow(elsewhere).await?);
         }
         Ok(Plan::of(filter, &mut followed.into_iter()))
     }
 
-    /// The resources that a chain leads to. Boxed, for a target's filter may have chains of its own.
+    /// The resources that a chain leads to, in either direction. Boxed, for a filter elsewhere may have chains of its own.
     fn follow<'a>(
         &'a self,
-        targets: &'a Targets,
+        elsewhere: Elsewhere<'a>,
     ) -> Pin<Box<dyn Future<Output = Result<Keys, Stop>> + Send + 'a>> {
         Box::pin(async move {
-            let mut named = Named::default();
-            for (name, filter) in targets {
-                let ready = self.prepare(Some(name), filter).await?;
-                self.each(&ready, EVERYTHING, &mut named).await?;
+            match elsewhere {
+                Elsewhere::Targets(targets) => {
+                    let mut named = Named::default();
+                    for (name, filter) in targets {
+                        let ready = self.prepare(Some(name), filter).await?;
+                        self.each(&ready, EVERYTHING, &mut named).await?;
+                    }
+                    Ok(Arc::new(named.0))
+                }
+                Elsewhere::Referrers(name, parameter, filter) => {
+                    let mut referred = Referred { parameter, targets: FxHashSet::default() };
+                    let ready = self.prepare(Some(name), filter).await?;
+                    self.each(&ready, EVERYTHING, &mut referred).await?;
+                    Ok(Arc::new(referred.targets))
+                }
             }
-            Ok(Arc::new(named.0))
         })
     }
 
@@ -439,7 +473,7 @@ impl Search<'_> {
             }
         }
         let (key, mut entries, mut version) = (document.key(), Entries::new(), None);
-        if !plan.is_plain() || sink.needs_entries() {
+        if plan.needs_entries() || sink.needs_entries() {
             let read = self.shard.version(&document).await?;
             let indexed = self.shard.indexer.entries(&document.ty, &read.body, &mut entries);
             indexed.map_err(|error| StoreError::Damaged(format!("{}: {error}", key.as_str())))?;

@@ -59,11 +59,18 @@ impl<'p> Writer<'p> {
             Plan::Ids(ids) => self.one_of("c.rid", ids),
             Plan::Type(name) => self.one_of("c.ty", std::slice::from_ref(name)),
             &Plan::LastUpdated(comparison, lo, hi) => self.last_updated(comparison, lo, hi),
-            Plan::PointsTo(_, keys) if keys.len() > TARGETS => Condition::True,
+            Plan::PointsTo(_, keys) | Plan::Among(keys) if keys.len() > TARGETS => Condition::True,
             Plan::PointsTo(_, keys) => {
                 let mut targets: Vec<&Box<str>> = keys.iter().collect();
                 targets.sort_unstable();
                 any(targets.into_iter().map(|target| self.term(terms::reference(target))).collect())
+            }
+            Plan::Among(keys) => {
+                let ids = keys.iter().filter_map(|key| key.split_once('/'));
+                let mut ids: Vec<Box<str>> = ids.map(|(_, id)| id.into()).collect();
+                ids.sort_unstable();
+                ids.dedup();
+                self.one_of("c.rid", &ids)
             }
         }
     }
@@ -215,7 +222,8 @@ pub(super) fn parts(plan: &Plan) -> Vec<Plan> {
         plan => std::slice::from_ref(plan),
     };
     let many = conjuncts.iter().enumerate().find_map(|(at, plan)| match plan {
-        Plan::PointsTo(parameter, keys) if keys.len() > TARGETS => Some((at, *parameter, keys)),
+        Plan::PointsTo(parameter, keys) if keys.len() > TARGETS => Some((at, Some(*parameter), keys)),
+        Plan::Among(keys) if keys.len() > TARGETS => Some((at, None, keys)),
         _ => None,
     });
     let Some((at, parameter, keys)) = many else { return vec![plan.clone()] };
@@ -225,7 +233,11 @@ pub(super) fn parts(plan: &Plan) -> Vec<Plan> {
         let keys: Keys = std::sync::Arc::new(targets.iter().map(|target| Box::from(*target)).collect());
         let others = conjuncts.iter().enumerate().filter(|(other, _)| *other != at);
         let others = others.map(|(_, plan)| plan.clone());
-        Plan::And(std::iter::once(Plan::PointsTo(parameter, keys)).chain(others).collect())
+        let some = match parameter {
+            Some(parameter) => Plan::PointsTo(parameter, keys),
+            None => Plan::Among(keys),
+        };
+        Plan::And(std::iter::once(some).chain(others).collect())
     };
     sorted.chunks(TARGETS).map(part).collect()
 }

@@ -209,7 +209,12 @@ impl Pool {
                 _ => Filter::And(several(random)),
             };
         }
-        match random.below(21) {
+        match random.below(23) {
+            21 | 22 => Filter::Has {
+                resource_type: (*random.one::<&str>(&TYPES)).into(),
+                parameter: if random.chance(80) { REFERENCE } else { ParameterId(10) },
+                filter: Box::new(self.filter(random, depth.saturating_sub(1))),
+            },
             20 => Filter::Type((*random.one::<&str>(&TYPES)).into()),
             0 => Filter::All,
             1 => Filter::None,
@@ -478,6 +483,12 @@ fn fulfils(resources: &[Resource], resource: &Resource, filter: &Filter) -> bool
                 && targets.iter().any(|(name, filter)| {
                     **name == *target.key.resource_type() && fulfils(resources, target, filter)
                 })
+        }),
+        Filter::Has { resource_type, parameter, filter } => resources.iter().any(|other| {
+            let refers = other.entries.iter().any(|(number, value)| {
+                number == *parameter && value == Value::Reference(resource.key.as_str())
+            });
+            refers && **resource_type == *other.key.resource_type() && fulfils(resources, other, filter)
         }),
     }
 }

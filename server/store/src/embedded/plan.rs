@@ -2,8 +2,8 @@
 //!
 //! A condition is asked of a chunk and narrows the set of candidates there, so that only chunks and postings that
 //! matter are read. Conditions that are one posting a chunk come first. A range (dates, numbers, prefixes ..) is
-//! either read whole into sets, or, when there are few candidates, checked against their forward records; a chain
-//! likewise. [`Plan::settle`] decides by size.
+//! either read whole into sets, or, when there are few candidates, checked against their forward records; a chain,
+//! in either direction, likewise. [`Plan::settle`] decides by size.
 
 use std::cell::Cell;
 
@@ -166,6 +166,13 @@ struct Chain {
     targets: Vec<(Box<str>, Plan)>,
 }
 
+/// A chain the other way round: a match of the plan refers to the candidate.
+#[derive(Debug)]
+struct Has {
+    parameter: ParameterId,
+    plan: Box<Plan>,
+}
+
 /// A condition.
 #[derive(Debug)]
 enum Node {
@@ -178,6 +185,7 @@ enum Node {
     Known(Sets),
     Scan(Scan),
     Chain(Chain),
+    Has(Has),
     And(Vec<Node>),
     Or(Vec<Node>),
     Not(Box<Node>),
@@ -317,6 +325,10 @@ fn compile(context: &Context<'_>, resource_type: Option<&str>, filter: &Filter) 
             }
             Node::Chain(Chain { parameter: *parameter, targets: plans })
         }
+        Filter::Has { resource_type, parameter, filter } => {
+            let plan = Box::new(Plan::new(context, Some(resource_type), filter)?);
+            Node::Has(Has { parameter: *parameter, plan })
+        }
     })
 }
 
@@ -364,7 +376,7 @@ fn cost(node: &Node) -> u8 {
         Node::Presence(..) => 3,
         Node::And(_) | Node::Or(_) | Node::Not(_) => 4,
         Node::Scan(_) => 5,
-        Node::Chain(_) => 6,
+        Node::Chain(_) | Node::Has(_) => 6,
     }
 }
 
@@ -549,7 +561,9 @@ fn within(context: &Context<'_>, node: &Node, budget: usize) -> Result<Option<Fo
             all.chunks.dedup();
             Ok(Some(all))
         }
-        Node::All | Node::Presence(..) | Node::Scan(_) | Node::Chain(_) | Node::Not(_) => Ok(None),
+        Node::All | Node::Presence(..) | Node::Scan(_) | Node::Chain(_) | Node::Has(_) | Node::Not(_) => {
+            Ok(None)
+        }
     }
 }
 
@@ -594,6 +608,7 @@ fn settle(
         }
         Node::Scan(scan) => scan.read(context, u64::MAX)?,
         Node::Chain(chain) => chain.settle(context, candidates)?,
+        Node::Has(has) => has.settle(context, candidates)?,
         Node::All | Node::Nothing | Node::Term(_) | Node::Presence(..) | Node::Known(_) => None,
     };
     if let Some(sets) = settled {
@@ -626,6 +641,46 @@ impl Chain {
             }
         }
         Ok(Some(sets))
+    }
+}
+
+impl Has {
+    /// Either all resources that a match points to, or `None`: what refers to the candidates is looked up.
+    fn settle(&mut self, context: &Context<'_>, candidates: u64) -> Result<Option<Sets>, StoreError> {
+        self.plan.settle(context, candidates > context.limits.few_candidates)?;
+        if candidates <= context.limits.few_candidates && candidates < self.plan.resources {
+            return Ok(None);
+        }
+        self.plan.settle(context, true)?;
+        let mut sets = Sets::default();
+        let mut evaluation = Evaluation::new(context);
+        for &chunk in self.plan.chunks() {
+            for offset in self.plan.matches(&mut evaluation, chunk)?.iter() {
+                context.spend(1)?;
+                for value in evaluation.forward.at(chunk, offset)?.values(self.parameter) {
+                    let Value::Reference(target) = value else { continue };
+                    if let Some(ordinal) = context.records.ordinal(context.txn, target)? {
+                        sets.insert(ordinal);
+                    }
+                }
+            }
+        }
+        Ok(Some(sets))
+    }
+
+    /// Whether a match refers to a resource.
+    fn refers(&self, context: &Context<'_>, target: u32) -> Result<bool, StoreError> {
+        let mut referrers = Sets::default();
+        add_referrers(context, self.parameter, target, &mut referrers)?;
+        let mut evaluation = Evaluation::new(context);
+        for (chunk, set) in referrers.chunks() {
+            let mut set = set.clone();
+            self.plan.restrict(&mut evaluation, chunk, &mut set)?;
+            if !set.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -698,6 +753,16 @@ impl<'t> Evaluation<'t> {
             }
             Node::Chain(chain) => {
                 self.check(chunk, set, |context, forward| follow(context, chain, &forward))?;
+            }
+            Node::Has(has) => {
+                let mut kept = Vec::new();
+                for offset in set.iter() {
+                    self.checked += 1;
+                    if has.refers(self.context, ordinal_at(chunk, offset))? {
+                        kept.push(offset);
+                    }
+                }
+                *set = Set::Few(kept);
             }
         }
         Ok(())
