@@ -41,6 +41,7 @@ impl Criteria {
             now: (service.clock)().0.saturating_mul(1000),
             default_count: service.limits.default_count,
             max_count: service.limits.max_count,
+            terminology: None,
         };
         let request = ::search::parse(&context, Some(resource_type), None, parameters)
             .map_err(|issues| Failure::of(Status::BadRequest, issues))?;

@@ -2,6 +2,7 @@
 //! stored resources, what they include, and links. What parameters mean is the crate `search`'s concern.
 
 use ::search::{Handling, ParseContext, SearchRequest, Summary};
+use conformance::terminology::Terminology;
 use fhirpath::tree::Subset;
 use fhirpath::{Issue, IssueType, Severity};
 use store::units::{Ledger, Step};
@@ -25,15 +26,23 @@ pub async fn search(
     handling: Handling,
 ) -> Result<Outcome, Failure> {
     let path = path(service, resource_type, compartment)?;
-    let context = ParseContext {
-        index: &service.index,
-        handling,
-        now: (service.clock)().0.saturating_mul(1000),
-        default_count: service.limits.default_count,
-        max_count: service.limits.max_count,
+    let now = (service.clock)().0.saturating_mul(1000);
+    let read = |terminology: Option<&Terminology>| {
+        let context = ParseContext {
+            index: &service.index,
+            handling,
+            now,
+            default_count: service.limits.default_count,
+            max_count: service.limits.max_count,
+            terminology,
+        };
+        ::search::parse(&context, resource_type, compartment, parameters)
     };
-    let mut request = ::search::parse(&context, resource_type, compartment, parameters)
-        .map_err(|issues| Failure::of(Status::BadRequest, issues))?;
+    let found = match ::search::asks_terminology(parameters) {
+        true => service.ask(caller, |_, terminology| read(Some(terminology))).await?,
+        false => read(None),
+    };
+    let mut request = found.map_err(|issues| Failure::of(Status::BadRequest, issues))?;
     let count = request.query.limit;
     if request.summary == Some(Summary::Count) || count == 0 {
         request.query.limit = 0;

@@ -89,6 +89,7 @@ fn read_a_query(bencher: divan::Bencher<'_, '_>) {
         now: 0,
         default_count: 20,
         max_count: 1_000,
+        terminology: None,
     };
     bencher.bench(|| parse(&context, Some("Observation"), None, &parameters).is_ok());
 }

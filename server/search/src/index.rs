@@ -5,6 +5,7 @@
 //! type says which. An element of a type that the parameter type does not know gives none. `_id` and
 //! `_lastUpdated` have no entries: engines know these.
 
+mod aspect;
 mod composite;
 mod date;
 mod number;
@@ -13,6 +14,7 @@ mod reference;
 mod shape;
 mod string;
 mod token;
+mod units;
 mod uri;
 
 use std::hash::Hasher;
@@ -26,11 +28,14 @@ use fhirpath::{Element, Schema, Tree};
 use rustc_hash::{FxHashMap, FxHasher};
 use store::{Entries, IndexError, Indexer, Key, Parameter, ParameterId, Value};
 
+pub(crate) use aspect::Aspect;
+use aspect::Aspects;
 use shape::Shapes;
 pub(crate) use token::{IMPLIED_SYSTEM, Systems};
+pub(crate) use units::{UCUM, Units};
 
 /// Raised whenever the same definitions give other entries than before, so that stores are indexed anew.
-const INDEX_VERSION: u64 = 1;
+const INDEX_VERSION: u64 = 2;
 
 /// Parameters that engines know without entries.
 pub(crate) const OF_THE_ENGINE: [&str; 2] = ["_id", "_lastUpdated"];
@@ -39,7 +44,7 @@ pub(crate) const OF_THE_ENGINE: [&str; 2] = ["_id", "_lastUpdated"];
 const STORED: Limits = Limits { bytes: usize::MAX, depth: 1_000, issues: 1 };
 
 /// Computes index entries by the search parameters of the definitions. The store's parameter number is the
-/// parameter's [`conformance::SearchParameter::index`].
+/// parameter's [`conformance::SearchParameter::index`]; what modifiers ask of (`code:text`) follows these.
 pub struct SearchIndex {
     definitions: Arc<Definitions>,
     parameters: Vec<Parameter>,
@@ -51,6 +56,9 @@ pub struct SearchIndex {
     fingerprint: u64,
     /// By parameter: the systems of its tokens, or of its components' tokens.
     systems: Vec<Box<[Systems]>>,
+    /// By parameter: the numbers of what modifiers ask of.
+    aspects: Vec<Aspects>,
+    units: Units,
 }
 
 /// What turning elements into values needs to know.
@@ -59,6 +67,9 @@ struct Source<'a> {
     schema: &'a Schema,
     shapes: &'a Shapes,
     bases: &'a [String],
+    units: &'a Units,
+    /// Whether quantities are taken in the base units of UCUM, and only those that have them.
+    canonical: bool,
 }
 
 impl SearchIndex {
@@ -71,8 +82,13 @@ impl SearchIndex {
                 of_type.insert(type_id, indexed(&definitions, name));
             }
         }
+        let mut parameters: Vec<Parameter> =
+            all.iter().map(|p| Parameter { name: format!("{}.{}", p.base, p.code) }).collect();
+        let aspects = Aspects::of_all(all, &mut parameters);
         SearchIndex {
-            parameters: all.iter().map(|p| Parameter { name: format!("{}.{}", p.base, p.code) }).collect(),
+            parameters,
+            aspects,
+            units: Units::default(),
             shapes: Shapes::new(&definitions.schema),
             fingerprint: fingerprint(all, &bases),
             systems: all.iter().map(systems).collect(),
@@ -103,13 +119,29 @@ impl SearchIndex {
         of.copied().unwrap_or(Systems::Both)
     }
 
+    /// The number of what a modifier asks of, if a parameter has such values.
+    pub(crate) fn aspect(&self, parameter: &SearchParameter, aspect: Aspect) -> Option<ParameterId> {
+        self.aspects.get(usize::from(parameter.index)).and_then(|aspects| aspects.get(aspect))
+    }
+
+    /// What is known of units.
+    pub(crate) fn units(&self) -> &Units {
+        &self.units
+    }
+
     /// Appends the entries of a resource that is already parsed.
     ///
     /// A parameter whose expression the resource's data breaks (a singleton expected) gives none.
     pub fn tree_entries(&self, tree: &Tree, out: &mut Entries) {
         let root = tree.root();
         let Some(parameters) = self.of_type.get(&root.type_id()) else { return };
-        let source = Source { schema: &self.definitions.schema, shapes: &self.shapes, bases: &self.bases };
+        let source = Source {
+            schema: &self.definitions.schema,
+            shapes: &self.shapes,
+            bases: &self.bases,
+            units: &self.units,
+            canonical: false,
+        };
         let all = self.definitions.search_parameters.all();
         let mut items = Vec::new();
         for parameter in parameters.iter().filter_map(|index| all.get(usize::from(*index))) {
@@ -120,11 +152,12 @@ impl SearchIndex {
             }
             let id = ParameterId(parameter.index);
             for item in &items {
-                match (parameter.kind, item) {
-                    (SearchParameterType::Composite, Item::Element(element)) => {
-                        composite::values(source, &parameter.components, *element, &mut |v| out.push(id, &v));
-                    }
-                    (kind, item) => source.values(kind, item, &mut |value| out.push(id, &value)),
+                source.all(parameter, item, &mut |value| out.push(id, &value));
+            }
+            let aspects = self.aspects.get(usize::from(parameter.index)).copied().unwrap_or_default();
+            for (aspect, id) in aspects.iter() {
+                for item in &items {
+                    source.aspect(aspect, parameter, item, &mut |value| out.push(id, &value));
                 }
             }
         }
@@ -132,6 +165,33 @@ impl SearchIndex {
 }
 
 impl Source<'_> {
+    /// Hands the values of one selected item to `found`.
+    fn all<'t>(self, parameter: &SearchParameter, item: &Item<'t>, found: &mut dyn FnMut(Value<'_>)) {
+        match (parameter.kind, item) {
+            (SearchParameterType::Composite, Item::Element(element)) => {
+                composite::values(self, &parameter.components, *element, found);
+            }
+            (kind, item) => self.values(kind, item, found),
+        }
+    }
+
+    /// Hands what a modifier asks of to `found`.
+    fn aspect<'t>(
+        self,
+        aspect: Aspect,
+        parameter: &SearchParameter,
+        item: &Item<'t>,
+        found: &mut dyn FnMut(Value<'_>),
+    ) {
+        let Item::Element(element) = item else { return };
+        match aspect {
+            Aspect::Text => aspect::texts(self, *element, found),
+            Aspect::Identifier => aspect::identifier(self, *element, found),
+            Aspect::OfType => aspect::of_type(self, *element, found),
+            Aspect::Canonical => Source { canonical: true, ..self }.all(parameter, item, found),
+        }
+    }
+
     /// Hands the values of one selected item to `found`, by the type of the parameter.
     fn values<'t>(self, kind: SearchParameterType, item: &Item<'t>, found: &mut dyn FnMut(Value<'_>)) {
         let element = match item {

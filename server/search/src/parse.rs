@@ -5,13 +5,16 @@
 //! modifier, and a parameter without a value, is left out with a warning; a bad value of a known one is refused all the same.
 
 mod chain;
+mod codes;
 mod compartment;
 mod composite;
 mod criterion;
 mod date;
 mod fault;
+mod filter;
 mod has;
 mod include;
+mod list;
 mod modifier;
 mod near;
 mod number;
@@ -22,9 +25,11 @@ mod result;
 mod sort;
 mod split;
 mod token;
+mod uri;
 
 use std::cell::Cell;
 
+use conformance::terminology::Terminology;
 use conformance::{Definitions, SearchParameter};
 use fhirpath::{Issue, IssueType};
 use store::{Filter, Query};
@@ -68,6 +73,14 @@ pub struct ParseContext<'a> {
     pub default_count: usize,
     /// Largest page size.
     pub max_count: usize,
+    /// What knows value sets and hierarchies of codes; without it modifiers that ask of them are refused.
+    pub terminology: Option<&'a Terminology>,
+}
+
+/// Whether reading some parameters may ask terminology.
+pub fn asks_terminology(parameters: &[(String, String)]) -> bool {
+    const MODIFIERS: [&str; 5] = [":in", ":not-in", ":above", ":below", "_filter"];
+    parameters.iter().any(|(name, _)| MODIFIERS.iter().any(|modifier| name.ends_with(modifier)))
 }
 
 /// Reads the parameters (decoded name and value, in order) of a search on a type, or on all types. `compartment` adds

@@ -79,6 +79,8 @@ pub enum Predicate {
     String(StringMatch, Box<str>),
     /// A uri, exactly.
     Uri(Box<str>),
+    /// This uri, or one whose path goes on from it; at most [`Predicate::BELOW_LENGTH`] bytes.
+    UriBelow(Box<str>),
     /// One of these targets, `Type/id` or an absolute URL.
     Reference(Vec<Box<str>>),
     /// A span of time against a span of time, microseconds.
@@ -100,6 +102,8 @@ pub enum Predicate {
     },
     /// One for each component.
     Composite(Vec<Predicate>),
+    /// A value of the kind that the first of these is about, which fulfils none of them.
+    NoneOf(Vec<Predicate>),
 }
 
 /// How texts are compared.
@@ -111,6 +115,10 @@ pub enum StringMatch {
     Contains,
     /// The value is the text.
     Exact,
+    /// The folded value is the folded text.
+    Same,
+    /// The folded value ends with the folded text.
+    EndsWith,
 }
 
 /// The prefixes of <https://hl7.org/fhir/R4/search.html#prefix>, for a search span `[lo, hi]` and a target's
@@ -180,6 +188,9 @@ pub struct Page {
 }
 
 impl Predicate {
+    /// Longest uri that others can be asked to be below of, bytes.
+    pub const BELOW_LENGTH: usize = 300;
+
     /// Whether a value fulfils it. A value of another kind never does.
     pub fn matches(&self, value: &Value<'_>) -> bool {
         match (self, value) {
@@ -188,6 +199,10 @@ impl Predicate {
             }
             (Predicate::String(how, text), Value::String(value)) => how.holds(text, value),
             (Predicate::Uri(text), Value::Uri(value)) => **text == **value,
+            (Predicate::UriBelow(text), Value::Uri(value)) => is_below(text.as_bytes(), value.as_bytes()),
+            (Predicate::NoneOf(predicates), value) => {
+                self.is_about(value) && !predicates.iter().any(|predicate| predicate.matches(value))
+            }
             (Predicate::Reference(targets), Value::Reference(value)) => {
                 targets.iter().any(|target| **target == **value)
             }
@@ -210,6 +225,30 @@ impl Predicate {
             _ => false,
         }
     }
+
+    /// Whether a value is of the kind that it asks of.
+    fn is_about(&self, value: &Value<'_>) -> bool {
+        match self {
+            Predicate::Token { .. } => matches!(value, Value::Token { .. }),
+            Predicate::String(..) => matches!(value, Value::String(_)),
+            Predicate::Uri(_) | Predicate::UriBelow(_) => matches!(value, Value::Uri(_)),
+            Predicate::Reference(_) => matches!(value, Value::Reference(_)),
+            Predicate::Date(..) => matches!(value, Value::Date { .. }),
+            Predicate::Number(..) => matches!(value, Value::Number { .. }),
+            Predicate::Quantity { .. } => matches!(value, Value::Quantity { .. }),
+            Predicate::Composite(_) => matches!(value, Value::Composite(_)),
+            Predicate::NoneOf(predicates) => predicates.first().is_some_and(|first| first.is_about(value)),
+        }
+    }
+}
+
+/// Whether a uri is another or goes on from it, by whole segments of the path.
+pub(crate) fn is_below(above: &[u8], uri: &[u8]) -> bool {
+    match uri.strip_prefix(above) {
+        Some([]) => true,
+        Some(rest) => above.ends_with(b"/") || rest.starts_with(b"/"),
+        None => false,
+    }
 }
 
 fn asked(text: &Option<Box<str>>, value: &str) -> bool {
@@ -222,6 +261,8 @@ impl StringMatch {
             StringMatch::StartsWith => fold(value).starts_with(&*fold(text)),
             StringMatch::Contains => fold(value).contains(&*fold(text)),
             StringMatch::Exact => value == text,
+            StringMatch::Same => fold(value) == fold(text),
+            StringMatch::EndsWith => fold(value).ends_with(&*fold(text)),
         }
     }
 }
@@ -351,6 +392,17 @@ mod tests {
             (string(StringMatch::Exact, "Elephant"), &Value::String("Elephant"), true),
             (Predicate::Uri("urn:a".into()), &Value::Uri("urn:a"), true),
             (Predicate::Uri("urn:a".into()), &Value::Uri("urn:ab"), false),
+            (string(StringMatch::Same, "élephant "), &Value::String("Elephant"), true),
+            (string(StringMatch::Same, "elephan"), &Value::String("Elephant"), false),
+            (string(StringMatch::EndsWith, "PHANT"), &Value::String("Elephant"), true),
+            (string(StringMatch::EndsWith, "eleph"), &Value::String("Elephant"), false),
+            (Predicate::UriBelow("http://a/b".into()), &Value::Uri("http://a/b"), true),
+            (Predicate::UriBelow("http://a/b".into()), &Value::Uri("http://a/b/c"), true),
+            (Predicate::UriBelow("http://a/b/".into()), &Value::Uri("http://a/b/c"), true),
+            (Predicate::UriBelow("http://a/b".into()), &Value::Uri("http://a/bc"), false),
+            (Predicate::NoneOf(vec![token(None, Some("final"))]), &bare, false),
+            (Predicate::NoneOf(vec![token(None, Some("final"))]), &value, true),
+            (Predicate::NoneOf(vec![token(None, Some("final"))]), &Value::Uri("final"), false),
             (Predicate::Reference(vec!["Patient/1".into()]), &Value::Reference("Patient/1"), true),
             (Predicate::Reference(vec![]), &Value::Reference("Patient/1"), false),
         ] {

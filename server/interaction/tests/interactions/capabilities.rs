@@ -82,6 +82,7 @@ async fn every_include_it_offers_is_understood() {
         now: 0,
         default_count: 20,
         max_count: 100,
+        terminology: None,
     };
     let mut offered = 0;
     for resource in statement["rest"][0]["resource"].as_array().expect("resources") {

@@ -152,6 +152,82 @@ async fn includes_beyond_the_limit_are_told() {
         {"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?_revinclude=Observation:subject&_elements=id&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/a","resource":{"resourceType":"Patient","id":"a","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]}},"search":{"mode":"match"}},{"fullUrl":"http://127.0.0.1:8080/fhir/Observation/o0","resource":{"resourceType":"Observation","id":"o0","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]},"status":"final","code":{"text":"x"}},"search":{"mode":"include"}},{"fullUrl":"http://127.0.0.1:8080/fhir/Observation/o1","resource":{"resourceType":"Observation","id":"o1","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]},"status":"final","code":{"text":"x"}},"search":{"mode":"include"}},{"resource":{"resourceType":"OperationOutcome","issue":[{"severity":"warning","code":"too-costly","details":{"text":"More than 2 resources would be included; the rest is left out. Ask for smaller pages with _count."}}]},"search":{"mode":"outcome"}}]}"#]]).await;
 }
 
+async fn organization(server: &Server, id: &str, part_of: &str) {
+    let text = format!(
+        "PUT Organization/{id}\n\n{{\"resourceType\":\"Organization\",\"name\":\"x\",\"partOf\":{{\"reference\":\"Organization/{part_of}\"}}}}"
+    );
+    server.send(&text).await.expect("stored");
+}
+
+#[tokio::test]
+async fn includes_follow_what_they_included() {
+    let server = Server::new().await;
+    for (id, part_of) in [("a", "b"), ("b", "c"), ("c", "a"), ("d", "d")] {
+        organization(&server, id, part_of).await;
+    }
+    let patient = "PUT Patient/p\n\n{\"resourceType\":\"Patient\",\"managingOrganization\":{\"reference\":\"Organization/a\"}}";
+    server.send(patient).await.expect("stored");
+    for (query, expected) in [
+        ("Patient?_include=Patient:organization", vec!["p", "a"]),
+        ("Patient?_include=*", vec!["p", "a"]),
+        ("Patient?_include=Patient:organization&_include=Organization:partof", vec!["p", "a"]),
+        (
+            "Patient?_include=Patient:organization&_include:iterate=Organization:partof",
+            vec!["p", "a", "b", "c"],
+        ),
+        ("Patient?_include:iterate=*", vec!["p", "a", "b", "c"]),
+        ("Organization?_id=a&_include=Organization:partof:Organization", vec!["a", "b"]),
+        ("Organization?_id=d&_include:iterate=Organization:partof", vec!["d"]),
+        ("Organization?_id=a&_revinclude:iterate=Organization:partof", vec!["a", "c", "b"]),
+        ("Organization?_id=a&_revinclude=*", vec!["a", "c", "p"]),
+    ] {
+        assert_eq!(ids(&server.json(&format!("GET {query}")).await), expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn rounds_of_includes_beyond_the_limit_are_told() {
+    let server = Server::new().await;
+    for number in 0..20 {
+        organization(&server, &format!("{number}"), &format!("{}", number + 1)).await;
+    }
+    let found = server.json("GET Organization?_id=0&_include:iterate=Organization:partof").await;
+    let mut expected: Vec<String> = (0..=16).map(|number| number.to_string()).collect();
+    expected.push("-".to_owned());
+    assert_eq!(ids(&found), expected);
+    let said = &found["entry"][17]["resource"]["issue"][0];
+    assert_eq!((said["severity"].as_str(), said["code"].as_str()), (Some("warning"), Some("too-costly")));
+    let text = "References were followed 16 times; what :iterate would find beyond is left out.";
+    assert_eq!(said["details"]["text"], text);
+}
+
+/// A stored value set is asked for its codes as it is at that moment.
+#[tokio::test]
+async fn stored_value_sets_are_searched_by() {
+    let server = Server::new().await;
+    let stored = |codes: &str| {
+        format!(
+            "PUT ValueSet/v\n\n{{\"resourceType\":\"ValueSet\",\"url\":\"http://a/v\",\"status\":\"active\",\"compose\":{{\"include\":[{{\"system\":\"http://a/s\",\"concept\":[{codes}]}}]}}}}"
+        )
+    };
+    for code in ["x", "y"] {
+        let text = format!(
+            "PUT Observation/{code}\n\n{{\"resourceType\":\"Observation\",\"status\":\"final\",\"code\":{{\"coding\":[{{\"system\":\"http://a/s\",\"code\":\"{code}\"}}]}}}}"
+        );
+        server.send(&text).await.expect("stored");
+    }
+    assert!(server.send("GET Observation?code:in=http://a/v").await.is_err());
+    for (codes, found, others) in [
+        ("{\"code\":\"x\"}", vec!["x"], vec!["y"]),
+        ("{\"code\":\"x\"},{\"code\":\"y\"}", vec!["x", "y"], vec![]),
+    ] {
+        server.send(&stored(codes)).await.expect("stored");
+        assert_eq!(ids(&server.json("GET Observation?code:in=http://a/v").await), found, "{codes}");
+        assert_eq!(ids(&server.json("GET Observation?code:not-in=http://a/v").await), others, "{codes}");
+        assert_eq!(ids(&server.json("GET Observation?_filter=code in http://a/v").await), found, "{codes}");
+    }
+}
+
 #[tokio::test]
 async fn explained() {
     let server = filled().await;

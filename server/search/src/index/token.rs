@@ -9,7 +9,7 @@
 //! | boolean, id, string, uri and their like | none | its value |
 //!
 //! Codes are compared as they are written: R4 leaves their case open, and identifiers of two patients may differ
-//! in nothing else. Displays and texts are not values.
+//! in nothing else. Displays and texts are not values; `:text` asks of them ([`super::aspect`]).
 
 use fhirpath::{Element, Expression};
 use store::Value;
@@ -67,7 +67,7 @@ fn plain(element: Element<'_>, system: &str, found: &mut dyn FnMut(Value<'_>)) {
 }
 
 /// A system and a code, either of which may be absent, but not both.
-fn pair(element: Element<'_>, code: &str, found: &mut dyn FnMut(Value<'_>)) {
+pub(super) fn pair(element: Element<'_>, code: &str, found: &mut dyn FnMut(Value<'_>)) {
     let system = element.get("system").and_then(Element::value);
     let code = element.get(code).and_then(Element::value);
     if system.is_some() || code.is_some() {

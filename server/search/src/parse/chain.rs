@@ -92,10 +92,10 @@ impl<'a> Reader<'a> {
 
 /// Whether every type has what is chained to.
 fn is_everywhere(code: &str) -> bool {
-    crate::index::OF_THE_ENGINE.contains(&code) || code == HAS
+    crate::index::OF_THE_ENGINE.contains(&code) || code == HAS || code == "_list"
 }
 
-fn chainable(parameter: &SearchParameter) -> Result<(), Fault> {
+pub(super) fn chainable(parameter: &SearchParameter) -> Result<(), Fault> {
     if parameter.kind != SearchParameterType::Reference {
         let kind = parameter.kind.as_str();
         let text = format!("{} is of the type {kind}; only references can be chained.", parameter.code);

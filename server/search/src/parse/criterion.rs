@@ -11,12 +11,12 @@ use super::has::HAS;
 use super::modifier::Modifier;
 use super::near::did_you_mean;
 use super::split::{split, unescape};
-use super::{MAX_ALTERNATIVE_BYTES, MAX_VALUES, Name, Reader, any_of, date, quantity, token};
-use crate::index::Systems;
+use super::{MAX_ALTERNATIVE_BYTES, MAX_VALUES, Name, Reader, any_of, date, quantity, token, uri};
+use crate::index::{Aspect, Systems};
 
 /// Parameters of R4 that have no filter here, with what could be said instead.
 const NOT_SUPPORTED: [&str; 8] =
-    ["_filter", "_text", "_content", "_list", "_query", "_contained", "_containedType", "near"];
+    ["_text", "_content", "_query", "_graph", "_maxresults", "_score", "_containedType", "near"];
 
 /// What reading a value needs to know of its parameter or component.
 #[derive(Clone, Copy)]
@@ -43,6 +43,8 @@ impl<'a> Reader<'a> {
         let filter = match (name.code, name.chained) {
             ("_id", None) => return self.ids(name, value),
             ("_lastUpdated", None) => return self.last_updated(name, value),
+            ("_list", _) => return self.list(name, value),
+            ("_filter", _) => return self.filter(resource_type, name, value),
             (code, chained) => self.find_or_refuse(resource_type, code).map(|found| (found, chained)),
         };
         match filter? {
@@ -90,8 +92,8 @@ impl<'a> Reader<'a> {
         modifier: Option<&str>,
         value: &str,
     ) -> Result<Filter, Fault> {
-        let id = ParameterId(parameter.index);
         let modifier = self.modifier(parameter, modifier)?;
+        let id = self.asked_of(parameter, modifier)?;
         if modifier == Modifier::Missing {
             return missing(value).map(|missing| {
                 if missing { Filter::Not(Box::new(Filter::Present(id))) } else { Filter::Present(id) }
@@ -103,7 +105,7 @@ impl<'a> Reader<'a> {
             for predicate in self.predicates(parameter, modifier, text)? {
                 match predicate {
                     Predicate::Reference(targets) => references.extend(targets),
-                    other => filters.push(Filter::Match(id, other)),
+                    other => filters.push(self.matching(parameter, id, other)),
                 }
             }
         }
@@ -111,7 +113,33 @@ impl<'a> Reader<'a> {
             filters.push(Filter::Match(id, Predicate::Reference(references)));
         }
         let any = any_of(filters);
-        Ok(if modifier == Modifier::Not { Filter::Not(Box::new(any)) } else { any })
+        let not = matches!(modifier, Modifier::Not | Modifier::In { not: true });
+        Ok(if not { Filter::Not(Box::new(any)) } else { any })
+    }
+
+    /// The condition that some value fulfils a predicate: of quantities with a unit of UCUM, in its base units.
+    pub(super) fn matching(
+        &self,
+        parameter: &SearchParameter,
+        id: ParameterId,
+        predicate: Predicate,
+    ) -> Filter {
+        let units = self.context.index.units();
+        let canonical = match &predicate {
+            Predicate::Quantity { .. } => quantity::canonical(&predicate, units),
+            Predicate::Composite(parts) => {
+                let converted = |part: &Predicate| match part {
+                    Predicate::Quantity { .. } => quantity::canonical(part, units),
+                    other => Some(other.clone()),
+                };
+                parts.iter().map(converted).collect::<Option<_>>().map(Predicate::Composite)
+            }
+            _ => None,
+        };
+        match canonical.zip(self.context.index.aspect(parameter, Aspect::Canonical)) {
+            Some((canonical, id)) => Filter::Match(id, canonical),
+            None => Filter::Match(id, predicate),
+        }
     }
 
     /// What one alternative asks for.
@@ -121,9 +149,21 @@ impl<'a> Reader<'a> {
         modifier: Modifier<'_>,
         text: &str,
     ) -> Result<Vec<Predicate>, Fault> {
-        if let Modifier::String(how) = modifier {
+        if !matches!(modifier, Modifier::Plain | Modifier::Not | Modifier::Type(_)) {
             self.charge(1)?;
-            return string(how, text).map(|predicate| vec![predicate]);
+        }
+        let one = |predicate: Predicate| vec![predicate];
+        match (modifier, parameter.kind) {
+            (Modifier::String(how), _) => return string(how, text).map(one),
+            (Modifier::Text, _) => return string(StringMatch::StartsWith, text).map(one),
+            (Modifier::Identifier, _) => return token::predicates(text, Systems::Written),
+            (Modifier::OfType, _) => return token::of_type(text).map(one),
+            (Modifier::In { .. }, _) => return self.of_value_set(parameter, text),
+            (Modifier::Above, SearchParameterType::Uri) => return uri::above(text),
+            (Modifier::Below, SearchParameterType::Uri) => return uri::below(text),
+            (Modifier::Above, _) => return self.related(parameter, "generalizes", text),
+            (Modifier::Below, _) => return self.related(parameter, "is-a", text),
+            _ => {}
         }
         if parameter.kind == SearchParameterType::Composite {
             return self.composite(parameter, text);
@@ -210,7 +250,7 @@ fn engine_modifier(code: &str, modifier: &str, has: &str) -> Fault {
 }
 
 /// A text to look for. White space and accents alone would be found in every text.
-fn string(how: StringMatch, text: &str) -> Result<Predicate, Fault> {
+pub(super) fn string(how: StringMatch, text: &str) -> Result<Predicate, Fault> {
     let text = unescape(text);
     if how != StringMatch::Exact && fold(&text).is_empty() {
         return Err(Fault::value(format!("{} has no character to look for.", shown(&text))));
@@ -219,7 +259,7 @@ fn string(how: StringMatch, text: &str) -> Result<Predicate, Fault> {
 }
 
 /// Every resource has it.
-fn always_present(missing: bool) -> Filter {
+pub(super) fn always_present(missing: bool) -> Filter {
     if missing { Filter::None } else { Filter::All }
 }
 
@@ -232,7 +272,7 @@ fn missing(value: &str) -> Result<bool, Fault> {
 }
 
 /// The alternatives of a value, none of them empty.
-fn alternatives(value: &str) -> Result<Vec<&str>, Fault> {
+pub(super) fn alternatives(value: &str) -> Result<Vec<&str>, Fault> {
     let parts: Vec<&str> = split(value, b',').collect();
     if parts.len() > MAX_VALUES {
         let text = format!("A parameter may have {MAX_VALUES} values; this one has {}.", parts.len());

@@ -32,10 +32,13 @@ impl Fault {
 
     /// The same fault, met so many bytes into the parameter's name.
     pub(super) fn at(self, bytes: usize) -> Fault {
+        if bytes == 0 { self } else { self.within(bytes + 1, "the parameter") }
+    }
+
+    /// The same fault, met at a character of a text, counted from 1.
+    pub(super) fn within(self, character: usize, text: &str) -> Fault {
         let place = |mut issue: Issue| {
-            if bytes > 0 {
-                issue.details = format!("{} (At character {} of the parameter.)", issue.details, bytes + 1);
-            }
+            issue.details = format!("{} That is at character {character} of {text}.", issue.details);
             issue
         };
         match self {

@@ -3,11 +3,12 @@
 
 use conformance::{SearchParameter, SearchParameterType};
 use fhirpath::IssueType;
-use store::StringMatch;
+use store::{ParameterId, StringMatch};
 
 use super::Reader;
 use super::fault::{Fault, shown};
 use super::near::did_you_mean;
+use crate::index::Aspect;
 
 /// How a criterion is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,17 +23,27 @@ pub(super) enum Modifier<'a> {
     String(StringMatch),
     /// `:[type]` of a reference.
     Type(&'a str),
+    /// `:text`, or `:code-text` as R5 calls it: of a display or another text for people.
+    Text,
+    /// `:identifier` of a reference.
+    Identifier,
+    /// `:of-type` of an identifier.
+    OfType,
+    /// `:in`, or `:not-in`.
+    In {
+        /// Whether it is the latter.
+        not: bool,
+    },
+    /// `:above` of a token or a uri.
+    Above,
+    /// `:below`.
+    Below,
 }
 
 /// The modifiers of R4 that this server refuses, with the parameter types that have them.
-const NOT_SUPPORTED: [(&str, &[SearchParameterType]); 8] = [
-    ("text", &[SearchParameterType::Token, SearchParameterType::Reference]),
-    ("in", &[SearchParameterType::Token]),
-    ("not-in", &[SearchParameterType::Token]),
-    ("of-type", &[SearchParameterType::Token]),
-    ("below", &[SearchParameterType::Token, SearchParameterType::Uri, SearchParameterType::Reference]),
-    ("above", &[SearchParameterType::Token, SearchParameterType::Uri, SearchParameterType::Reference]),
-    ("identifier", &[SearchParameterType::Reference]),
+const NOT_SUPPORTED: [(&str, &[SearchParameterType]); 3] = [
+    ("below", &[SearchParameterType::Reference]),
+    ("above", &[SearchParameterType::Reference]),
     ("type", &[SearchParameterType::Reference]),
 ];
 
@@ -40,8 +51,11 @@ const NOT_SUPPORTED: [(&str, &[SearchParameterType]); 8] = [
 fn supported(kind: SearchParameterType) -> &'static [&'static str] {
     match kind {
         SearchParameterType::String => &["missing", "exact", "contains"],
-        SearchParameterType::Token => &["missing", "not"],
-        SearchParameterType::Reference => &["missing", "[type]"],
+        SearchParameterType::Token => {
+            &["missing", "not", "text", "code-text", "in", "not-in", "above", "below", "of-type"]
+        }
+        SearchParameterType::Reference => &["missing", "[type]", "identifier", "text", "code-text"],
+        SearchParameterType::Uri => &["missing", "above", "below"],
         _ => &["missing"],
     }
 }
@@ -59,11 +73,38 @@ impl Reader<'_> {
             (SearchParameterType::String, "exact") => Ok(Modifier::String(StringMatch::Exact)),
             (SearchParameterType::String, "contains") => Ok(Modifier::String(StringMatch::Contains)),
             (SearchParameterType::Token, "not") => Ok(Modifier::Not),
+            (SearchParameterType::Token, "in") => Ok(Modifier::In { not: false }),
+            (SearchParameterType::Token, "not-in") => Ok(Modifier::In { not: true }),
+            (SearchParameterType::Token | SearchParameterType::Uri, "above") => Ok(Modifier::Above),
+            (SearchParameterType::Token | SearchParameterType::Uri, "below") => Ok(Modifier::Below),
+            (SearchParameterType::Token | SearchParameterType::Reference, "text" | "code-text") => {
+                Ok(Modifier::Text)
+            }
+            (SearchParameterType::Token, "of-type") => Ok(Modifier::OfType),
+            (SearchParameterType::Reference, "identifier") => Ok(Modifier::Identifier),
             (SearchParameterType::Reference, name) if self.definitions().schema.is_resource(name) => {
                 self.type_modifier(parameter, name).map(Modifier::Type)
             }
             (kind, name) => Err(refused(parameter, kind, name)),
         }
+    }
+
+    /// What in the index the values of a parameter with a modifier are.
+    pub(super) fn asked_of(
+        &self,
+        parameter: &SearchParameter,
+        modifier: Modifier<'_>,
+    ) -> Result<ParameterId, Fault> {
+        let (aspect, has) = match modifier {
+            Modifier::Text => (Aspect::Text, "texts for people"),
+            Modifier::Identifier => (Aspect::Identifier, "references with identifiers"),
+            Modifier::OfType => (Aspect::OfType, "identifiers with types"),
+            _ => return Ok(ParameterId(parameter.index)),
+        };
+        self.context.index.aspect(parameter, aspect).ok_or_else(|| {
+            let text = format!("{} has no {has}, which its modifier asks of.", parameter.code);
+            Fault::unknown(IssueType::Invalid, text)
+        })
     }
 
     /// A `:[type]` that the parameter can point to.

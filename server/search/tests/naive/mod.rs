@@ -2,12 +2,14 @@
 //! The meaning of a query, spelt out over all resources: no plan, no index, no shortcut. What the engines answer is held
 //! against it.
 
+pub mod grammar;
 pub mod queries;
 
 use std::cmp::Ordering;
 use std::sync::{Arc, LazyLock};
 
 use conformance::Definitions;
+use conformance::terminology::Terminology;
 use search::{Handling, ParseContext, SearchIndex, SearchRequest, parse};
 use store::{Entries, Filter, Indexer, ParameterId, Query, SortBy, SortKey, Value, fold};
 
@@ -22,9 +24,19 @@ pub static INDEX: LazyLock<Arc<SearchIndex>> = LazyLock::new(|| {
     Arc::new(SearchIndex::new(definitions, vec![BASE.to_owned()]))
 });
 
+/// The embedded code systems and value sets.
+static TERMINOLOGY: LazyLock<Terminology> = LazyLock::new(Terminology::embedded);
+
 /// What a query text is read with, by default strictly.
 pub fn context(handling: Handling) -> ParseContext<'static> {
-    ParseContext { index: &INDEX, handling, now: NOW, default_count: 20, max_count: 1_000 }
+    ParseContext {
+        index: &INDEX,
+        handling,
+        now: NOW,
+        default_count: 20,
+        max_count: 1_000,
+        terminology: Some(&TERMINOLOGY),
+    }
 }
 
 /// Reads `Type?name=value&name=value` or `?..`, nothing of it encoded but `%26` for `&` and `%3D` for `=`.

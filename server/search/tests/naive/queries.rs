@@ -60,7 +60,7 @@ fn patient_of(subject: &Stored) -> Option<(String, String)> {
     patient.filter(|_| !in_compartment.is_empty()).map(|id| ("Patient".to_owned(), id))
 }
 
-fn parameter(id: ParameterId) -> &'static SearchParameter {
+pub(super) fn parameter(id: ParameterId) -> &'static SearchParameter {
     INDEX.definitions().search_parameters.by_index(id.0).expect("entries have known parameters")
 }
 
@@ -88,9 +88,12 @@ fn is_composite(key: &str, peers: &[&Stored]) -> bool {
     found.is_some_and(|parameter| parameter.kind == SearchParameterType::Composite)
 }
 
+/// A value of a parameter itself: what modifiers ask of has the numbers after these.
 fn pick_entry<'a>(dice: &mut Dice<'_>, of: &'a Stored) -> Option<(ParameterId, Value<'a>)> {
-    let number = dice.roll(of.entries.len());
-    of.entries.iter().nth(number)
+    let known = INDEX.definitions().search_parameters.all().len();
+    let own = || of.entries.iter().filter(|(id, _)| usize::from(id.0) < known);
+    let number = dice.roll(own().count());
+    own().nth(number)
 }
 
 /// One criterion out of a value of `of`; sometimes with a second value out of a peer.
@@ -101,20 +104,21 @@ fn criterion(
     all: &[Stored],
 ) -> Option<(String, String)> {
     let other = *dice.pick(peers);
-    match dice.roll(16) {
+    match dice.roll(14) {
         1 => return Some(id_criterion(dice, of, other)),
         2 => return Some(("_lastUpdated".to_owned(), date(dice, of.last_updated, of.last_updated))),
-        3 | 4 => {
-            if let Some(chain) = linked(dice, of, all, 0) {
-                return Some(chain);
-            }
-        }
         _ => {}
     }
     let (id, value) = pick_entry(dice, of)?;
     let code = &parameter(id).code;
-    if dice.roll(10) == 1 {
-        return Some((format!("{code}:missing"), dice.pick(&["true", "false"]).to_string()));
+    match dice.roll(10) {
+        1 => return Some((format!("{code}:missing"), dice.pick(&["true", "false"]).to_string())),
+        2 | 3 => {
+            if let Some(chain) = chain(dice, code, &value, all) {
+                return Some(chain);
+            }
+        }
+        _ => {}
     }
     let (modifier, mut text) = render(dice, &value, true)?;
     let second = other.values(id).next().filter(|_| dice.roll(3) == 1);
@@ -132,65 +136,23 @@ fn id_criterion(dice: &mut Dice<'_>, of: &Stored, other: &Stored) -> (String, St
     )
 }
 
-/// Links of a chain, at most.
-const LINKS: usize = 4;
-
-/// A chain, in either direction and perhaps in both, through references that are there.
-fn linked(dice: &mut Dice<'_>, of: &Stored, all: &[Stored], links: usize) -> Option<(String, String)> {
-    let (link, next) = if dice.roll(3) == 1 { referrer(dice, of, all)? } else { target(dice, of, all)? };
-    let further = (links + 1 < LINKS && dice.roll(2) == 1).then(|| linked(dice, next, all, links + 1));
-    let (name, text) = match further.flatten() {
-        Some(further) => further,
-        None => last(dice, next)?,
-    };
-    Some((format!("{link}{name}"), text))
-}
-
-/// What a chain ends with.
-fn last(dice: &mut Dice<'_>, of: &Stored) -> Option<(String, String)> {
-    let (id, value) = pick_entry(dice, of)?;
-    let code = &parameter(id).code;
-    match dice.roll(12) {
-        1 => return Some((format!("{code}:missing"), dice.pick(&["true", "false"]).to_string())),
-        2 => return Some(("_id".to_owned(), of.id.clone())),
-        _ => {}
-    }
+/// A chain through a reference to a resource that is there.
+fn chain(dice: &mut Dice<'_>, code: &str, value: &Value<'_>, all: &[Stored]) -> Option<(String, String)> {
+    let Value::Reference(target) = value else { return None };
+    let target = all.iter().find(|resource| resource.key() == *target)?;
+    let (id, value) = pick_entry(dice, target)?;
     let (modifier, text) = render(dice, &value, true)?;
-    Some((format!("{code}{}", modifier.map_or(String::new(), |modifier| format!(":{modifier}"))), text))
-}
-
-/// A link to a resource that a reference points to.
-fn target<'a>(dice: &mut Dice<'_>, of: &Stored, all: &'a [Stored]) -> Option<(String, &'a Stored)> {
-    let found: Vec<(ParameterId, &Stored)> = of
-        .entries
-        .iter()
-        .filter_map(|(id, value)| {
-            let Value::Reference(target) = value else { return None };
-            Some((id, all.iter().find(|resource| resource.key() == target)?))
-        })
-        .collect();
-    let (id, next) = *found.get(dice.roll(found.len()))?;
-    let of_type = if dice.roll(2) == 0 { format!(":{}", next.resource_type) } else { String::new() };
-    Some((format!("{}{of_type}.", parameter(id).code), next))
-}
-
-/// A link to a resource that refers here.
-fn referrer<'a>(dice: &mut Dice<'_>, of: &Stored, all: &'a [Stored]) -> Option<(String, &'a Stored)> {
-    let here = of.key();
-    let found: Vec<(ParameterId, &Stored)> = all
-        .iter()
-        .filter_map(|other| {
-            let mut entries = other.entries.iter();
-            let points = |value: &Value<'_>| matches!(value, Value::Reference(target) if *target == here);
-            Some((entries.find(|(_, value)| points(value))?.0, other))
-        })
-        .collect();
-    let (id, next) = *found.get(dice.roll(found.len()))?;
-    Some((format!("_has:{}:{}:", next.resource_type, parameter(id).code), next))
+    let of_type = if dice.roll(2) == 0 { format!(":{}", target.resource_type) } else { String::new() };
+    let modifier = modifier.map_or(String::new(), |modifier| format!(":{modifier}"));
+    Some((format!("{code}{of_type}.{}{modifier}", parameter(id).code), text))
 }
 
 /// A value as a query writes it, with a modifier where one is allowed. `None` when it cannot be written.
-fn render(dice: &mut Dice<'_>, value: &Value<'_>, modified: bool) -> Option<(Option<String>, String)> {
+pub(super) fn render(
+    dice: &mut Dice<'_>,
+    value: &Value<'_>,
+    modified: bool,
+) -> Option<(Option<String>, String)> {
     let plain = |text: String| Some((None, text));
     match value {
         Value::Token { system, code } => {
@@ -221,7 +183,7 @@ fn render(dice: &mut Dice<'_>, value: &Value<'_>, modified: bool) -> Option<(Opt
 }
 
 /// An implied system is written as any other: it does not matter.
-fn token(dice: &mut Dice<'_>, system: &str, code: &str) -> String {
+pub(super) fn token(dice: &mut Dice<'_>, system: &str, code: &str) -> String {
     let (system, code) = (escape(system.trim_start()), escape(code));
     match dice.roll(5) {
         _ if code.is_empty() => format!("{system}|"),
@@ -232,7 +194,7 @@ fn token(dice: &mut Dice<'_>, system: &str, code: &str) -> String {
     }
 }
 
-fn string(dice: &mut Dice<'_>, text: &str, modified: bool) -> Option<(Option<String>, String)> {
+pub(super) fn string(dice: &mut Dice<'_>, text: &str, modified: bool) -> Option<(Option<String>, String)> {
     let length = text.chars().count();
     let (modifier, part): (Option<&str>, String) = match dice.roll(4) {
         1 if modified => (Some("exact"), text.to_owned()),
@@ -258,7 +220,7 @@ fn reference(dice: &mut Dice<'_>, target: &str, modified: bool) -> (Option<Strin
 }
 
 /// An end of a span, or a moment near it, as exactly as the dice say.
-fn date(dice: &mut Dice<'_>, lo: i64, hi: i64) -> String {
+pub(super) fn date(dice: &mut Dice<'_>, lo: i64, hi: i64) -> String {
     let end = *dice.pick(&[lo, lo, hi]);
     let end = if (i64::MIN + 1..i64::MAX).contains(&end) { end } else { 0 };
     let moment = end + dice.pick(&[0, 0, 0, 1, -1, 86_400_000_000, -86_400_000_000]);
@@ -275,7 +237,7 @@ fn date(dice: &mut Dice<'_>, lo: i64, hi: i64) -> String {
 }
 
 /// An end of a range, as exactly as the dice say, or a little beside it.
-fn number(dice: &mut Dice<'_>, lo: f64, hi: f64) -> Option<String> {
+pub(super) fn number(dice: &mut Dice<'_>, lo: f64, hi: f64) -> Option<String> {
     let end = [lo, hi]
         .into_iter()
         .find(|end| end.is_finite() && end.abs() < 1e9 && (*end == 0.0 || end.abs() > 1e-6))?;
@@ -285,7 +247,8 @@ fn number(dice: &mut Dice<'_>, lo: f64, hi: f64) -> Option<String> {
     Some(format!("{}{text}", dice.pick(&PREFIXES)))
 }
 
-fn escape(text: &str) -> String {
+/// A value as a query writes it.
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if matches!(c, ',' | '$' | '|' | '\\') {

@@ -13,6 +13,9 @@ use crate::{Comparison, Parameter, ParameterId, Predicate, StringMatch, fold};
 /// Most targets of a chain in one query; of more, each query has so many.
 pub(super) const TARGETS: usize = 64;
 
+/// Most alternatives that a query writes out; with more, the index does not narrow.
+const ALTERNATIVES: usize = 512;
+
 /// A condition, and the parameters it names.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Condition {
@@ -53,9 +56,18 @@ impl<'p> Writer<'p> {
             Plan::All | Plan::Present(_) => Condition::True,
             Plan::Nothing => Condition::False,
             Plan::And(plans) => all(plans.iter().map(|plan| self.over(plan)).collect()),
+            Plan::Or(plans) if plans.len() > ALTERNATIVES => Condition::True,
             Plan::Or(plans) => any(plans.iter().map(|plan| self.over(plan)).collect()),
             Plan::Not(plan) => self.over_not(plan),
-            Plan::Match(parameter, predicate) => self.predicate(Some(*parameter), predicate),
+            Plan::Match(parameter, predicate) => match (terms::aspect(self.names, *parameter), predicate) {
+                (None, predicate) => self.predicate(Some(*parameter), predicate),
+                // It has no field, but for the codes and identifiers that other parameters have as well.
+                (Some("canonical"), Predicate::Composite(_)) => self.predicate(None, predicate),
+                (Some("of-type"), Predicate::Composite(parts)) => {
+                    parts.last().map_or(Condition::True, |value| self.predicate(None, value))
+                }
+                (Some(_), _) => Condition::True,
+            },
             Plan::Ids(ids) => self.one_of("c.rid", ids),
             Plan::Type(name) => self.one_of("c.ty", std::slice::from_ref(name)),
             &Plan::LastUpdated(comparison, lo, hi) => self.last_updated(comparison, lo, hi),
@@ -113,10 +125,12 @@ impl<'p> Writer<'p> {
             Predicate::Reference(targets) => {
                 any(targets.iter().map(|target| self.term(terms::reference(target))).collect())
             }
-            Predicate::String(StringMatch::StartsWith | StringMatch::Exact, text) => {
+            Predicate::String(StringMatch::StartsWith | StringMatch::Exact | StringMatch::Same, text) => {
                 self.maybe(terms::prefix(&fold(text)))
             }
-            Predicate::String(StringMatch::Contains, _) => Condition::True,
+            Predicate::String(StringMatch::Contains | StringMatch::EndsWith, _)
+            | Predicate::UriBelow(_)
+            | Predicate::NoneOf(_) => Condition::True,
             &Predicate::Date(comparison, lo, hi) => {
                 let ends = [ms(lo), ms(hi.saturating_add(1)), ms(lo.saturating_sub(1)), ms(hi)];
                 self.span(parameter, comparison, ends.map(Json::from))

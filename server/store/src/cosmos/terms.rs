@@ -13,6 +13,9 @@
 //! components of a composite share those of the parameters they are of. One of more than [`PLAIN`] bytes is its
 //! kind, `#`, and eleven characters of a hash. Of a span, `h` is left out where it equals `l`; of several values
 //! there is their hull, and `m`, the largest of their lower ends.
+//!
+//! What only modifiers ask of (`code:text`) has no field: it would be in every document, and documents that were stored
+//! before it was known would not be found.
 
 use std::collections::BTreeSet;
 
@@ -35,6 +38,9 @@ const MOST_MS: i64 = 9_000_000_000_000_000;
 pub(super) fn fields(parameters: &[Parameter], entries: &Entries) -> IndexFields {
     let (mut terms, mut hulls) = (BTreeSet::new(), std::collections::BTreeMap::new());
     for (parameter, value) in entries.iter() {
+        if aspect(parameters, parameter).is_some() {
+            continue;
+        }
         collect(&value, &mut terms);
         let (Some(span), Some(name)) = (Span::of(&value), name(parameters, parameter)) else { continue };
         hulls.entry(name).and_modify(|hull: &mut Hull| hull.add(span)).or_insert_with(|| Hull::new(span));
@@ -52,6 +58,12 @@ pub(super) fn name(parameters: &[Parameter], parameter: ParameterId) -> Option<&
     let name = full.split_once('.').map_or(full, |(_, name)| name);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (!name.is_empty() && name.bytes().all(plain)).then_some(name)
+}
+
+/// What a modifier asks of, for a parameter that is kept for it: `text` of `Observation.code:text`.
+pub(super) fn aspect(parameters: &[Parameter], parameter: ParameterId) -> Option<&str> {
+    let name = parameters.get(usize::from(parameter.0))?.name.as_str();
+    name.split_once(':').map(|(_, aspect)| aspect)
 }
 
 /// The term of a code; `None` for an empty one.
@@ -206,7 +218,7 @@ mod tests {
     use super::*;
 
     fn parameters() -> Vec<Parameter> {
-        ["O.date", "O.code", "O.subject", "O.patient", "O.name", "O.od\"d"]
+        ["O.date", "O.code", "O.subject", "O.patient", "O.name", "O.od\"d", "O.code:text", "O.date:canonical"]
             .map(|name| Parameter { name: name.into() })
             .into()
     }
@@ -237,6 +249,12 @@ mod tests {
         check(&[(4, Value::String("東"))], json!({ "x": [], "r": {} }));
         assert_eq!(prefix("angst"), Some("^ang".into()));
         assert_eq!(prefix("a"), None);
+    }
+
+    #[test]
+    fn what_modifiers_ask_of_has_no_field() {
+        check(&[(6, Value::String("Hemoglobin"))], json!({ "x": [], "r": {} }));
+        check(&[(7, Value::Number { lo: 1.0, hi: 1.0 })], json!({ "x": [], "r": {} }));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use std::borrow::Cow;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use crate::query::fold;
+use crate::query::{fold, is_below};
 use crate::{Comparison, Predicate, SortBy, StringMatch, Value};
 
 pub(super) const TOKEN: u8 = 0x10;
@@ -470,13 +470,32 @@ pub(crate) fn sort_value(out: &mut Vec<u8>, value: &Value<'_>) -> bool {
 /// A predicate prepared to be asked of encoded values.
 #[derive(Debug)]
 pub(super) enum Test {
-    Token { code: Option<Vec<u8>>, system: Option<[u8; 8]> },
-    String { how: StringMatch, folded: Box<str>, exact: Vec<u8> },
-    Texts { space: u8, encoded: Vec<Vec<u8>> },
+    Token {
+        code: Option<Vec<u8>>,
+        system: Option<[u8; 8]>,
+    },
+    String {
+        how: StringMatch,
+        folded: Box<str>,
+        exact: Vec<u8>,
+    },
+    Texts {
+        space: u8,
+        encoded: Vec<Vec<u8>>,
+    },
     Date(Comparison, i64, i64),
     Number(Comparison, f64, f64),
-    Quantity { comparison: Comparison, lo: f64, hi: f64, code: Option<Vec<u8>>, system: Option<[u8; 8]> },
+    Quantity {
+        comparison: Comparison,
+        lo: f64,
+        hi: f64,
+        code: Option<Vec<u8>>,
+        system: Option<[u8; 8]>,
+    },
     Composite(Vec<Test>),
+    /// Below a uri.
+    Below(Box<[u8]>),
+    NoneOf(Vec<Test>),
 }
 
 /// What a test says of an encoded value.
@@ -527,6 +546,8 @@ impl Test {
                 system: hash(system),
             },
             Predicate::Composite(parts) => Test::Composite(parts.iter().map(Test::new).collect()),
+            Predicate::UriBelow(uri) => Test::Below(uri.as_bytes().into()),
+            Predicate::NoneOf(predicates) => Test::NoneOf(predicates.iter().map(Test::new).collect()),
         }
     }
 
@@ -561,8 +582,47 @@ impl Test {
                 (unit_fits && of(by, system) && comparison.holds((*from, *to), (*lo, *hi))).into()
             }
             (Test::Composite(parts), Stored::Composite(bytes)) => ask_parts(parts, bytes).into(),
+            (Test::Below(above), Stored::Text { space: URI, text }) => is_below(above, &text.plain()).into(),
+            (Test::NoneOf(tests), value) => {
+                let answers = || tests.iter().map(|test| test.ask(value));
+                if answers().any(|answer| answer == Answer::Yes) {
+                    return Answer::No;
+                }
+                let long = answers().find(|answer| matches!(answer, Answer::Long(_)));
+                long.unwrap_or(self.is_about(value).into())
+            }
             _ => Answer::No,
         }
+    }
+
+    /// Whether a value is of the kind that it asks of.
+    fn is_about(&self, value: &Stored<'_>) -> bool {
+        match (self, value) {
+            (Test::Token { .. }, Stored::Token { .. })
+            | (Test::String { .. }, Stored::String { .. })
+            | (Test::Date(..), Stored::Date(..))
+            | (Test::Number(..), Stored::Number(..))
+            | (Test::Quantity { .. }, Stored::Quantity { .. })
+            | (Test::Composite(_), Stored::Composite(_))
+            | (Test::Below(_), Stored::Text { space: URI, .. }) => true,
+            (Test::Texts { space, .. }, Stored::Text { space: kind, .. }) => space == kind,
+            (Test::NoneOf(tests), value) => tests.first().is_some_and(|first| first.is_about(value)),
+            _ => false,
+        }
+    }
+
+    /// The beginning of the keys of the uris below one.
+    pub(super) fn below_prefix(above: &[u8]) -> Vec<u8> {
+        let mut prefix = vec![URI];
+        for &byte in above {
+            match byte {
+                0 => prefix.extend_from_slice(&[1, 2]),
+                1 => prefix.extend_from_slice(&[1, 3]),
+                _ => prefix.push(byte),
+            }
+        }
+        prefix.truncate(TEXT_LIMIT);
+        prefix
     }
 
     /// The beginning of the keys of the composites that fulfil it, so far as it is known: its first components
@@ -596,6 +656,9 @@ fn ask_string(how: StringMatch, asked: &str, exact: &[u8], folded: &Text<'_>, en
     let plain = folded.plain();
     let known = match how {
         StringMatch::Exact => return (exact == encoded).into(),
+        // Of a text that was cut the end is not known.
+        StringMatch::Same => folded.hash.is_none() && *plain == *asked.as_bytes(),
+        StringMatch::EndsWith => folded.hash.is_none() && plain.ends_with(asked.as_bytes()),
         StringMatch::StartsWith => plain.starts_with(asked.as_bytes()),
         StringMatch::Contains => contains(&plain, asked.as_bytes()),
     };

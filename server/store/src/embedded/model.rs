@@ -157,9 +157,20 @@ impl Pool {
                 Predicate::Token { system, code: some(random, code) }
             }
             1 => {
-                let how = *random.one(&[StringMatch::StartsWith, StringMatch::Contains, StringMatch::Exact]);
+                let how = *random.one(&[
+                    StringMatch::StartsWith,
+                    StringMatch::Contains,
+                    StringMatch::Exact,
+                    StringMatch::Same,
+                    StringMatch::EndsWith,
+                ]);
                 let text = self.text(random);
                 Predicate::String(how, if random.chance(20) { "needle".into() } else { text.into() })
+            }
+            2 if random.chance(30) => {
+                let text = self.text(random);
+                let end = text.floor_char_boundary(1 + random.below(Predicate::BELOW_LENGTH));
+                Predicate::UriBelow(text.get(..end).unwrap_or(text).into())
             }
             2 => Predicate::Uri(self.text(random).into()),
             3 => {
@@ -192,7 +203,8 @@ impl Pool {
             ]),
             _ => {
                 let kind = random.below(10) as u16;
-                self.predicate(random, kind)
+                let predicate = self.predicate(random, kind);
+                if random.chance(30) { Predicate::NoneOf(vec![predicate]) } else { predicate }
             }
         }
     }
@@ -234,7 +246,14 @@ impl Pool {
             },
             _ => {
                 let parameter = random.below(usize::from(PARAMETERS)) as u16;
-                Filter::Match(ParameterId(parameter), self.predicate(random, parameter))
+                let predicate = self.predicate(random, parameter);
+                let not = random.chance(10);
+                let predicate = if not {
+                    Predicate::NoneOf(vec![predicate, self.predicate(random, parameter)])
+                } else {
+                    predicate
+                };
+                Filter::Match(ParameterId(parameter), predicate)
             }
         }
     }

@@ -427,10 +427,14 @@ fn condition(
         }
         Test::Token { .. } => vec![whole(under(&[TOKEN]))],
         Test::String { how: StringMatch::Exact, exact, .. } => return Ok(Node::Term(under(exact))),
-        Test::String { how: StringMatch::StartsWith, folded, .. } => {
+        Test::String { how: StringMatch::StartsWith | StringMatch::Same, folded, .. } => {
             vec![whole(under(&encoding::string_prefix(folded)))]
         }
-        Test::String { how: StringMatch::Contains, .. } => vec![whole(under(&[STRING]))],
+        Test::String { how: StringMatch::Contains | StringMatch::EndsWith, .. } => {
+            vec![whole(under(&[STRING]))]
+        }
+        Test::Below(above) => vec![whole(under(&Test::below_prefix(above)))],
+        Test::NoneOf(tests) => every(parameter, tests),
         Test::Texts { space, encoded } => {
             return Ok(or(encoded
                 .iter()
@@ -453,6 +457,29 @@ fn condition(
         }
     };
     Ok(Node::Scan(Scan { parameter, predicate: predicate.clone(), test, ranges }))
+}
+
+/// The ranges of all values of the kind that the first of some tests is about.
+fn every(parameter: ParameterId, tests: &[Test]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let Some(test) = tests.first() else { return Vec::new() };
+    let spaces = match test {
+        Test::Token { .. } => vec![TOKEN],
+        Test::String { .. } => vec![STRING],
+        Test::Below(_) => vec![encoding::URI],
+        Test::Texts { space, .. } => vec![*space],
+        Test::Date(..) => vec![DATE, DATE + BY_LO],
+        Test::Number(..) => vec![NUMBER, NUMBER + BY_LO],
+        Test::Quantity { .. } => vec![QUANTITY, QUANTITY + BY_LO],
+        Test::Composite(_) => vec![COMPOSITE, LONG_COMPOSITE],
+        Test::NoneOf(tests) => return every(parameter, tests),
+    };
+    let range = |space: u8| {
+        let mut from = parameter.0.to_be_bytes().to_vec();
+        from.push(space);
+        let to = prefix_end(&from);
+        (from, to)
+    };
+    spaces.into_iter().map(range).collect()
 }
 
 fn no_system() -> Predicate {
