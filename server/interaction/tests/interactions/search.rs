@@ -204,27 +204,32 @@ async fn rounds_of_includes_beyond_the_limit_are_told() {
 /// A stored value set is asked for its codes as it is at that moment.
 #[tokio::test]
 async fn stored_value_sets_are_searched_by() {
+    const CATEGORIES: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
     let server = Server::new().await;
     let stored = |codes: &str| {
         format!(
-            "PUT ValueSet/v\n\n{{\"resourceType\":\"ValueSet\",\"url\":\"http://a/v\",\"status\":\"active\",\"compose\":{{\"include\":[{{\"system\":\"http://a/s\",\"concept\":[{codes}]}}]}}}}"
+            "PUT ValueSet/v\n\n{{\"resourceType\":\"ValueSet\",\"url\":\"http://a/v\",\"status\":\"active\",\"compose\":{{\"include\":[{{\"system\":\"{CATEGORIES}\",\"concept\":[{codes}]}}]}}}}"
         )
     };
-    for code in ["x", "y"] {
+    for code in ["laboratory", "vital-signs"] {
         let text = format!(
-            "PUT Observation/{code}\n\n{{\"resourceType\":\"Observation\",\"status\":\"final\",\"code\":{{\"coding\":[{{\"system\":\"http://a/s\",\"code\":\"{code}\"}}]}}}}"
+            "PUT Observation/{code}\n\n{{\"resourceType\":\"Observation\",\"status\":\"final\",\"code\":{{\"text\":\"x\"}},\"category\":[{{\"coding\":[{{\"system\":\"{CATEGORIES}\",\"code\":\"{code}\"}}]}}]}}"
         );
         server.send(&text).await.expect("stored");
     }
-    assert!(server.send("GET Observation?code:in=http://a/v").await.is_err());
+    assert!(server.send("GET Observation?category:in=http://a/v").await.is_err());
     for (codes, found, others) in [
-        ("{\"code\":\"x\"}", vec!["x"], vec!["y"]),
-        ("{\"code\":\"x\"},{\"code\":\"y\"}", vec!["x", "y"], vec![]),
+        ("{\"code\":\"laboratory\"}", vec!["laboratory"], vec!["vital-signs"]),
+        ("{\"code\":\"laboratory\"},{\"code\":\"vital-signs\"}", vec!["laboratory", "vital-signs"], vec![]),
     ] {
         server.send(&stored(codes)).await.expect("stored");
-        assert_eq!(ids(&server.json("GET Observation?code:in=http://a/v").await), found, "{codes}");
-        assert_eq!(ids(&server.json("GET Observation?code:not-in=http://a/v").await), others, "{codes}");
-        assert_eq!(ids(&server.json("GET Observation?_filter=code in http://a/v").await), found, "{codes}");
+        assert_eq!(ids(&server.json("GET Observation?category:in=http://a/v").await), found, "{codes}");
+        assert_eq!(ids(&server.json("GET Observation?category:not-in=http://a/v").await), others, "{codes}");
+        assert_eq!(
+            ids(&server.json("GET Observation?_filter=category in http://a/v").await),
+            found,
+            "{codes}"
+        );
     }
 }
 
