@@ -126,6 +126,7 @@ fn asked(service: &Service, invocation: &Invocation) -> Result<Asked, Failure> {
         now: (service.clock)().0.saturating_mul(1000),
         default_count: service.limits.max_count,
         max_count: service.limits.max_count,
+        terminology: None,
     };
     let request = search::parse(&context, Some("Observation"), None, &criteria)
         .map_err(|issues| Failure::of(Status::BadRequest, issues))?;

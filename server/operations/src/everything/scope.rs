@@ -88,6 +88,7 @@ pub(super) fn filter(
         now: 0,
         default_count: 1,
         max_count: 1,
+        terminology: None,
     };
     let mut filters = Vec::new();
     for resource_type in compartments.resource_types(compartment).into_iter().filter(|name| wants(name)) {
