@@ -84,7 +84,22 @@ impl Expression {
         text: &str,
         dialect: Dialect,
     ) -> Result<Expression, CompileError> {
-        Expression::compile_all(schema, &[context], text, dialect)
+        Expression::compile_all(schema, &[context], text, dialect, &[])
+    }
+
+    /// The same for inputs of any of several types (`Any` alone stands for all), with constants of the caller's: `%name` is
+    /// the item of that name (<https://hl7.org/fhirpath/N1/#environment-variables>), unless the language has one of it.
+    ///
+    /// # Errors
+    /// As [`Expression::compile`]; a path that only some of the types have is no error.
+    pub fn compile_with(
+        schema: &Arc<Schema>,
+        contexts: &[&str],
+        text: &str,
+        dialect: Dialect,
+        constants: &[(String, Item<'static>)],
+    ) -> Result<Expression, CompileError> {
+        Expression::compile_all(schema, contexts, text, dialect, constants)
     }
 
     /// The same as [`Expression::compile`] for inputs that may be of any of several types (the component of a composite
@@ -97,7 +112,7 @@ impl Expression {
         contexts: &[&str],
         text: &str,
     ) -> Result<Expression, CompileError> {
-        Expression::compile_all(schema, contexts, text, Dialect::SearchParameter)
+        Expression::compile_all(schema, contexts, text, Dialect::SearchParameter, &[])
     }
 
     fn compile_all(
@@ -105,9 +120,10 @@ impl Expression {
         contexts: &[&str],
         text: &str,
         dialect: Dialect,
+        constants: &[(String, Item<'static>)],
     ) -> Result<Expression, CompileError> {
         let parsed = parser::parse(text)?;
-        let program = compile::compile(schema, contexts, text, &parsed, dialect)?;
+        let program = compile::compile(schema, contexts, text, &parsed, dialect, constants)?;
         Ok(Expression { schema: schema.clone(), text: text.into(), program })
     }
 
@@ -123,7 +139,7 @@ impl Expression {
     ) -> Result<Option<(Expression, String)>, CompileError> {
         Expression::compile_as(schema, context, text, Dialect::Standard)?;
         let Some((owner, name)) = parser::parse(text)?.into_member() else { return Ok(None) };
-        let program = compile::compile(schema, &[context], text, &owner, Dialect::Standard)?;
+        let program = compile::compile(schema, &[context], text, &owner, Dialect::Standard, &[])?;
         Ok(Some((Expression { schema: schema.clone(), text: text.into(), program }, name)))
     }
 
@@ -192,7 +208,7 @@ impl Expression {
     /// # Errors
     /// As [`Expression::evaluate`].
     #[inline]
-    pub(crate) fn evaluate_after<'t>(
+    pub fn evaluate_after<'t>(
         &self,
         input: Element<'t>,
         environment: &Environment<'t>,

@@ -68,9 +68,10 @@ pub(super) fn compile(
     text: &str,
     expr: &Expr,
     dialect: Dialect,
+    constants: &[(String, Item<'static>)],
 ) -> Result<Program> {
-    let mut input = Types::none();
-    for context in contexts {
+    let mut input = if *contexts == ["Any"] { Types::any() } else { Types::none() };
+    for context in contexts.iter().filter(|context| **context != "Any") {
         let Some(id) = schema.type_id(context) else {
             return Err(CompileError::at(text, 0, format!("the context '{context}' is no type")));
         };
@@ -86,6 +87,7 @@ pub(super) fn compile(
         strict: dialect == Dialect::Strict,
         resource,
         input: input.clone(),
+        constants,
     };
     let scope = Scope { this: &input, is_root: true, has_index: false, total: None };
     let Compiled { mut code, types, .. } = compiler.expr(expr, &scope)?;
@@ -102,6 +104,8 @@ struct Compiler<'s> {
     resource: Types,
     /// Of `%context`.
     input: Types,
+    /// The caller's, by name.
+    constants: &'s [(String, Item<'static>)],
 }
 
 /// What an expression sees around it.
@@ -181,7 +185,9 @@ impl Compiler<'_> {
             "sct" => text("http://snomed.info/sct".to_owned()),
             "loinc" => text("http://loinc.org".to_owned()),
             _ => {
-                if let Some(id) = name.strip_prefix("vs-") {
+                if let Some((_, item)) = self.constants.iter().find(|(known, _)| known == name) {
+                    Ok(Compiled::new(Code::Constant(item.clone()), item.type_of()))
+                } else if let Some(id) = name.strip_prefix("vs-") {
                     text(format!("http://hl7.org/fhir/ValueSet/{id}"))
                 } else if let Some(id) = name.strip_prefix("ext-") {
                     text(format!("http://hl7.org/fhir/StructureDefinition/{id}"))
@@ -475,6 +481,9 @@ impl Compiler<'_> {
         match function.form {
             Form::Types => {
                 let test = call.arguments.first().map(|argument| self.type_argument(argument)).transpose()?;
+                if function.name == "getReferenceKey" {
+                    return Ok(self.reference_key(base, function, test));
+                }
                 let Some(test) = test else { return Ok(Compiled::nothing()) };
                 Ok(match function.name {
                     "is" => is(base, test),
@@ -520,6 +529,13 @@ impl Compiler<'_> {
         }
         let sorted = base.then(Op::Function { function, arguments }, this);
         Ok(Compiled { is_unordered: false, ..sorted })
+    }
+
+    /// `getReferenceKey(Patient)`: the type is handed on by its name.
+    fn reference_key(&self, base: Compiled, function: &'static Function, test: Option<TypeTest>) -> Compiled {
+        let name = test.map(|test| test.fhir.map_or("", |id| self.schema.type_name(id)).to_owned());
+        let arguments = name.map(|name| Code::Constant(Item::String(name.into()))).into_iter().collect();
+        base.then(Op::Function { function, arguments }, System::String.into())
     }
 
     fn plain(

@@ -210,6 +210,9 @@ pub(super) static TABLE: &[Function] = functions! {
     "subsumes", 1..=1, Values, BOOLEAN, terminology::subsumes;
     "subsumedBy", 1..=1, Values, BOOLEAN, terminology::subsumed_by;
     "htmlChecks", 0..=0, Values, BOOLEAN, fhir::html_checks;
+    // https://build.fhir.org/ig/FHIR/sql-on-fhir-v2/StructureDefinition-ViewDefinition.html#required-additional-functions
+    "getResourceKey", 0..=0, Values, STRING, fhir::get_resource_key;
+    "getReferenceKey", 0..=1, Types, STRING, fhir::get_reference_key;
 };
 
 /// `resolve()` of search parameters: what is elsewhere is not read, and passed over.

@@ -146,6 +146,31 @@ pub(super) fn check_modifiers<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Resu
     Ok(input)
 }
 
+/// The keys of resources: type and id, so that those of different types never meet.
+pub(super) fn get_resource_key<'t>(_: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    let key = |element: Element<'t>| {
+        let id = element.get("id")?.value()?;
+        element.is_resource().then(|| Item::String(format!("{}/{id}", element.type_name()).into()))
+    };
+    Ok(input.iter().filter_map(Item::element).filter_map(key).collect())
+}
+
+/// The keys of the resources that References name by type and id (`Patient/1`), of one type where it is given; others have
+/// none.
+pub(super) fn get_reference_key<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
+    let wanted = if call.count() == 0 { None } else { call.text(0)? };
+    let key = |element: Element<'t>| {
+        let reference = element.get("reference")?.value()?;
+        let mut parts = reference.split('/');
+        let (name, id) = (parts.next()?, parts.next()?);
+        let is_whole = matches!((parts.next(), parts.next()), (None, _) | (Some("_history"), Some(_)));
+        let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted == name);
+        (is_whole && is_wanted && element.tree().schema().is_resource(name))
+            .then(|| Item::String(format!("{name}/{id}").into()))
+    };
+    Ok(input.iter().filter_map(Item::element).filter_map(key).collect())
+}
+
 /// Whether a narrative keeps FHIR's rules of XHTML; empty for anything else.
 pub(super) fn html_checks<'t>(call: &Call<'_, 't>, input: Items<'t>) -> Result<Items<'t>> {
     let Some(element) = call.single(&input)?.and_then(Item::element) else { return Ok(Items::new()) };
