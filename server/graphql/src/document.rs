@@ -3,6 +3,7 @@
 //!
 //! The grammar is `apollo-parser`'s, which bounds tokens and depth itself and has no dependency beside its syntax tree.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use apollo_parser::cst::{self, CstNode};
@@ -103,7 +104,7 @@ impl Document {
             return Err(Refusal::new(IssueType::TooLong, details));
         }
         let tree = Parser::new(text).recursion_limit(MAX_DEPTH).token_limit(MAX_TOKENS).parse();
-        let reader = Reader { text };
+        let reader = Reader { text, last: Cell::new((0, 1, 1)) };
         if let Some(error) = tree.errors().next() {
             let place = reader.place(error.index());
             if error.is_limit() {
@@ -120,14 +121,25 @@ impl Document {
 
 struct Reader<'t> {
     text: &'t str,
+    /// The last byte whose place was asked for, and its line and column: nodes come in the order of the text.
+    last: Cell<(usize, u32, u32)>,
 }
 
 impl Reader<'_> {
     fn place(&self, byte: usize) -> Place {
-        let before = self.text.get(..byte).unwrap_or(self.text);
-        let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-        (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+        let (mut from, mut line, mut column) = self.last.get();
+        if from > byte {
+            (from, line, column) = (0, 1, 1);
+        }
+        let until = byte.min(self.text.len());
+        for char in self.text.get(from..until).unwrap_or_default().chars() {
+            match char {
+                '\n' => (line, column) = (line.saturating_add(1), 1),
+                _ => column = column.saturating_add(1),
+            }
+        }
+        self.last.set((until, line, column));
+        (line, column)
     }
 
     fn place_of(&self, node: &SyntaxNode) -> Place {
@@ -188,13 +200,14 @@ impl Reader<'_> {
     }
 
     fn variable(&self, found: &cst::VariableDefinition) -> Result<VariableDefinition> {
+        let place = self.place_of(found.syntax());
         let name = self.name(found.variable().and_then(|it| it.name()), found.syntax())?;
         let default = found.default_value().and_then(|it| it.value());
         Ok(VariableDefinition {
             name,
             required: matches!(found.ty(), Some(cst::Type::NonNullType(_))),
             default: default.map(|it| self.value(&it)).transpose()?,
-            place: self.place_of(found.syntax()),
+            place,
         })
     }
 
@@ -263,11 +276,9 @@ impl Reader<'_> {
     fn directives(&self, found: Option<cst::Directives>) -> Result<Vec<Directive>> {
         let found = found.into_iter().flat_map(|it| it.directives());
         let read = |it: cst::Directive| {
-            Ok(Directive {
-                name: self.name(it.name(), it.syntax())?,
-                arguments: self.arguments(it.arguments())?,
-                place: self.place_of(it.syntax()),
-            })
+            let place = self.place_of(it.syntax());
+            let name = self.name(it.name(), it.syntax())?;
+            Ok(Directive { name, arguments: self.arguments(it.arguments())?, place })
         };
         found.map(read).collect()
     }

@@ -14,7 +14,7 @@ async fn check(examples: &Examples, level: &Level, query: String, code: IssueTyp
     let response = examples.ask(level, &Request::of(query)).await;
     let issue = &response.errors.first().unwrap_or_else(|| panic!("{says}: is answered")).issue;
     assert_eq!((issue.code, issue.details.contains(says)), (code, true), "{}", issue.details);
-    assert!(start.elapsed() < Duration::from_secs(20), "{says}: {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(60), "{says}: {:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -69,13 +69,9 @@ async fn bounds() {
     let changes: String =
         (0..=limits::MAX_MUTATIONS).map(|n| format!("a{n}: PatientDelete(id: b{n}) ")).collect();
     check(&examples, &system, format!("mutation {{ {changes} }}"), costly, "changes").await;
-    let steps =
-        "iif(true, 1 | 2).repeat($this).exists() and descendants().descendants().descendants().exists()";
-    let steps: String = (0..1_000)
-        .map(|n| {
-            format!("a{n}: name(fhirpath: \"%resource.descendants().where({steps}).exists()\") {{ use }} ")
-        })
-        .collect();
+    // Each costs little; they count together.
+    let steps = "%resource.descendants().select(%resource.descendants()).count() > 0";
+    let steps: String = (0..1_000).map(|n| format!("a{n}: name(fhirpath: \"{steps}\") {{ use }} ")).collect();
     check(&examples, &patient, format!("{{ {steps} }}"), costly, "steps").await;
 }
 

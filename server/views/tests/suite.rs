@@ -47,6 +47,24 @@ fn sorted(rows: &[Value]) -> Vec<String> {
     rows
 }
 
+/// Two files of the suite hold what is no FHIR JSON: empty lists, and a time without seconds. They are put right to say the
+/// same as far as FHIR can.
+fn repaired(json: &Value) -> Value {
+    match json {
+        Value::Object(fields) => {
+            let kept =
+                fields.iter().filter(|(_, value)| value.as_array().is_none_or(|items| !items.is_empty()));
+            let put_right = |(name, value): (&String, &Value)| match (name.as_str(), value.as_str()) {
+                ("valueTime", Some("12:34")) => (name.clone(), Value::from("12:34:00")),
+                _ => (name.clone(), repaired(value)),
+            };
+            kept.map(put_right).collect::<Map<_, _>>().into()
+        }
+        Value::Array(items) => items.iter().map(repaired).collect(),
+        other => other.clone(),
+    }
+}
+
 /// What the case says is wrong, if anything.
 fn judge(schema: &Arc<Schema>, case: &Value, trees: &[Tree]) -> Result<(), String> {
     let found = run(schema, &case["view"], trees);
@@ -75,8 +93,10 @@ fn judge(schema: &Arc<Schema>, case: &Value, trees: &[Tree]) -> Result<(), Strin
 fn official_suite() {
     let Some(files) = testdata::archive("official_suite", "fhir-test-cases-r4.tar.gz") else { return };
     let schema = Definitions::embedded().unwrap().schema;
-    let known: BTreeMap<&str, &str> =
-        include_str!("suite/known_failures.txt").lines().map(|line| line.split_once(": ").unwrap()).collect();
+    let known: BTreeMap<&str, &str> = include_str!("suite/known_failures.txt")
+        .lines()
+        .map(|line| line.rsplit_once(": ").unwrap())
+        .collect();
     let (mut total, mut unexpected) = (0, Vec::new());
     for file in files.iter().filter(|file| file.path.contains("/sql-on-fhir/")) {
         if file.path.ends_with("/manifest.json") {
@@ -84,7 +104,7 @@ fn official_suite() {
         }
         let suite: Value = serde_json::from_slice(&file.bytes).unwrap();
         let parse = |resource: &Value| {
-            let bytes = resource.to_string().into_bytes();
+            let bytes = repaired(resource).to_string().into_bytes();
             Tree::parse_json(&schema, bytes, &Limits::DEFAULT)
                 .map_err(|issues| format!("{}: {issues:?}", file.path))
         };
