@@ -7,7 +7,7 @@ use fhirpath::expression::{Dialect, Item};
 use fhirpath::{Expression, Issue, IssueType, Schema};
 
 use crate::column::Column;
-use crate::definition::{Definition, Each, Select, Text};
+use crate::definition::{Definition, Iteration, Select, Text};
 
 type Result<T, E = Issue> = std::result::Result<T, E>;
 
@@ -138,20 +138,20 @@ impl Compiler<'_> {
         Ok((parts, columns.unwrap_or_default()))
     }
 
-    fn source(&self, contexts: &[String], each: &Each) -> Result<(Source, Vec<String>)> {
+    fn source(&self, contexts: &[String], each: &Iteration) -> Result<(Source, Vec<String>)> {
         Ok(match each {
-            Each::Once => (Source::Once, contexts.to_vec()),
-            Each::ForEach(text) => {
+            Iteration::Once => (Source::Once, contexts.to_vec()),
+            Iteration::ForEach(text) => {
                 let expression = self.expression(contexts, text)?;
                 let inner = self.contexts(&expression, text)?;
                 (Source::ForEach(expression), inner)
             }
-            Each::ForEachOrNull(text) => {
+            Iteration::ForEachOrNull(text) => {
                 let expression = self.expression(contexts, text)?;
                 let inner = self.contexts(&expression, text)?;
                 (Source::ForEachOrNull(expression), inner)
             }
-            Each::Repeat(texts) => self.repeat(contexts, texts)?,
+            Iteration::Repeat(texts) => self.repeat(contexts, texts)?,
         })
     }
 

@@ -59,7 +59,7 @@ pub(crate) struct Text {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) enum Each {
+pub(crate) enum Iteration {
     /// What the select itself stands in.
     Once,
     ForEach(Text),
@@ -68,7 +68,7 @@ pub(crate) enum Each {
 }
 
 pub(crate) struct Select {
-    pub each: Each,
+    pub each: Iteration,
     pub columns: Vec<ColumnDefinition>,
     pub selects: Vec<Select>,
     pub union_all: Vec<Select>,
@@ -217,10 +217,10 @@ fn select(fields: &Fields<'_>, depth: usize, parts: &mut usize) -> Result<Select
         }
     }
     let each = match (fields.text("forEach")?, fields.text("forEachOrNull")?, repeat.is_empty()) {
-        (None, None, true) => Each::Once,
-        (Some(path), None, true) => Each::ForEach(path),
-        (None, Some(path), true) => Each::ForEachOrNull(path),
-        (None, None, false) => Each::Repeat(repeat),
+        (None, None, true) => Iteration::Once,
+        (Some(path), None, true) => Iteration::ForEach(path),
+        (None, Some(path), true) => Iteration::ForEachOrNull(path),
+        (None, None, false) => Iteration::Repeat(repeat),
         _ => {
             let details = "A select has at most one of forEach, forEachOrNull and repeat.";
             return refuse(IssueType::Invariant, &fields.at, details);
