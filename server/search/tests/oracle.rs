@@ -245,7 +245,7 @@ fn value_of(stored: &Stored, code: &str) -> Option<String> {
     }
     let parameter = INDEX.definitions().search_parameters.get(&stored.resource_type, code)?;
     stored.values(ParameterId(parameter.index)).find_map(|value| match value {
-        Value::Token { code, .. } if code.is_empty() => None,
+        Value::Token { code: "", .. } => None,
         Value::Token { system, code } if system.trim_start() == system && !system.is_empty() => {
             Some(format!("{}|{}", escape(system), escape(code)))
         }
