@@ -266,6 +266,63 @@ fn site() {
     assert_eq!(other.header("access-control-allow-origin"), "");
 }
 
+/// GraphQL at the base and on a resource, by GET and by POST in both forms; a mutation by POST alone.
+#[test]
+fn graphql() {
+    let data = directory();
+    let server = Server::start(data.path());
+    server.put("/fhir/Patient/p1", PATIENT).expect(201);
+    server
+        .put("/fhir/Observation/o1", r#"{"resourceType":"Observation","id":"o1","status":"final","code":{"text":"c"},"subject":{"reference":"Patient/p1"}}"#)
+        .expect(201);
+    let post = |path: &str, kind: &str, body: &str, status: u16| {
+        let answer = server.send("POST", path, &[("content-type", kind)], body.as_bytes()).expect(status);
+        assert_eq!(answer.header("content-type"), "application/json");
+        answer.json()
+    };
+    let read = server.get("/fhir/$graphql?query=%7BPatient(id:%22p1%22)%7Bid%20birthDate%7D%7D").expect(200);
+    assert_eq!(read.text(), r#"{"data":{"Patient":{"id":"p1","birthDate":"1980-02-03"}}}"#);
+    let listed = post(
+        "/fhir/$graphql",
+        "application/graphql",
+        "{ObservationList(patient: \"p1\"){id subject{resource(type: Patient){birthDate}}}}",
+        200,
+    );
+    assert_eq!(
+        listed.to_string(),
+        r#"{"data":{"ObservationList":[{"id":"o1","subject":{"resource":{"birthDate":"1980-02-03"}}}]}}"#
+    );
+    let paged = post(
+        "/fhir/$graphql",
+        "application/json",
+        r#"{"query":"query q($n: Int){PatientConnection(_count: $n){count edges{resource{id}}}}","variables":{"n":1}}"#,
+        200,
+    );
+    assert_eq!(paged["data"]["PatientConnection"]["edges"][0]["resource"]["id"], "p1", "{paged}");
+    let back = post(
+        "/fhir/Patient/p1/$graphql",
+        "application/graphql",
+        "{id ObservationList(_reference: subject){id}}",
+        200,
+    );
+    assert_eq!(back["data"]["ObservationList"][0]["id"], "o1", "{back}");
+
+    let wrong = server.get("/fhir/$graphql?query=%7BPatient(id:%22p1%22)%7Bnothing%7D%7D").expect(400).json();
+    assert!(wrong["errors"][0]["message"].as_str().unwrap().contains("nothing"), "{wrong}");
+    server.get("/fhir/$graphql").expect(400);
+    server.get("/fhir/$graphql?query=%7B__schema%7Btypes%7Bname%7D%7D%7D").expect(400);
+    server.get("/fhir/Patient/none/$graphql?query=%7Bid%7D").expect(404);
+    let mutation = "mutation{PatientDelete(id: \"p1\"){id}}";
+    let by_get = server
+        .get("/fhir/$graphql?query=mutation%7BObservationDelete(id:%22o1%22)%7Bid%7D%7D")
+        .expect(400)
+        .json();
+    assert!(by_get["errors"][0]["message"].as_str().unwrap().contains("POST"), "{by_get}");
+    server.get("/fhir/Observation/o1").expect(200);
+    post("/fhir/$graphql", "application/graphql", mutation, 200);
+    server.get("/fhir/Patient/p1").expect(410);
+}
+
 /// The page that evaluates FHIRPath: over what is pasted, over what is stored, and what is wrong in its place.
 #[test]
 fn fhirpath_page() {

@@ -54,6 +54,8 @@ pub enum OutcomeBody {
     Empty,
     /// A resource, canonical JSON.
     Resource(Bytes),
+    /// JSON that is no resource.
+    Json(Bytes),
 }
 
 /// A refusal: nothing was changed.
@@ -195,6 +197,13 @@ impl Outcome {
             last_modified: None,
             location: None,
         }
+    }
+}
+
+impl Outcome {
+    /// Ok with JSON that is no resource.
+    pub fn json(body: impl Into<Bytes>) -> Outcome {
+        Outcome { body: OutcomeBody::Json(body.into()), ..Outcome::resource(Bytes::new()) }
     }
 }
 

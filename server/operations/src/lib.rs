@@ -3,6 +3,7 @@
 mod closure;
 mod everything;
 mod expand;
+mod graphql;
 mod lastn;
 mod lookup;
 mod meta;
@@ -47,6 +48,7 @@ pub static REGISTRY: &[Operation] = &[
     everything::PATIENT,
     everything::ENCOUNTER,
     everything::GROUP,
+    graphql::GRAPHQL,
     meta::META,
     meta_change::META_ADD,
     meta_change::META_DELETE,

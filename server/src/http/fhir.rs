@@ -352,6 +352,14 @@ impl<'r> Call<'r> {
         if incoming.is_end_stream() {
             return Ok((br#"{"resourceType":"Parameters"}"#.to_vec(), Share::none()));
         }
+        // The one operation that takes a text of its own; in JSON it is a query like any other.
+        if self.target.last == "graphql" && negotiate::is_graphql(self.headers.get(header::CONTENT_TYPE)) {
+            let (body, share) = self.body(incoming).await?;
+            let query = String::from_utf8(body).map_err(|_| {
+                Refusal::new(StatusCode::BAD_REQUEST, IssueType::Invalid, "The query is not UTF-8.")
+            })?;
+            return Ok((serde_json::json!({ "query": query }).to_string().into_bytes(), share));
+        }
         self.resource(incoming).await
     }
 

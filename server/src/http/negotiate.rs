@@ -169,6 +169,13 @@ fn is_utf8(content_type: &str) -> bool {
     charset.is_none_or(|charset| charset.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"))
 }
 
+/// Whether a body is a query of GraphQL.
+pub fn is_graphql(header: Option<&HeaderValue>) -> bool {
+    let text = header.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let name = text.split(';').next().unwrap_or_default().trim();
+    name.eq_ignore_ascii_case("application/graphql") && is_utf8(text)
+}
+
 /// Whether a body is a form.
 ///
 /// # Errors

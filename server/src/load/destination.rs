@@ -193,7 +193,9 @@ impl InProcess {
         let Outcome { body, .. } = self.runtime.handle().block_on(work)?;
         match body {
             OutcomeBody::Resource(bytes) => Ok(bytes.to_vec()),
-            OutcomeBody::Empty => Err(unreadable("the Bundle was answered with nothing")),
+            OutcomeBody::Empty | OutcomeBody::Json(_) => {
+                Err(unreadable("the Bundle was answered with no resource"))
+            }
         }
     }
 }

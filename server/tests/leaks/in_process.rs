@@ -81,7 +81,9 @@ impl InProcess {
         match self.call(who, request).await {
             Ok(outcome) => {
                 let body = match outcome.body {
-                    OutcomeBody::Resource(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+                    OutcomeBody::Resource(bytes) | OutcomeBody::Json(bytes) => {
+                        String::from_utf8(bytes.to_vec()).unwrap()
+                    }
                     OutcomeBody::Empty => String::new(),
                 };
                 let head = format!("{:?} {:?}", outcome.location, outcome.version);

@@ -223,6 +223,12 @@ fn calls(route: &Route, descriptor: &interaction::OperationDescriptor) -> Vec<Re
     let request = |path: &String| {
         let request = Request::new(route.method, path);
         let calls = calls.iter().map(move |parameters| match route.method {
+            // Its body is one of GraphQL.
+            "POST" if name == "graphql" => {
+                let query: serde_json::Map<_, _> =
+                    parameters.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+                request.clone().with_body(&Value::Object(query))
+            }
             "POST" => request.clone().with_body(in_body(parameters)),
             _ => parameters.iter().fold(request.clone(), |request, (name, value)| request.with(name, value)),
         });
@@ -256,6 +262,11 @@ fn parameters(operation: &str) -> Vec<Vec<(&'static str, &'static str)>> {
             vec![("_count", "1")],
             vec![("_type", "Practitioner,Observation")],
             vec![("_since", "2001-01-01T00:00:00Z")],
+        ],
+        "graphql" => vec![
+            vec![("query", "{PatientList{id name{family text}}}")],
+            vec![("query", "{Patient(id:\"hidden\"){id name{family text}}}")],
+            vec![("query", "{id}")],
         ],
         "lastn" => vec![
             vec![("patient", "pat"), ("code", "urn:c|")],

@@ -81,7 +81,7 @@ impl Server {
         let (status, bytes) = match ::operations::invoke(&self.service, &self.caller, name, invocation).await
         {
             Ok(outcome) => match outcome.body {
-                OutcomeBody::Resource(bytes) => (outcome.status, bytes),
+                OutcomeBody::Resource(bytes) | OutcomeBody::Json(bytes) => (outcome.status, bytes),
                 OutcomeBody::Empty => (outcome.status, Default::default()),
             },
             Err(failure) => (failure.status, failure.body()),
