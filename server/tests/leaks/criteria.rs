@@ -30,8 +30,17 @@ fn entries(words: &Words, resources: &[(&'static str, &str)]) -> Vec<(&'static s
     made.collect()
 }
 
-fn parameter(index: u16) -> &'static SearchParameter {
-    DEFINITIONS.search_parameters.by_index(index).expect("entries have known parameters")
+/// The parameter of an entry; for one that a modifier asks of, with the modifier, which the index names behind a colon.
+fn parameter(index: u16) -> (&'static SearchParameter, &'static str) {
+    let parameters = &DEFINITIONS.search_parameters;
+    if let Some(parameter) = parameters.by_index(index) {
+        return (parameter, "");
+    }
+    let name = INDEX.parameters()[usize::from(index)].name.as_str();
+    let (parameter, modifier) = name.split_once(':').expect("a parameter and a modifier");
+    let (base, code) = parameter.split_once('.').expect("a type and a code");
+    let parameter = parameters.all().iter().find(|it| it.base == base && it.code == code);
+    (parameter.expect("entries have known parameters"), modifier)
 }
 
 /// The types and parameters that the asking tenant's resources have values of.
@@ -40,7 +49,7 @@ pub fn with_values() -> Vec<(&'static str, &'static SearchParameter)> {
         seeds::BOTH.iter().copied().filter(|(key, _)| *key != seeds::DELETED_BY_ASKING).collect();
     let mut all = Vec::new();
     for (resource_type, entries) in entries(&WORDS_ASKING, &kept) {
-        all.extend(entries.iter().map(|(id, _)| (resource_type, parameter(id.0))));
+        all.extend(entries.iter().map(|(id, _)| (resource_type, parameter(id.0).0)));
     }
     all
 }
@@ -63,9 +72,20 @@ pub fn all() -> Vec<Criterion> {
     let hidden = entries(&WORDS_OTHER, seeds::ONLY_OTHER);
     for (resource_type, entries) in of_asking.iter().chain(&of_other).chain(&hidden) {
         for (id, value) in entries.iter() {
-            let parameter = parameter(id.0);
-            for (modifier, text) in forms(&value) {
-                all.push(criterion(resource_type, parameter, modifier, text));
+            let (parameter, aspect) = parameter(id.0);
+            match aspect {
+                "" => {
+                    for (modifier, text) in forms(&value) {
+                        all.push(criterion(resource_type, parameter, modifier, text));
+                    }
+                }
+                // What the quantity itself is asked by asks of its base units, too.
+                "canonical" => {}
+                "of-type" => {
+                    let text = plain_parts(&value).join("|");
+                    all.push(criterion(resource_type, parameter, aspect, text));
+                }
+                _ => all.push(criterion(resource_type, parameter, aspect, plain(&value))),
             }
         }
     }
@@ -110,7 +130,15 @@ fn forms(value: &Value<'_>) -> Vec<(&'static str, String)> {
         }
         Value::Date { lo, hi } => prefixed(date(*lo, *hi)),
         Value::Number { .. } | Value::Quantity { .. } => prefixed(plain(value)),
-        Value::Composite(parts) => vec![("", parts.iter().map(plain).collect::<Vec<_>>().join("$"))],
+        Value::Composite(_) => vec![("", plain_parts(value).join("$"))],
+    }
+}
+
+/// The texts that find the parts of a composite.
+fn plain_parts(value: &Value<'_>) -> Vec<String> {
+    match value {
+        Value::Composite(parts) => parts.iter().map(plain).collect(),
+        _ => panic!("this is no composite"),
     }
 }
 
