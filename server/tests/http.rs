@@ -173,7 +173,10 @@ fn patches() {
     let some = patch("/fhir/Patient/p1?_elements=birthDate", &[json_patch], "[]").expect(200).json();
     assert_eq!((some["birthDate"].as_str(), some.get("name")), (Some("1980-02-03"), None));
     let options = server.send("OPTIONS", "/fhir/Patient/p1", &[], b"").expect(204);
-    assert_eq!(options.header("accept-patch"), "application/json-patch+json, application/fhir+json");
+    assert_eq!(
+        options.header("accept-patch"),
+        "application/json-patch+json, application/fhir+json, application/fhir+xml"
+    );
 }
 
 #[test]
@@ -211,7 +214,9 @@ fn formats() {
     for (accept, expected) in [
         ("application/fhir+json", "application/fhir+json; charset=utf-8"),
         ("application/json", "application/json; charset=utf-8"),
-        ("text/json;q=0.9, application/fhir+xml", "text/json; charset=utf-8"),
+        ("text/json;q=0.9, application/fhir+xml;q=0.8", "text/json; charset=utf-8"),
+        ("text/json;q=0.9, application/fhir+xml", "application/fhir+xml; charset=utf-8"),
+        ("application/xml", "application/xml; charset=utf-8"),
         ("*/*", "application/fhir+json; charset=utf-8"),
         ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
     ] {
@@ -370,7 +375,10 @@ fn the_capability_statement_is_the_routing_table() {
         routed(&[Read, Vread, Update, Patch, Delete, Create, HistoryInstance, HistoryType, SearchType]);
     let resources = rest["resource"].as_array().unwrap();
     assert!(resources.len() > 140);
-    assert_eq!(statement["patchFormat"], json!(["application/json-patch+json", "application/fhir+json"]));
+    assert_eq!(
+        statement["patchFormat"],
+        json!(["application/json-patch+json", "application/fhir+json", "application/fhir+xml"])
+    );
     let has = |interaction: Interaction| ROUTES.iter().any(|route| route.interaction == interaction);
     for resource in resources {
         assert_eq!(codes(resource), of_type, "{}", resource["type"]);

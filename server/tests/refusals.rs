@@ -26,7 +26,7 @@ fn check(server: &Server, case: &Case<'_>) {
     assert_eq!(answer.issues(), case.issues, "{}", case.request);
 }
 
-const OFFER: &str = "This server sends application/fhir+json (also as application/json and text/json) and, for browsers, text/html.";
+const OFFER: &str = "This server sends application/fhir+json (also as application/json and text/json), application/fhir+xml (also as application/xml and text/xml) and, for browsers, text/html.";
 
 #[test]
 fn refusals() {
@@ -37,13 +37,13 @@ fn refusals() {
     server.send("DELETE", "/fhir/Patient/gone", &[], b"").expect(204);
     let patient = r#"{"resourceType":"Patient","id":"p1","active":true}"#;
     let not_accepted = format!(
-        "error not-supported [http.Accept]: None of the formats that Accept names is offered. XML is not offered yet. {OFFER}"
+        "error not-supported [http.Accept]: None of the formats that Accept names is offered. {OFFER}"
     );
     let not_a_format =
         format!("error not-supported [http._format]: _format asks for a format that is not offered. {OFFER}");
     let not_read = |sent: &str| {
         format!(
-            "error not-supported [http.Content-Type]: {sent} This server reads application/fhir+json of FHIR 4.0 in UTF-8 (also as application/json or text/json)."
+            "error not-supported [http.Content-Type]: {sent} This server reads application/fhir+json (also as application/json or text/json) and application/fhir+xml (also as application/xml or text/xml) of FHIR 4.0 in UTF-8."
         )
     };
     let (text_plain, untyped) =
@@ -125,7 +125,7 @@ fn refusals() {
             "{}",
             415,
             &[
-                "error not-supported [http.Content-Type]: The Content-Type application/merge-patch+json is not read. A patch is application/json-patch+json, or Parameters with a FHIRPath Patch as application/fhir+json.",
+                "error not-supported [http.Content-Type]: The Content-Type application/merge-patch+json is not read. A patch is application/json-patch+json, or Parameters with a FHIRPath Patch as application/fhir+json or application/fhir+xml.",
             ],
         ),
         case!(
@@ -157,12 +157,12 @@ fn refusals() {
         case!("POST /metrics", &[], "", 405, &["error not-supported []: /metrics takes GET, HEAD."]),
         case!(
             "GET /fhir/Patient/p1",
-            &[("accept", "application/fhir+xml")],
+            &[("accept", "text/turtle, application/fhir+xml;q=0")],
             "",
             406,
             &[not_accepted.as_str()],
         ),
-        case!("GET /fhir/Patient/p1?_format=xml", &[], "", 406, &[not_a_format.as_str()]),
+        case!("GET /fhir/Patient/p1?_format=ttl", &[], "", 406, &[not_a_format.as_str()]),
         case!(
             "PUT /fhir/Patient/p1",
             &[("content-type", "text/plain")],
@@ -323,7 +323,10 @@ fn refusals() {
     let answer = server.send("PUT", "/fhir/Patient/p1/_history", &[], b"");
     assert_eq!(answer.header("allow"), "GET, HEAD, OPTIONS");
     let answer = server.send("PATCH", "/fhir/Patient/p1", &[], b"");
-    assert_eq!(answer.header("accept-patch"), "application/json-patch+json, application/fhir+json");
+    assert_eq!(
+        answer.header("accept-patch"),
+        "application/json-patch+json, application/fhir+json, application/fhir+xml"
+    );
     assert_eq!(server.get("/fhir/Patient/p1").expect(200).header("etag"), "W/\"1\"", "nothing was changed");
 }
 

@@ -77,7 +77,7 @@ pub fn capabilities(service: &Service, operations: &[OperationDescriptor]) -> By
             implementation.text("description", "Vesta FHIR R4 server").text("url", &service.base);
         })
         .text("fhirVersion", "4.0.1")
-        .texts("format", ["application/fhir+json", "json"])
+        .texts("format", ["application/fhir+json", "json", "application/fhir+xml", "xml"])
         .texts("patchFormat", PATCH_FORMATS.iter().map(|(media_type, _)| *media_type));
     list(&mut statement, "implementationGuide", packages(service, |package| &package.implementation_guides));
     statement.objects("rest", [()], |(), rest| write_rest(service, operations, rest));

@@ -26,6 +26,7 @@ pub enum PatchFormat {
 pub const PATCH_FORMATS: &[(&str, PatchFormat)] = &[
     ("application/json-patch+json", PatchFormat::JsonPatch),
     ("application/fhir+json", PatchFormat::FhirPathPatch),
+    ("application/fhir+xml", PatchFormat::FhirPathPatch),
 ];
 
 /// A patch as it was sent.

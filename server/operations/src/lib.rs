@@ -31,6 +31,8 @@ pub struct Invocation {
     pub parameters: Vec<(String, String)>,
     /// The body of a POST: a Parameters resource, JSON, or for `$validate` the resource. `None` for GET.
     pub body: Option<Vec<u8>>,
+    /// Whether the body is XML. Only that of `$validate` is, which tells its lines.
+    pub is_xml: bool,
 }
 
 /// The work of an operation, under way.

@@ -82,7 +82,8 @@ async fn validate(service: &Service, caller: &Caller, invocation: Invocation) ->
         request.parameter(name, value, &format!("http.{}", shown(name)))?;
     }
     let body = invocation.body.as_ref().filter(|body| !body.is_empty());
-    if let Some(Err(issues)) = body.map(|body| request.body(service, resource_type, body)) {
+    if let Some(Err(issues)) = body.map(|body| request.body(service, resource_type, body, invocation.is_xml))
+    {
         return issues.map(|issues| answer(&issues));
     }
     let request = known_profiles(service, caller, request).await?;
@@ -195,8 +196,10 @@ impl Request {
         service: &Service,
         resource_type: &str,
         body: &[u8],
+        is_xml: bool,
     ) -> Result<(), Result<Vec<Issue>, Failure>> {
-        let tree = Tree::parse_json(&service.definitions.schema, body.to_vec(), &service.limits.body);
+        let parse = if is_xml { Tree::parse_xml } else { Tree::parse_json };
+        let tree = parse(&service.definitions.schema, body.to_vec(), &service.limits.body);
         let tree =
             tree.map_err(|issues| match issues.iter().any(|issue| issue.code == IssueType::Invalid) {
                 true => Err(Failure::of(Status::BadRequest, issues)),

@@ -9,19 +9,19 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use fhirpath::IssueType;
-use interaction::{Failure, Outcome, PatchDocument, Projection, ReadConditions};
+use interaction::{Failure, Outcome, PatchDocument, PatchFormat, Projection, ReadConditions};
 use operations::Invocation;
 use store::units::Ledger;
 use store::{HistoryScope, Key};
 
 use super::body::Share;
 use super::headers::{self, Prefer};
-use super::negotiate::{self, Format};
+use super::negotiate::{self, BodyFormat, Format};
 use super::parameters::Parameters;
 use super::refusal::Refusal;
 use super::respond;
 use super::route::{self, Interaction, Shape, Target};
-use super::{App, Exchange, Meter, browser, long};
+use super::{App, Exchange, Meter, browser, long, xml};
 use crate::tenants::Site;
 
 /// Parameters that every interaction takes besides `_format` and `_pretty`.
@@ -70,6 +70,7 @@ pub(super) async fn answer(
     let interaction =
         route::interaction(target.shape, &head.method).ok_or_else(|| not_allowed(target.shape))?;
     exchange.interaction = Some(interaction);
+    exchange.is_safe = interaction.is_safe(&head.method);
     let mut call = Call { app, site: &site, target, headers: &head.headers, parameters };
     if interaction == Interaction::Read && !app.is_metered {
         // The most frequent by far; it waits for nothing, so it needs no timer.
@@ -176,7 +177,7 @@ impl<'r> Call<'r> {
         let (service, caller) = (&self.site.service, &self.site.caller);
         let kind = self.target.resource_type;
         let create = interaction::create(service, caller, kind, body, if_none_exist, prefer);
-        let outcome = long::run(length > long::BODY, create).await?;
+        let outcome = long::run(length > long::BODY, create).await.map_err(|failure| self.failed(failure))?;
         self.finish(exchange, outcome, projection.as_ref(), true)
     }
 
@@ -198,7 +199,7 @@ impl<'r> Call<'r> {
                 interaction::update(service, caller, resource_type, id, body, &conditions, prefer).await
             }
         };
-        let outcome = long::run(length > long::BODY, update).await?;
+        let outcome = long::run(length > long::BODY, update).await.map_err(|failure| self.failed(failure))?;
         self.finish(exchange, outcome, projection.as_ref(), true)
     }
 
@@ -209,7 +210,10 @@ impl<'r> Call<'r> {
         let Target { resource_type, id, .. } = self.target;
         let projection = if id.is_empty() { self.criteria()? } else { self.projection("a patch")? };
         let format = negotiate::patch_format(self.headers.get(header::CONTENT_TYPE))?;
-        let (body, _share) = self.body(incoming).await?;
+        let (body, _share) = match format {
+            PatchFormat::FhirPathPatch => self.resource(incoming).await?,
+            PatchFormat::JsonPatch => self.body(incoming).await?,
+        };
         let document = PatchDocument { format, body };
         let criteria = &self.parameters.others;
         let patch = async {
@@ -222,7 +226,7 @@ impl<'r> Call<'r> {
             }
         };
         // How large the resource is, and what the paths have to look at, is not known before.
-        let outcome = long::run(true, patch).await?;
+        let outcome = long::run(true, patch).await.map_err(|failure| self.failed(failure))?;
         self.finish(exchange, outcome, projection.as_ref(), true)
     }
 
@@ -294,7 +298,7 @@ impl<'r> Call<'r> {
         let length = body.len();
         let prefer = Prefer::read(self.headers).returns;
         let bundle = interaction::bundle(&self.site.service, &self.site.caller, body, prefer);
-        let outcome = long::run(length > long::BODY, bundle).await?;
+        let outcome = long::run(length > long::BODY, bundle).await.map_err(|failure| self.failed(failure))?;
         self.finish(exchange, outcome, None, false)
     }
 
@@ -325,7 +329,9 @@ impl<'r> Call<'r> {
         incoming: Body,
         exchange: &Exchange,
     ) -> Result<Response, Refusal> {
+        let is_xml = self.target.last == "validate" && self.sends_xml() && !incoming.is_end_stream();
         let (body, _share) = match *method {
+            Method::POST if is_xml => self.body(incoming).await.map(|(body, share)| (Some(body), share))?,
             Method::POST => self.operation_input(incoming).await.map(|(body, share)| (Some(body), share))?,
             _ => (None, Share::none()),
         };
@@ -340,10 +346,14 @@ impl<'r> Call<'r> {
             id: some(self.target.id),
             parameters: std::mem::take(&mut self.parameters.others),
             body,
+            is_xml,
         };
         let (service, caller) = (&self.site.service, &self.site.caller);
         let operation = operations::invoke(service, caller, self.target.last, invocation);
-        let outcome = long::run(is_long, operation).await?;
+        let outcome = long::run(is_long, operation).await.map_err(|failure| match is_xml {
+            true => failure.into(),
+            false => self.failed(failure),
+        })?;
         self.finish(exchange, outcome, None, false)
     }
 
@@ -400,9 +410,34 @@ impl<'r> Call<'r> {
         headers::read_conditions(self.headers)
     }
 
+    /// A resource's body, as JSON.
     async fn resource(&self, incoming: Body) -> Result<(Vec<u8>, Share<'r>), Refusal> {
-        negotiate::check_json(self.headers.get(header::CONTENT_TYPE))?;
-        self.body(incoming).await
+        let format = negotiate::body_format(self.headers.get(header::CONTENT_TYPE))?;
+        let (body, share) = self.body(incoming).await?;
+        let body = match format {
+            BodyFormat::Json => body,
+            BodyFormat::Xml => {
+                let service = &self.site.service;
+                let is_long = body.len() > long::BODY;
+                long::block(is_long, || {
+                    xml::to_json(&service.definitions.schema, body, &service.limits.body)
+                })?
+            }
+        };
+        Ok((body, share))
+    }
+
+    fn sends_xml(&self) -> bool {
+        negotiate::body_format(self.headers.get(header::CONTENT_TYPE)).ok() == Some(BodyFormat::Xml)
+    }
+
+    /// What is refused of a body that was made JSON, if it came as XML: the lines are not those that were sent.
+    fn failed(&self, failure: Failure) -> Refusal {
+        let mut refusal = Refusal::from(failure);
+        if self.sends_xml() {
+            refusal.issues.iter_mut().for_each(|issue| issue.position = None);
+        }
+        refusal
     }
 
     /// The body, up to the bound.

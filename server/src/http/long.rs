@@ -18,6 +18,14 @@ pub(crate) async fn run<T>(is_long: bool, work: impl Future<Output = T>) -> T {
     std::future::poll_fn(|context| tokio::task::block_in_place(|| work.as_mut().poll(context))).await
 }
 
+/// The same for work that waits for nothing.
+pub(crate) fn block<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
+    if !is_long || Handle::current().runtime_flavor() != RuntimeFlavor::MultiThread {
+        return work();
+    }
+    tokio::task::block_in_place(work)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};

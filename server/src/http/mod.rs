@@ -24,6 +24,7 @@ mod respond;
 pub mod route;
 mod router;
 mod site;
+mod xml;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -38,7 +39,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::{HeaderMap, HeaderValue};
 use axum::response::Response;
-use fhirpath::IssueType;
+use fhirpath::{IssueType, Schema};
 use interaction::Service;
 use store::units::Ledger;
 
@@ -60,6 +61,8 @@ pub struct App {
     pub directory: Directory,
     /// Rung when a tenant may have moved.
     pub alarm: Alarm,
+    /// For what is answered before it is known whose records a request is about.
+    schema: Arc<Schema>,
     /// Whether requests cost request units.
     is_metered: bool,
     readiness: ready::Readiness,
@@ -85,6 +88,8 @@ pub(crate) struct Exchange {
     /// What it costs, where that is counted.
     meter: Option<Meter>,
     interaction: Option<Interaction>,
+    /// Whether nothing is changed by it, whatever comes.
+    is_safe: bool,
     template: &'static str,
     format: Format,
     pretty: bool,
@@ -114,6 +119,11 @@ impl Exchange {
             None => page::Base { url: app.base(), path: BASE_PATH },
         }
     }
+
+    /// The schema of the tenant.
+    fn schema<'e>(&'e self, app: &'e App) -> &'e Arc<Schema> {
+        self.site.as_ref().map_or(&app.schema, |site| &site.service.definitions.schema)
+    }
 }
 
 impl App {
@@ -122,6 +132,7 @@ impl App {
         let guard = browser::Guard::new(config, address, &service.base);
         let random = uuid::Uuid::new_v4().as_u128();
         App {
+            schema: Arc::clone(&service.definitions.schema),
             is_metered: service.store.is_metered(),
             directory: Directory::new(service, table),
             alarm: Alarm::default(),
@@ -171,6 +182,7 @@ impl App {
             site: None,
             meter: None,
             interaction: None,
+            is_safe: false,
             template: "",
             format: Format::Json,
             pretty: false,

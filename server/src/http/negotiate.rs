@@ -16,11 +16,26 @@ pub enum Format {
     PlainJson,
     /// The same, labelled `text/json`.
     TextJson,
+    /// `application/fhir+xml`.
+    Xml,
+    /// The same, labelled `application/xml`.
+    PlainXml,
+    /// The same, labelled `text/xml`.
+    TextXml,
     /// A page for people.
     Html,
 }
 
-const OFFER: &str = "This server sends application/fhir+json (also as application/json and text/json) and, for browsers, text/html";
+/// A format that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// `application/fhir+json`.
+    Json,
+    /// `application/fhir+xml`.
+    Xml,
+}
+
+const OFFER: &str = "This server sends application/fhir+json (also as application/json and text/json), application/fhir+xml (also as application/xml and text/xml) and, for browsers, text/html";
 
 impl Format {
     /// The format that `_format` names; it overrides `Accept`.
@@ -32,6 +47,7 @@ impl Format {
         let name = text.split(';').next().unwrap_or_default().trim().replace(' ', "+").to_ascii_lowercase();
         let format = match name.as_str() {
             "json" | "application/fhir+json" => Some(Format::Json),
+            "xml" => Some(Format::Xml),
             "html" | "text/html" => Some(Format::Html),
             other => of_media_type(other),
         };
@@ -54,8 +70,7 @@ impl Format {
         }
         let text = header.to_str().unwrap_or_default();
         best(text).ok_or_else(|| {
-            let xml = if text.contains("xml") { " XML is not offered yet." } else { "" };
-            let details = format!("None of the formats that Accept names is offered.{xml} {OFFER}.");
+            let details = format!("None of the formats that Accept names is offered. {OFFER}.");
             Refusal::new(StatusCode::NOT_ACCEPTABLE, IssueType::NotSupported, details).at("http.Accept")
         })
     }
@@ -66,8 +81,16 @@ impl Format {
             Format::Json => "application/fhir+json; charset=utf-8",
             Format::PlainJson => "application/json; charset=utf-8",
             Format::TextJson => "text/json; charset=utf-8",
+            Format::Xml => "application/fhir+xml; charset=utf-8",
+            Format::PlainXml => "application/xml; charset=utf-8",
+            Format::TextXml => "text/xml; charset=utf-8",
             Format::Html => "text/html; charset=utf-8",
         })
+    }
+
+    /// Whether it is XML, under any label.
+    pub fn is_xml(self) -> bool {
+        matches!(self, Format::Xml | Format::PlainXml | Format::TextXml)
     }
 }
 
@@ -76,6 +99,9 @@ fn of_media_type(name: &str) -> Option<Format> {
         "application/fhir+json" | "application/json+fhir" | "application/*" | "*/*" => Some(Format::Json),
         "application/json" => Some(Format::PlainJson),
         "text/json" => Some(Format::TextJson),
+        "application/fhir+xml" | "application/xml+fhir" => Some(Format::Xml),
+        "application/xml" => Some(Format::PlainXml),
+        "text/xml" => Some(Format::TextXml),
         "text/html" | "application/xhtml+xml" => Some(Format::Html),
         _ => None,
     }
@@ -106,19 +132,24 @@ fn is_r4(range: &str) -> bool {
     version.is_none_or(|version| matches!(version.trim().trim_matches('"'), "4.0" | "4.0.1"))
 }
 
-/// Whether a body's `Content-Type` is FHIR JSON of R4.
+/// The format of a body, by its `Content-Type`.
 ///
 /// # Errors
-/// 415 for any other.
-pub fn check_json(header: Option<&HeaderValue>) -> Result<(), Refusal> {
+/// 415 for what is neither FHIR JSON nor FHIR XML of R4 in UTF-8.
+pub fn body_format(header: Option<&HeaderValue>) -> Result<BodyFormat, Refusal> {
     let text = header.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let name = text.split(';').next().unwrap_or_default().trim();
-    let known = ["application/fhir+json", "application/json", "text/json", "application/json+fhir"];
-    if known.iter().any(|known| known.eq_ignore_ascii_case(name)) && is_r4(text) && is_utf8(text) {
-        return Ok(());
+    let is_one_of = |known: &[&str]| known.iter().any(|known| known.eq_ignore_ascii_case(name));
+    if is_r4(text) && is_utf8(text) {
+        if is_one_of(&["application/fhir+json", "application/json", "text/json", "application/json+fhir"]) {
+            return Ok(BodyFormat::Json);
+        }
+        if is_one_of(&["application/fhir+xml", "application/xml", "text/xml", "application/xml+fhir"]) {
+            return Ok(BodyFormat::Xml);
+        }
     }
     let details = format!(
-        "{} This server reads application/fhir+json of FHIR 4.0 in UTF-8 (also as application/json or text/json).",
+        "{} This server reads application/fhir+json (also as application/json or text/json) and application/fhir+xml (also as application/xml or text/xml) of FHIR 4.0 in UTF-8.",
         sent(text, name)
     );
     Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, IssueType::NotSupported, details)
@@ -152,11 +183,11 @@ pub fn patch_format(header: Option<&HeaderValue>) -> Result<PatchFormat, Refusal
     if let Some((_, PatchFormat::JsonPatch)) = named.filter(|_| is_utf8(text)) {
         return Ok(PatchFormat::JsonPatch);
     }
-    if check_json(header).is_ok() {
+    if body_format(header).is_ok() {
         return Ok(PatchFormat::FhirPathPatch);
     }
     let details = format!(
-        "{} A patch is application/json-patch+json, or Parameters with a FHIRPath Patch as application/fhir+json.",
+        "{} A patch is application/json-patch+json, or Parameters with a FHIRPath Patch as application/fhir+json or application/fhir+xml.",
         sent(text, name)
     );
     Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, IssueType::NotSupported, details)
@@ -211,8 +242,12 @@ mod tests {
             ("text/json", Some(Format::TextJson)),
             ("*/*", Some(Format::Json)),
             (browser, Some(Format::Html)),
-            ("application/fhir+xml", None),
-            ("application/fhir+xml, application/fhir+json;q=0.5", Some(Format::Json)),
+            ("application/fhir+xml", Some(Format::Xml)),
+            ("application/xml", Some(Format::PlainXml)),
+            ("text/xml", Some(Format::TextXml)),
+            ("application/fhir+xml;q=0.4, application/fhir+json;q=0.5", Some(Format::Json)),
+            ("application/fhir+xml, application/fhir+json;q=0.5", Some(Format::Xml)),
+            ("application/fhir+xml; fhirVersion=3.0, text/json;q=0.1", Some(Format::TextJson)),
             ("text/html;q=0.5, application/fhir+json", Some(Format::Json)),
             ("application/fhir+json;q=0", None),
             ("image/png", None),
@@ -225,17 +260,20 @@ mod tests {
 
     #[test]
     fn refusals_name_the_offer() {
-        let refusal = Format::of_accept(Some(&HeaderValue::from_static("application/fhir+xml"))).unwrap_err();
+        let refusal = Format::of_accept(Some(&HeaderValue::from_static("image/png"))).unwrap_err();
         assert_eq!(refusal.status, StatusCode::NOT_ACCEPTABLE);
         assert_eq!(
             refusal.issues,
             [Issue::error(
                 IssueType::NotSupported,
-                "None of the formats that Accept names is offered. XML is not offered yet. This server sends application/fhir+json (also as application/json and text/json) and, for browsers, text/html."
+                "None of the formats that Accept names is offered. This server sends application/fhir+json (also as application/json and text/json), application/fhir+xml (also as application/xml and text/xml) and, for browsers, text/html."
             )
             .at("http.Accept")]
         );
-        assert!(Format::of_parameter("xml").is_err());
+        assert!(Format::of_parameter("ttl").is_err());
+        assert_eq!(Format::of_parameter("xml").ok(), Some(Format::Xml));
+        assert_eq!(Format::of_parameter("application/fhir xml").ok(), Some(Format::Xml));
+        assert_eq!(Format::of_parameter("text/xml").ok(), Some(Format::TextXml));
         assert_eq!(Format::of_parameter("application/fhir json").ok(), Some(Format::Json));
     }
 
@@ -247,6 +285,7 @@ mod tests {
             ("application/json-patch+json; charset=latin1", None),
             ("application/fhir+json", Some(PatchFormat::FhirPathPatch)),
             ("application/json", Some(PatchFormat::FhirPathPatch)),
+            ("application/fhir+xml", Some(PatchFormat::FhirPathPatch)),
             ("application/fhir+json; fhirVersion=3.0", None),
             ("application/xml-patch+xml", None),
             ("application/merge-patch+json", None),
@@ -256,25 +295,31 @@ mod tests {
             assert_eq!(found.ok(), expected, "{text}");
         }
         let refusal = patch_format(None).unwrap_err();
-        assert_eq!(refusal.accept_patch.unwrap(), "application/json-patch+json, application/fhir+json");
+        assert_eq!(
+            refusal.accept_patch.unwrap(),
+            "application/json-patch+json, application/fhir+json, application/fhir+xml"
+        );
     }
 
     #[test]
     fn content_types() {
-        for (text, good) in [
-            ("application/fhir+json", true),
-            ("application/fhir+json; charset=UTF-8", true),
-            ("Application/JSON", true),
-            ("application/fhir+json;fhirVersion=4.0", true),
-            ("application/fhir+json; fhirVersion=3.0", false),
-            ("application/fhir+json; charset=latin1", false),
-            ("application/fhir+xml", false),
-            ("text/plain", false),
-            ("", false),
+        for (text, expected) in [
+            ("application/fhir+json", Some(BodyFormat::Json)),
+            ("application/fhir+json; charset=UTF-8", Some(BodyFormat::Json)),
+            ("Application/JSON", Some(BodyFormat::Json)),
+            ("application/fhir+json;fhirVersion=4.0", Some(BodyFormat::Json)),
+            ("application/fhir+json; fhirVersion=3.0", None),
+            ("application/fhir+json; charset=latin1", None),
+            ("application/fhir+xml", Some(BodyFormat::Xml)),
+            ("application/xml; charset=utf-8", Some(BodyFormat::Xml)),
+            ("text/xml", Some(BodyFormat::Xml)),
+            ("application/fhir+xml; charset=utf-16", None),
+            ("text/plain", None),
+            ("", None),
         ] {
             let header = HeaderValue::from_static(text);
-            assert_eq!(check_json(Some(&header)).is_ok(), good, "{text}");
+            assert_eq!(body_format(Some(&header)).ok(), expected, "{text}");
         }
-        assert!(check_json(None).is_err());
+        assert!(body_format(None).is_err());
     }
 }

@@ -30,7 +30,8 @@ impl Refusal {
         Refusal::of(StatusCode::BAD_REQUEST, issues)
     }
 
-    fn of(status: StatusCode, issues: Vec<Issue>) -> Refusal {
+    /// For some reasons.
+    pub(super) fn of(status: StatusCode, issues: Vec<Issue>) -> Refusal {
         Refusal { status, issues, allow: None, accept_patch: None, retry_after_s: None }
     }
 

@@ -9,7 +9,7 @@ use interaction::{Outcome, OutcomeBody};
 
 use super::negotiate::Format;
 use super::refusal::Refusal;
-use super::{App, Exchange, date, headers, json};
+use super::{App, Exchange, date, headers, json, long, xml};
 use crate::page;
 
 const NO_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
@@ -61,11 +61,24 @@ pub fn resource(app: &App, exchange: &Exchange, status: StatusCode, bytes: Bytes
     if exchange.format == Format::Html {
         return page(status, page::resource(exchange.base(app), &exchange.address, status.as_u16(), &bytes));
     }
+    if !exchange.format.is_xml() {
+        return as_json(exchange, exchange.format, status, bytes);
+    }
+    let is_long = bytes.len() > long::BODY;
+    match long::block(is_long, || xml::of_json(exchange.schema(app), &bytes, exchange.pretty)) {
+        Ok(xml) => body(status, exchange.format.content_type(), xml),
+        Err(refusal) if exchange.is_safe && status.is_success() => self::refusal(app, exchange, refusal),
+        // What was done, or why not, has to be told, though not as it was asked for.
+        Err(_) => as_json(exchange, Format::Json, status, bytes),
+    }
+}
+
+fn as_json(exchange: &Exchange, format: Format, status: StatusCode, bytes: Bytes) -> Response {
     let bytes = match (exchange.pretty, std::str::from_utf8(&bytes)) {
         (true, Ok(text)) => json::pretty(text).into(),
         _ => bytes,
     };
-    body(status, exchange.format.content_type(), bytes)
+    body(status, format.content_type(), bytes)
 }
 
 /// The response to an interaction's outcome. `writes` says whether it is one that names the version it made.
@@ -76,6 +89,10 @@ pub fn outcome(app: &App, exchange: &Exchange, outcome: Outcome, writes: bool) -
         OutcomeBody::Json(bytes) => body(status, HeaderValue::from_static("application/json"), bytes),
         OutcomeBody::Empty => empty(status),
     };
+    if response.status() != status {
+        // Refused after all: the headers would be of what is not sent.
+        return response;
+    }
     let map = response.headers_mut();
     if let Some(time) = outcome.last_modified.and_then(date::header) {
         map.insert(header::LAST_MODIFIED, time);

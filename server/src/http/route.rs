@@ -171,6 +171,12 @@ impl Interaction {
         Interaction::Operation,
     ];
 
+    /// Whether it changes nothing by this method.
+    pub fn is_safe(self, method: &Method) -> bool {
+        matches!(*method, Method::GET | Method::HEAD)
+            || matches!(self, Self::SearchType | Self::SearchSystem | Self::SearchCompartment)
+    }
+
     /// Its name in metrics and logs: FHIR's where it has one.
     pub fn name(self) -> &'static str {
         match self {

@@ -170,6 +170,7 @@ impl InProcess {
                     id: some(id),
                     parameters: parameters.clone(),
                     body: request.body.clone().map(String::into_bytes),
+                    is_xml: false,
                 };
                 operations::invoke(service, caller, last, invocation).await
             }

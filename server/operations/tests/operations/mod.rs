@@ -77,6 +77,7 @@ impl Server {
                 .map(owned)
                 .collect(),
             body: body.map(|body| body.as_bytes().to_vec()),
+            is_xml: false,
         };
         let (status, bytes) = match ::operations::invoke(&self.service, &self.caller, name, invocation).await
         {
