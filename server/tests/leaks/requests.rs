@@ -227,7 +227,7 @@ fn calls(route: &Route, descriptor: &interaction::OperationDescriptor) -> Vec<Re
             "POST" if name == "graphql" => {
                 let query: serde_json::Map<_, _> =
                     parameters.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-                request.clone().with_body(&Value::Object(query))
+                request.clone().with_body(Value::Object(query))
             }
             "POST" => request.clone().with_body(in_body(parameters)),
             _ => parameters.iter().fold(request.clone(), |request, (name, value)| request.with(name, value)),
