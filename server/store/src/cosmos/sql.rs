@@ -60,9 +60,8 @@ impl<'p> Writer<'p> {
             Plan::Or(plans) => any(plans.iter().map(|plan| self.over(plan)).collect()),
             Plan::Not(plan) => self.over_not(plan),
             Plan::Match(parameter, predicate) => match (terms::aspect(self.names, *parameter), predicate) {
-                (None, predicate) => self.predicate(Some(*parameter), predicate),
-                // It has no field, but for the codes and identifiers that other parameters have as well.
-                (Some("canonical"), Predicate::Composite(_)) => self.predicate(None, predicate),
+                (None | Some("canonical"), predicate) => self.predicate(Some(*parameter), predicate),
+                // It has no field, but for the identifiers that other parameters have as well.
                 (Some("of-type"), Predicate::Composite(parts)) => {
                     parts.last().map_or(Condition::True, |value| self.predicate(None, value))
                 }

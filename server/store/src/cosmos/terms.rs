@@ -14,8 +14,8 @@
 //! kind, `#`, and eleven characters of a hash. Of a span, `h` is left out where it equals `l`; of several values
 //! there is their hull, and `m`, the largest of their lower ends.
 //!
-//! What only modifiers ask of (`code:text`) has no field: it would be in every document, and documents that were stored
-//! before it was known would not be found.
+//! What only modifiers ask of (`code:text`) has no field: it would be in every document. Quantities in the base units of UCUM
+//! have spans of their own (`value-quantity:canonical`), for most searches by a unit ask of them.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ const MOST_MS: i64 = 9_000_000_000_000_000;
 pub(super) fn fields(parameters: &[Parameter], entries: &Entries) -> IndexFields {
     let (mut terms, mut hulls) = (BTreeSet::new(), std::collections::BTreeMap::new());
     for (parameter, value) in entries.iter() {
-        if aspect(parameters, parameter).is_some() {
+        if !has_fields(parameters, parameter) {
             continue;
         }
         collect(&value, &mut terms);
@@ -56,7 +56,7 @@ pub(super) fn fields(parameters: &[Parameter], entries: &Entries) -> IndexFields
 pub(super) fn name(parameters: &[Parameter], parameter: ParameterId) -> Option<&str> {
     let full = parameters.get(usize::from(parameter.0))?.name.as_str();
     let name = full.split_once('.').map_or(full, |(_, name)| name);
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':');
     (!name.is_empty() && name.bytes().all(plain)).then_some(name)
 }
 
@@ -64,6 +64,11 @@ pub(super) fn name(parameters: &[Parameter], parameter: ParameterId) -> Option<&
 pub(super) fn aspect(parameters: &[Parameter], parameter: ParameterId) -> Option<&str> {
     let name = parameters.get(usize::from(parameter.0))?.name.as_str();
     name.split_once(':').map(|(_, aspect)| aspect)
+}
+
+/// Whether a parameter has index fields: of those kept for a modifier only the quantities in base units do.
+fn has_fields(parameters: &[Parameter], parameter: ParameterId) -> bool {
+    matches!(aspect(parameters, parameter), None | Some("canonical"))
 }
 
 /// The term of a code; `None` for an empty one.
@@ -252,9 +257,10 @@ mod tests {
     }
 
     #[test]
-    fn what_modifiers_ask_of_has_no_field() {
+    fn of_what_modifiers_ask_of_base_units_alone_have_fields() {
         check(&[(6, Value::String("Hemoglobin"))], json!({ "x": [], "r": {} }));
-        check(&[(7, Value::Number { lo: 1.0, hi: 1.0 })], json!({ "x": [], "r": {} }));
+        let span = json!({ "x": [], "r": { "date:canonical": { "l": 1 } } });
+        check(&[(7, Value::Number { lo: 1.0, hi: 1.0 })], span);
     }
 
     #[test]
