@@ -32,7 +32,7 @@ pub enum KeyError {
         why: String,
     },
     /// The wrapping key is not one.
-    #[error("the wrapping key must be 64 hexadecimal digits (`vesta keys new` makes one)")]
+    #[error("the wrapping key must be 64 hexadecimal digits (`openssl rand -hex 32` makes them)")]
     WrappingKey,
     /// A name that no set can have.
     #[error("`{0}` cannot name a set of keys: use 1 to 100 of a-z, 0-9 and -")]
