@@ -209,7 +209,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let refused = |text: &str| {
             let error = FileKeys::open(directory.path(), text).unwrap_err().to_string();
-            assert_eq!(error, "the wrapping key must be 64 hexadecimal digits (`openssl rand -hex 32` makes them)");
+            assert_eq!(
+                error,
+                "the wrapping key must be 64 hexadecimal digits (`openssl rand -hex 32` makes them)"
+            );
         };
         refused("");
         refused("12ab");
