@@ -273,6 +273,37 @@ fn site() {
 
 /// GraphQL at the base and on a resource, by GET and by POST in both forms; a mutation by POST alone.
 #[test]
+fn view_definition() {
+    let data = directory();
+    let server = Server::start(data.path());
+    server.put("/fhir/Patient/p1", PATIENT).expect(201);
+    let view = r#"{"resourceType":"Parameters","parameter":[{"name":"viewResource","resource":{"resourceType":"ViewDefinition","resource":"Patient","select":[{"column":[{"name":"id","path":"id"},{"name":"born","path":"birthDate"}]}]}}]}"#;
+    let check = |path: &str, accept: &str, media_type: &str, expected: &str| {
+        let headers = [("content-type", "application/fhir+json"), ("accept", accept)];
+        let answer = server.send("POST", path, &headers, view.as_bytes()).expect(200);
+        assert_eq!(
+            (answer.header("content-type"), &*answer.text()),
+            (media_type, expected),
+            "{path} {accept}"
+        );
+    };
+    let ndjson = ("application/x-ndjson", "{\"id\":\"p1\",\"born\":\"1980-02-03\"}\n");
+    let csv = ("text/csv; charset=utf-8", "id,born\r\np1,1980-02-03\r\n");
+    let json = ("application/json", "[{\"id\":\"p1\",\"born\":\"1980-02-03\"}]");
+    for path in ["/fhir/$viewdefinition-run", "/fhir/ViewDefinition/$run"] {
+        check(path, "*/*", ndjson.0, ndjson.1);
+        check(path, "application/fhir+json", ndjson.0, ndjson.1);
+        check(path, "text/csv, */*;q=0.1", csv.0, csv.1);
+        check(&format!("{path}?_format=csv"), "application/json", csv.0, csv.1);
+        check(path, "application/json", json.0, json.1);
+    }
+    let refused = server.get("/fhir/ViewDefinition/$run?_format=csv").expect(400);
+    assert_eq!(refused.json()["issue"][0]["expression"][0], "viewResource");
+    server.get("/fhir/Patient/$run").expect(404);
+    server.get("/fhir/Patient?_format=csv").expect(406);
+}
+
+#[test]
 fn graphql() {
     let data = directory();
     let server = Server::start(data.path());

@@ -54,8 +54,13 @@ pub enum OutcomeBody {
     Empty,
     /// A resource, canonical JSON.
     Resource(Bytes),
-    /// JSON that is no resource.
-    Json(Bytes),
+    /// What is no resource.
+    Other {
+        /// Its media type, for `Content-Type`.
+        media_type: &'static str,
+        /// It.
+        bytes: Bytes,
+    },
 }
 
 /// A refusal: nothing was changed.
@@ -198,12 +203,16 @@ impl Outcome {
             location: None,
         }
     }
-}
 
-impl Outcome {
     /// Ok with JSON that is no resource.
     pub fn json(body: impl Into<Bytes>) -> Outcome {
-        Outcome { body: OutcomeBody::Json(body.into()), ..Outcome::resource(Bytes::new()) }
+        Outcome::other("application/json", body)
+    }
+
+    /// Success with a body of another type.
+    pub fn other(media_type: &'static str, body: impl Into<Bytes>) -> Outcome {
+        let body = OutcomeBody::Other { media_type, bytes: body.into() };
+        Outcome { body, ..Outcome::resource(Bytes::new()) }
     }
 }
 

@@ -16,6 +16,8 @@ use interaction::{
     Caller, Failure, OperationDescriptor, Outcome, PageWriter, Pages, ReadConditions, Service,
 };
 
+pub(crate) use subjects::members;
+
 use crate::{Invocation, Operation, Running};
 use position::Position;
 use request::Request;

@@ -216,7 +216,7 @@ impl Served<'_> {
 fn body(outcome: Outcome) -> Result<Bytes, Failure> {
     match outcome.body {
         OutcomeBody::Resource(bytes) => Ok(bytes),
-        OutcomeBody::Empty | OutcomeBody::Json(_) => Err(unreadable()),
+        OutcomeBody::Empty | OutcomeBody::Other { .. } => Err(unreadable()),
     }
 }
 

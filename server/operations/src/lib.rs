@@ -14,6 +14,7 @@ mod terminology;
 mod translate;
 mod validate;
 mod validate_code;
+mod view;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -33,6 +34,8 @@ pub struct Invocation {
     pub body: Option<Vec<u8>>,
     /// Whether the body is XML. Only that of `$validate` is, which tells its lines.
     pub is_xml: bool,
+    /// `Accept` as it was sent, for an operation that has formats of its own ([`has_formats`]).
+    pub accept: Option<String>,
 }
 
 /// The work of an operation, under way.
@@ -63,7 +66,14 @@ pub static REGISTRY: &[Operation] = &[
     subsumes::SUBSUMES,
     translate::TRANSLATE,
     closure::CLOSURE,
+    view::VIEWDEFINITION_RUN,
+    view::RUN,
 ];
+
+/// Whether an operation, by its name without `$`, answers in formats of its own, and not with a resource in one of FHIR's.
+pub fn has_formats(name: &str) -> bool {
+    view::NAMES.contains(&name)
+}
 
 /// What the CapabilityStatement lists.
 pub fn descriptors() -> Vec<OperationDescriptor> {

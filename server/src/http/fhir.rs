@@ -53,12 +53,13 @@ pub(super) async fn answer(
     }
     let parameters = Parameters::read(head.uri.query())?;
     exchange.pretty = parameters.pretty;
-    exchange.format = match parameters.format {
-        Some(format) => format,
-        None => format?,
-    };
     let decoded = route::decode(head.uri.path()).ok_or_else(|| no_route("The path's encoding is broken."))?;
     let (tenant, below) = route::below_base(&decoded);
+    exchange.format = match &parameters.format {
+        _ if has_formats(below) => Format::Json,
+        Some(text) => Format::of_parameter(text)?,
+        None => format?,
+    };
     let site = app.site(tenant, &head.headers)?;
     exchange.site = Some(Arc::clone(&site));
     let target =
@@ -274,7 +275,9 @@ impl<'r> Call<'r> {
             let (form, _share) = self.body(incoming).await?;
             self.parameters.add(&form)?;
             exchange.pretty = self.parameters.pretty;
-            exchange.format = self.parameters.format.unwrap_or(exchange.format);
+            if let Some(text) = &self.parameters.format {
+                exchange.format = Format::of_parameter(text)?;
+            }
         }
         let Target { shape, resource_type, id, last } = self.target;
         let (kind, compartment) = match shape {
@@ -341,12 +344,20 @@ impl<'r> Call<'r> {
             || self.target.id.is_empty()
             || body.as_ref().is_some_and(|body| body.len() > long::BODY);
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let mut accept = None;
+        if operations::has_formats(self.target.last) {
+            let format = self.parameters.format.take().map(|format| ("_format".to_owned(), format));
+            self.parameters.others.extend(format);
+            accept =
+                self.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        }
         let invocation = Invocation {
             resource_type: some(self.target.resource_type),
             id: some(self.target.id),
             parameters: std::mem::take(&mut self.parameters.others),
             body,
             is_xml,
+            accept,
         };
         let (service, caller) = (&self.site.service, &self.site.caller);
         let operation = operations::invoke(service, caller, self.target.last, invocation);
@@ -452,6 +463,11 @@ impl<'r> Call<'r> {
         let app = self.app;
         app.bodies.collect(incoming, app.max_body_bytes).await
     }
+}
+
+/// Whether a path is one of an operation that has formats of its own, whatever FHIR's are.
+fn has_formats(below: &str) -> bool {
+    below.trim_end_matches('/').rsplit_once("/$").is_some_and(|(_, name)| operations::has_formats(name))
 }
 
 fn not_an_id(resource_type: &str) -> Refusal {

@@ -2,14 +2,13 @@
 
 use fhirpath::{Issue, IssueType};
 
-use super::negotiate::Format;
 use super::refusal::Refusal;
 
 /// The parameters of a request: those of the transport apart, the others in the order received.
 #[derive(Debug, Default)]
 pub struct Parameters {
-    /// `_format`.
-    pub format: Option<Format>,
+    /// `_format`, as it was sent.
+    pub format: Option<String>,
     /// `_pretty=true`.
     pub pretty: bool,
     /// All others, decoded.
@@ -20,7 +19,7 @@ impl Parameters {
     /// Reads the query of a URL.
     ///
     /// # Errors
-    /// 400 for a broken escape, text that is not UTF-8, or a bad `_pretty`; 406 for a `_format` that is not offered.
+    /// 400 for a broken escape, text that is not UTF-8, or a bad `_pretty`.
     pub fn read(query: Option<&str>) -> Result<Parameters, Refusal> {
         let mut parameters = Parameters::default();
         if let Some(query) = query {
@@ -39,7 +38,7 @@ impl Parameters {
             let name = text(halves.next().unwrap_or_default(), "a parameter's name")?;
             let value = text(halves.next().unwrap_or_default(), &name)?;
             match name.as_str() {
-                "_format" => self.format = Some(Format::of_parameter(&value)?),
+                "_format" => self.format = Some(value),
                 "_pretty" => self.pretty = boolean(&value)?,
                 _ => self.others.push((name, value)),
             }
@@ -141,7 +140,7 @@ mod tests {
             parameters.others.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(pairs, [("name", "O'Brien x"), ("code:not", "a|b"), ("flag", "")]);
         assert!(parameters.pretty);
-        assert_eq!(parameters.format, Some(Format::Json));
+        assert_eq!(parameters.format.as_deref(), Some("json"));
     }
 
     #[test]

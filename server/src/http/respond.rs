@@ -86,7 +86,7 @@ pub fn outcome(app: &App, exchange: &Exchange, outcome: Outcome, writes: bool) -
     let status = StatusCode::from_u16(outcome.status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = match outcome.body {
         OutcomeBody::Resource(bytes) => resource(app, exchange, status, bytes),
-        OutcomeBody::Json(bytes) => body(status, HeaderValue::from_static("application/json"), bytes),
+        OutcomeBody::Other { media_type, bytes } => body(status, HeaderValue::from_static(media_type), bytes),
         OutcomeBody::Empty => empty(status),
     };
     if response.status() != status {

@@ -193,7 +193,7 @@ impl InProcess {
         let Outcome { body, .. } = self.runtime.handle().block_on(work)?;
         match body {
             OutcomeBody::Resource(bytes) => Ok(bytes.to_vec()),
-            OutcomeBody::Empty | OutcomeBody::Json(_) => {
+            OutcomeBody::Empty | OutcomeBody::Other { .. } => {
                 Err(unreadable("the Bundle was answered with no resource"))
             }
         }

@@ -81,7 +81,7 @@ impl InProcess {
         match self.call(who, request).await {
             Ok(outcome) => {
                 let body = match outcome.body {
-                    OutcomeBody::Resource(bytes) | OutcomeBody::Json(bytes) => {
+                    OutcomeBody::Resource(bytes) | OutcomeBody::Other { bytes, .. } => {
                         String::from_utf8(bytes.to_vec()).unwrap()
                     }
                     OutcomeBody::Empty => String::new(),
@@ -171,6 +171,7 @@ impl InProcess {
                     parameters: parameters.clone(),
                     body: request.body.clone().map(String::into_bytes),
                     is_xml: false,
+                    accept: None,
                 };
                 operations::invoke(service, caller, last, invocation).await
             }

@@ -210,6 +210,10 @@ fn calls(route: &Route, descriptor: &interaction::OperationDescriptor) -> Vec<Re
     };
     let paths: Vec<String> = match route.shape {
         Shape::SystemOperation if descriptor.system => vec![format!("/${name}")],
+        // ViewDefinition is a type that nothing is stored of.
+        Shape::TypeOperation if descriptor.type_level && name == "run" => {
+            vec![format!("/ViewDefinition/${name}")]
+        }
         Shape::TypeOperation if descriptor.type_level => {
             types().into_iter().filter(|it| offered(it)).map(|it| format!("/{it}/${name}")).collect()
         }
@@ -253,6 +257,7 @@ fn changes(descriptor: &interaction::OperationDescriptor) -> bool {
 fn parameters(operation: &str) -> Vec<Vec<(&'static str, &'static str)>> {
     const SYS: &str = "http://example.org/sys";
     const HIDDEN: &str = "http://example.org/hidden";
+    const NAMES: &str = r#"{"resourceType":"ViewDefinition","resource":"Patient","select":[{"column":[{"name":"id","path":"getResourceKey()"},{"name":"family","path":"name.family","collection":true}]}]}"#;
     match operation {
         "meta" => vec![vec![]],
         "meta-add" => vec![vec![("meta", r#"{"tag":[{"system":"urn:t","code":"added"}]}"#)]],
@@ -301,6 +306,11 @@ fn parameters(operation: &str) -> Vec<Vec<(&'static str, &'static str)>> {
             vec![("url", "http://example.org/map"), ("system", SYS), ("code", "top")],
             vec![("system", SYS), ("code", "top"), ("targetsystem", "urn:t")],
         ],
+        "viewdefinition-run" | "run" => vec![
+            vec![("viewResource", NAMES)],
+            vec![("viewResource", NAMES), ("patient", "Patient/hidden"), ("_format", "csv")],
+            vec![("viewResource", NAMES), ("_since", "2001-01-01T00:00:00Z"), ("_limit", "1")],
+        ],
         "closure" => vec![vec![("name", "table")], vec![("name", "table"), ("version", "0")]],
         other => panic!("give the operation ${other} its parameters here"),
     }
@@ -311,6 +321,9 @@ fn in_body(parameters: &[(&str, &str)]) -> Value {
         return json!({"resourceType": "Parameters"});
     }
     let parameters = parameters.iter().map(|(name, value)| match serde_json::from_str(value) {
+        Ok(resource @ Value::Object(_)) if resource.get("resourceType").is_some() => {
+            json!({"name": name, "resource": resource})
+        }
         Ok(meta @ Value::Object(_)) => json!({"name": name, "valueMeta": meta}),
         _ => json!({"name": name, "valueString": value}),
     });

@@ -27,6 +27,18 @@ pub enum Cell<'t> {
     List(Vec<Cell<'t>>),
 }
 
+impl Cell<'_> {
+    /// About how many bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Cell::Null | Cell::Boolean(_) | Cell::Integer(_) => 8,
+            Cell::Decimal(text) | Cell::Text(text) => 8 + text.len(),
+            Cell::Json(json) => 8 + json.len(),
+            Cell::List(cells) => 8 + cells.iter().map(Cell::bytes).sum::<usize>(),
+        }
+    }
+}
+
 /// A row; most views have few columns.
 pub type Row<'t> = SmallVec<[Cell<'t>; 8]>;
 

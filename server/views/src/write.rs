@@ -108,6 +108,11 @@ impl<'v> Writer<'v> {
         self.rows
     }
 
+    /// About how many bytes are held that cannot be taken yet.
+    pub fn held(&self) -> usize {
+        self.out.len() + self.table.as_ref().map_or(0, parquet::Table::held)
+    }
+
     /// What was written since the last time; of Parquet nothing before the end.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)

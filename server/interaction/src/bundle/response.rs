@@ -28,7 +28,7 @@ pub(super) fn write(bundle_type: &str, answers: &[Answer]) -> Outcome {
 fn size(outcome: &Outcome) -> usize {
     match &outcome.body {
         OutcomeBody::Empty => 0,
-        OutcomeBody::Resource(bytes) | OutcomeBody::Json(bytes) => bytes.len(),
+        OutcomeBody::Resource(bytes) | OutcomeBody::Other { bytes, .. } => bytes.len(),
     }
 }
 

@@ -69,7 +69,7 @@ impl Server {
         let outcome = self.send(request).await;
         let outcome = outcome.unwrap_or_else(|failure| panic!("{request}: {failure:?}"));
         match outcome.body {
-            OutcomeBody::Resource(bytes) | OutcomeBody::Json(bytes) => {
+            OutcomeBody::Resource(bytes) | OutcomeBody::Other { bytes, .. } => {
                 serde_json::from_slice(&bytes).expect("JSON")
             }
             OutcomeBody::Empty => serde_json::Value::Null,
@@ -186,7 +186,7 @@ pub fn show(answer: Result<Outcome, Failure>) -> String {
     let (status, location, version, body) = match answer {
         Ok(outcome) => {
             let body = match outcome.body {
-                OutcomeBody::Resource(bytes) | OutcomeBody::Json(bytes) => Some(bytes),
+                OutcomeBody::Resource(bytes) | OutcomeBody::Other { bytes, .. } => Some(bytes),
                 OutcomeBody::Empty => None,
             };
             (outcome.status, outcome.location, outcome.version, body)

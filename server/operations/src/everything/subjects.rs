@@ -95,15 +95,18 @@ async fn patient(
 }
 
 /// The patients of a group and of the groups in it; those that left it are none.
-async fn members(service: &Service, caller: &Caller, group: Key) -> Result<BTreeSet<Key>, Failure> {
+pub(crate) async fn members(
+    service: &Service,
+    caller: &Caller,
+    group: Key,
+) -> Result<BTreeSet<Key>, Failure> {
     let (mut patients, mut groups, mut next) = (BTreeSet::new(), BTreeSet::new(), vec![group]);
     while let Some(key) = next.pop() {
         if !groups.insert(key.clone()) {
             continue;
         }
         if groups.len() > MAX_GROUPS {
-            let details =
-                format!("The group leads to more than {MAX_GROUPS} groups; call $everything on those in it.");
+            let details = format!("The group leads to more than {MAX_GROUPS} groups; ask for those in it.");
             return Err(Failure::new(Status::BadRequest, IssueType::TooCostly, details));
         }
         let found = service.store.read(&caller.tenant, &caller.access, &key).await?;

@@ -23,6 +23,8 @@ pub(super) struct Table {
     writer: SerializedFileWriter<Vec<u8>>,
     columns: Vec<Buffer>,
     rows: usize,
+    /// About how many bytes the rows of the group take.
+    pending: usize,
 }
 
 /// The values of one column of a group.
@@ -45,7 +47,7 @@ impl Table {
         let schema = Type::group_type_builder("schema").with_fields(fields).build()?;
         let properties = Arc::new(WriterProperties::builder().build());
         let writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), properties)?;
-        Ok(Table { writer, columns: columns.iter().map(Buffer::new).collect(), rows: 0 })
+        Ok(Table { writer, columns: columns.iter().map(Buffer::new).collect(), rows: 0, pending: 0 })
     }
 
     pub fn row(&mut self, row: &Row<'_>) -> Result<()> {
@@ -53,11 +55,17 @@ impl Table {
             buffer.add(cell)?;
         }
         self.rows += 1;
+        self.pending += row.iter().map(Cell::bytes).sum::<usize>();
         if self.rows >= GROUP_ROWS { self.flush() } else { Ok(()) }
     }
 
+    /// About how many bytes it has so far.
+    pub fn held(&self) -> usize {
+        self.writer.bytes_written() + self.pending
+    }
+
     fn flush(&mut self) -> Result<()> {
-        self.rows = 0;
+        (self.rows, self.pending) = (0, 0);
         let mut group = self.writer.next_row_group()?;
         for buffer in &mut self.columns {
             let Some(mut column) = group.next_column()? else {
