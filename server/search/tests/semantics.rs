@@ -10,22 +10,22 @@ use search::Handling;
 #[test]
 fn cases() {
     let text = include_str!("semantics.txt");
-    let (mut all, mut queried) = (Naive(Vec::new()), true);
+    let (mut all, mut queried) = (Naive::default(), true);
     let (mut cases, mut wrong) = (0, Vec::new());
     for (number, line) in (1..).zip(text.lines()) {
         match line.as_bytes() {
             [] | [b'#', ..] => {}
             [b'{', ..] => {
                 if std::mem::take(&mut queried) {
-                    all.0.clear();
+                    all.retain(|_| false);
                 }
-                all.0.push(Stored::new(line.as_bytes(), NOW));
+                all.put(Stored::new(line.as_bytes(), NOW));
             }
             [sign @ (b'+' | b'-'), b' ', ..] => {
                 queried = true;
                 cases += 1;
                 let query = &line[2..];
-                let subject = all.0.first().expect("a resource stands before its queries");
+                let subject = all.all().first().expect("a resource stands before its queries");
                 let full = match query.split_once('?') {
                     Some(_) => query.to_owned(),
                     None => format!("{}?{query}", subject.resource_type),

@@ -159,7 +159,7 @@ pub struct SortKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SortBy {
     /// The values of a parameter: dates and numbers by their lower ends, texts folded, tokens by code, references by target.
-    /// Texts count with their first [`SortBy::TEXT_LENGTH`] bytes.
+    /// Each of these that is a text counts with its first [`SortBy::TEXT_LENGTH`] bytes.
     Parameter(ParameterId),
     /// The time of the last commit.
     LastUpdated,

@@ -2,10 +2,17 @@
 //! The meaning of a query, spelt out over all resources: no plan, no index, no shortcut. What the engines answer is held
 //! against it.
 
+pub mod coverage;
+pub mod dice;
+pub mod filter;
 pub mod grammar;
+pub mod odd;
 pub mod queries;
+pub mod terms;
 
+use std::cell::{OnceCell, RefCell};
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use conformance::Definitions;
@@ -62,6 +69,8 @@ pub fn read(text: &str, handling: Handling) -> Result<SearchRequest, Vec<fhirpat
 pub struct Stored {
     pub resource_type: String,
     pub id: String,
+    /// `Type/id`.
+    pub key: String,
     /// Microseconds since 1970.
     pub last_updated: i64,
     pub entries: Entries,
@@ -73,29 +82,102 @@ impl Stored {
         let json: serde_json::Value = serde_json::from_slice(body).expect("a body is JSON");
         let text = |name: &str| json.get(name).and_then(|v| v.as_str()).unwrap_or("none").to_owned();
         let (resource_type, id) = (text("resourceType"), text("id"));
+        let key = format!("{resource_type}/{id}");
         let mut entries = Entries::new();
         let indexed = INDEX.entries(&resource_type, body, &mut entries);
-        indexed.unwrap_or_else(|error| panic!("{resource_type}/{id}: {error}"));
-        Stored { resource_type, id, last_updated, entries }
+        indexed.unwrap_or_else(|error| panic!("{key}: {error}"));
+        Stored { resource_type, id, key, last_updated, entries }
     }
 
     /// The values of one parameter.
     pub fn values(&self, parameter: ParameterId) -> impl Iterator<Item = Value<'_>> {
         self.entries.iter().filter(move |(id, _)| *id == parameter).map(|(_, value)| value)
     }
-
-    /// `Type/id`.
-    pub fn key(&self) -> String {
-        format!("{}/{}", self.resource_type, self.id)
-    }
 }
 
 /// All resources, in the order they came to be.
-pub struct Naive(pub Vec<Stored>);
+#[derive(Default)]
+pub struct Naive {
+    all: Vec<Stored>,
+    links: OnceCell<Links>,
+}
+
+/// Which resource is where, and what points to it.
+pub struct Links {
+    by_key: HashMap<String, usize>,
+    referrers: HashMap<String, Vec<(ParameterId, usize)>>,
+}
 
 impl Naive {
+    pub fn all(&self) -> &[Stored] {
+        &self.all
+    }
+
+    /// Puts a resource in place of what has its key, or at the end.
+    pub fn put(&mut self, stored: Stored) {
+        self.links.take();
+        match self.all.iter_mut().find(|other| other.key == stored.key) {
+            Some(older) => *older = stored,
+            None => self.all.push(stored),
+        }
+    }
+
+    /// Keeps what is not gone.
+    pub fn retain(&mut self, is_there: impl FnMut(&Stored) -> bool) {
+        self.links.take();
+        self.all.retain(is_there);
+    }
+
+    fn links(&self) -> &Links {
+        self.links.get_or_init(|| {
+            let mut referrers: HashMap<String, Vec<_>> = HashMap::new();
+            for (number, stored) in self.all.iter().enumerate() {
+                for (id, value) in stored.entries.iter() {
+                    if let Value::Reference(target) = value {
+                        referrers.entry(target.to_owned()).or_default().push((id, number));
+                    }
+                }
+            }
+            let by_key = self.all.iter().enumerate().map(|(number, stored)| (stored.key.clone(), number));
+            Links { by_key: by_key.collect(), referrers }
+        })
+    }
+
+    /// The resource of a key.
+    pub fn find(&self, key: &str) -> Option<&Stored> {
+        self.links().by_key.get(key).and_then(|number| self.all.get(*number))
+    }
+
+    /// What points to a key, by what.
+    pub fn referrers(&self, key: &str) -> impl Iterator<Item = (ParameterId, &Stored)> {
+        let found = self.links().referrers.get(key).into_iter().flatten();
+        found.filter_map(|(id, number)| Some((*id, self.all.get(*number)?)))
+    }
+
     /// Whether a resource fulfils a filter.
     pub fn holds(&self, filter: &Filter, resource: &Stored) -> bool {
+        Asked { all: self, answered: RefCell::default() }.holds(filter, resource)
+    }
+
+    /// The keys of all matches, in the order of the query's sort keys; its limit and position are not looked at.
+    pub fn run(&self, query: &Query) -> Vec<String> {
+        let of_type = |r: &&Stored| query.resource_type.as_deref().is_none_or(|name| name == r.resource_type);
+        let asked = Asked { all: self, answered: RefCell::default() };
+        let mut found: Vec<&Stored> =
+            self.all.iter().filter(of_type).filter(|r| asked.holds(&query.filter, r)).collect();
+        found.sort_by(|a, b| compare_all(&query.sort, a, b));
+        found.iter().map(|r| r.key.clone()).collect()
+    }
+}
+
+/// One query's questions. Those that chains ask of other resources come again and again; each is answered once.
+struct Asked<'a> {
+    all: &'a Naive,
+    answered: RefCell<HashMap<(*const Filter, *const Stored), bool>>,
+}
+
+impl Asked<'_> {
+    fn holds(&self, filter: &Filter, resource: &Stored) -> bool {
         match filter {
             Filter::All => true,
             Filter::None => false,
@@ -109,32 +191,29 @@ impl Naive {
             Filter::LastUpdated(comparison, lo, hi) => {
                 comparison.holds((*lo, *hi), (resource.last_updated, resource.last_updated))
             }
-            Filter::Chain { parameter, targets } => resource.values(*parameter).any(|value| match value {
-                Value::Reference(target) => self.0.iter().any(|other| {
-                    target.split_once('/') == Some((&*other.resource_type, &*other.id))
-                        && targets
-                            .iter()
-                            .any(|(name, f)| **name == *other.resource_type && self.holds(f, other))
-                }),
-                _ => false,
+            Filter::Chain { parameter, targets } => resource.values(*parameter).any(|value| {
+                let Value::Reference(target) = value else { return false };
+                let Some(other) = self.all.find(target) else { return false };
+                targets.iter().any(|(name, f)| **name == *other.resource_type && self.of_other(f, other))
             }),
-            Filter::Has { resource_type, parameter, filter } => self.0.iter().any(|other| {
-                let here = resource.key();
-                let points = |value| matches!(value, Value::Reference(target) if *target == here);
-                **resource_type == *other.resource_type
-                    && other.values(*parameter).any(points)
-                    && self.holds(filter, other)
-            }),
+            Filter::Has { resource_type, parameter, filter } => {
+                self.all.referrers(&resource.key).any(|(by, other)| {
+                    by == *parameter
+                        && **resource_type == *other.resource_type
+                        && self.of_other(filter, other)
+                })
+            }
         }
     }
 
-    /// The keys of all matches, in the order of the query's sort keys; its limit and position are not looked at.
-    pub fn run(&self, query: &Query) -> Vec<String> {
-        let of_type = |r: &&Stored| query.resource_type.as_deref().is_none_or(|name| name == r.resource_type);
-        let mut found: Vec<&Stored> =
-            self.0.iter().filter(of_type).filter(|r| self.holds(&query.filter, r)).collect();
-        found.sort_by(|a, b| compare_all(&query.sort, a, b));
-        found.iter().map(|r| r.key()).collect()
+    fn of_other(&self, filter: &Filter, other: &Stored) -> bool {
+        let question = (std::ptr::from_ref(filter), std::ptr::from_ref(other));
+        if let Some(answer) = self.answered.borrow().get(&question) {
+            return *answer;
+        }
+        let answer = self.holds(filter, other);
+        self.answered.borrow_mut().insert(question, answer);
+        answer
     }
 }
 
@@ -178,7 +257,7 @@ fn place_of(value: &Value<'_>) -> Place {
         Value::String(value) => text(&fold(value)),
         Value::Token { code, .. } => text(code),
         Value::Uri(uri) => text(uri),
-        Value::Reference(target) => Place::Text(target.as_bytes().to_vec()),
+        Value::Reference(target) => text(target),
         Value::Composite(_) => panic!("composites are not sorted by"),
     }
 }
