@@ -11,6 +11,7 @@
 //! - [`http`]: requests in, responses out.
 //! - [`memory`]: what the allocator may keep.
 
+pub mod authorization;
 pub mod backup;
 pub mod cli;
 pub mod config;

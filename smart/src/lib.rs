@@ -35,7 +35,7 @@ mod server;
 mod services;
 mod storage;
 
-pub use access::{Access, Allowance, Compartment, Context, Decision, Interaction};
+pub use access::{Access, Allowance, Compartment, Context, Decision, Interaction, PATIENTLESS};
 pub use config::{Config, Registration};
 pub use event::{Event, EventKind, Events, cleaned};
 pub use fetch::{Fetch, FetchError};

@@ -114,7 +114,7 @@ pub(crate) async fn many(
     match committed {
         Ok(versions) => Ok(Some(versions)),
         Err(CommitError::Conflict { .. } | CommitError::Precondition { .. }) => Ok(None),
-        Err(CommitError::Store(error)) => Err(error.into()),
+        Err(error @ (CommitError::Forbidden { .. } | CommitError::Store(_))) => Err(error.into()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! create (<https://hl7.org/fhir/R4/http.html#create>) and conditional create (<https://hl7.org/fhir/R4/http.html#ccreate>).
 
 use fhirpath::Tree;
-use store::{Key, Method};
+use store::{Key, Method, Permission};
 
 use crate::criteria::Criteria;
 use crate::update::Target;
@@ -38,6 +38,7 @@ pub(crate) async fn create_tree(
     criteria: Option<&Criteria>,
     prefer: Return,
 ) -> Result<Outcome, Failure> {
+    caller.require(Permission::Create, tree.resource_type())?;
     for _ in 0..commit::ATTEMPTS {
         if let Some(criteria) = criteria
             && let Some(version) = criteria.find(service, caller).await?

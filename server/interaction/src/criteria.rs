@@ -3,7 +3,7 @@
 
 use ::search::{Handling, ParseContext};
 use fhirpath::{Issue, IssueType};
-use store::{Filter, Precondition, Query, Version};
+use store::{Filter, Permission, Precondition, Query, Version};
 
 use crate::{Caller, Failure, Service, Status, parameters};
 
@@ -34,25 +34,21 @@ impl Criteria {
             let details = "A conditional interaction needs at least one search parameter.";
             return Err(Failure::new(Status::BadRequest, IssueType::Required, details));
         }
-        refuse_page_parameters(parameters)?;
-        let context = ParseContext {
-            index: &service.index,
-            handling: Handling::Strict,
-            now: (service.clock)().0.saturating_mul(1000),
-            default_count: service.limits.default_count,
-            max_count: service.limits.max_count,
-            terminology: None,
-        };
-        let request = ::search::parse(&context, Some(resource_type), None, parameters)
-            .map_err(|issues| Failure::of(Status::BadRequest, issues))?;
-        Ok(Criteria { resource_type: resource_type.into(), filter: request.query.filter })
+        let filter = filter(service, resource_type, parameters)?;
+        Ok(Criteria { resource_type: resource_type.into(), filter })
+    }
+
+    /// The type that is searched.
+    pub(crate) fn resource_type(&self) -> &str {
+        &self.resource_type
     }
 
     /// The one resource that matches, if there is one.
     ///
     /// # Errors
-    /// PreconditionFailed when several do.
+    /// PreconditionFailed when several do, Forbidden for a type that may not be searched.
     pub(crate) async fn find(&self, service: &Service, caller: &Caller) -> Result<Option<Version>, Failure> {
+        caller.require(Permission::Search, &self.resource_type)?;
         let mut matches = self.find_all(service, caller, 2).await?;
         if matches.len() > 1 {
             let details =
@@ -87,6 +83,33 @@ impl Criteria {
     pub(crate) fn none(&self) -> Precondition {
         Precondition::NoMatch { resource_type: self.resource_type.clone(), filter: self.filter.clone() }
     }
+}
+
+/// The filter of the criteria of a query string (`category=a|b&status=final`).
+///
+/// # Errors
+/// BadRequest for a parameter that is not known, and for one that shapes pages.
+pub fn criteria(service: &Service, resource_type: &str, query: &str) -> Result<Filter, Failure> {
+    filter(service, resource_type, &parameters::decode(query))
+}
+
+fn filter(
+    service: &Service,
+    resource_type: &str,
+    parameters: &[(String, String)],
+) -> Result<Filter, Failure> {
+    refuse_page_parameters(parameters)?;
+    let context = ParseContext {
+        index: &service.index,
+        handling: Handling::Strict,
+        now: (service.clock)().0.saturating_mul(1000),
+        default_count: service.limits.default_count,
+        max_count: service.limits.max_count,
+        terminology: None,
+    };
+    let request = ::search::parse(&context, Some(resource_type), None, parameters);
+    let request = request.map_err(|issues| Failure::of(Status::BadRequest, issues))?;
+    Ok(request.query.filter)
 }
 
 fn refuse_page_parameters(parameters: &[(String, String)]) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! delete (<https://hl7.org/fhir/R4/http.html#delete>) and conditional delete (<https://hl7.org/fhir/R4/http.html#cdelete>).
 
-use store::{Key, Method, Version, Write};
+use store::{Key, Method, Permission, Version, Write};
 
 use crate::criteria::Criteria;
 use crate::update::Target;
@@ -32,7 +32,7 @@ pub(crate) async fn delete_key(
     prefer: Return,
 ) -> Result<Outcome, Failure> {
     for _ in 0..commit::ATTEMPTS {
-        let target = Target::at(service, caller, key.clone()).await?;
+        let target = Target::at(service, caller, key.clone(), Permission::Delete).await?;
         target.check(conditions)?;
         let Some(write) = removal(&target) else {
             return Ok(answer(Some(key), None, prefer));
@@ -70,6 +70,7 @@ pub(crate) async fn delete_matched(
     conditions: &WriteConditions,
     prefer: Return,
 ) -> Result<Outcome, Failure> {
+    caller.require(Permission::Delete, criteria.resource_type())?;
     for _ in 0..commit::ATTEMPTS {
         let Some(version) = criteria.find(service, caller).await? else {
             return Ok(answer(None, None, prefer));

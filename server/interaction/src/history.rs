@@ -2,7 +2,7 @@
 
 use ::search::Summary;
 use fhirpath::{Issue, IssueType, primitive};
-use store::{HistoryQuery, HistoryScope, Timestamp};
+use store::{HistoryQuery, HistoryScope, Permission, Timestamp};
 
 use crate::page::PageWriter;
 use crate::page_link::Pages;
@@ -11,7 +11,8 @@ use crate::{Caller, Failure, Outcome, Projection, Service, Status, read};
 /// A history Bundle, newest first. Parameters: `_since`, `_at`, `_count`, `_summary`, `_elements`, and the `_cursor` of page links.
 ///
 /// # Errors
-/// NotFound for an unknown type or id, BadRequest for an unknown parameter or a bad value.
+/// NotFound for an unknown type or id, BadRequest for an unknown parameter or a bad value, Forbidden for a type of which none
+/// may be seen.
 pub async fn history(
     service: &Service,
     caller: &Caller,
@@ -19,6 +20,11 @@ pub async fn history(
     parameters: &[(String, String)],
 ) -> Result<Outcome, Failure> {
     let path = path(service, &scope)?;
+    match &scope {
+        HistoryScope::Instance(key) => caller.require(Permission::Read, key.resource_type())?,
+        HistoryScope::Type(name) => caller.require(Permission::Search, name)?,
+        HistoryScope::System => caller.require_any(Permission::Search)?,
+    }
     let asked = Asked::read(service, parameters)?;
     let projection = Projection::from_parameters(parameters)?;
     let pages = Pages::new(service, caller, &path, &asked.honoured);

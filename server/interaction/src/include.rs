@@ -4,7 +4,7 @@
 use ::search::{Include, References, SearchRequest};
 use fhirpath::{Issue, IssueType, Severity};
 use rustc_hash::FxHashSet;
-use store::{Filter, Key, Predicate, Query, Version};
+use store::{Access, Filter, Key, Permission, Predicate, Query, Version};
 
 use crate::{Caller, Failure, Service};
 
@@ -24,6 +24,8 @@ pub(crate) struct Included {
 struct Inclusion<'a> {
     service: &'a Service,
     caller: &'a Caller,
+    /// What is included must be permitted to be read, whatever was searched.
+    access: &'a Access,
     seen: FxHashSet<Key>,
     included: Included,
 }
@@ -36,7 +38,8 @@ pub(crate) async fn included(
     matches: &[Version],
 ) -> Result<Included, Failure> {
     let seen = matches.iter().map(|version| version.key.clone()).collect();
-    let mut inclusion = Inclusion { service, caller, seen, included: Included::default() };
+    let access = &caller.access.to(Permission::Read);
+    let mut inclusion = Inclusion { service, caller, access, seen, included: Included::default() };
     let mut from: Vec<Key> = matches.iter().map(|version| version.key.clone()).collect();
     for round in 0.. {
         let asked = |include: &&Include| round == 0 || include.iterate;
@@ -100,7 +103,7 @@ impl Inclusion<'_> {
         parameters: &[store::ParameterId],
     ) -> Result<bool, Failure> {
         let store = &self.service.store;
-        let (tenant, access) = (&self.caller.tenant, &self.caller.access);
+        let (tenant, access) = (&self.caller.tenant, self.access);
         for target in store.references(tenant, access, from, parameters).await? {
             // An absolute URL is another server's resource: nothing here to include.
             let Some(key) = Key::parse(&target) else { continue };
@@ -140,7 +143,7 @@ impl Inclusion<'_> {
             query.resource_type = Some(one.source.as_str().into());
         }
         loop {
-            let page = self.service.store.search(&self.caller.tenant, &self.caller.access, &query).await?;
+            let page = self.service.store.search(&self.caller.tenant, self.access, &query).await?;
             for version in page.matches {
                 if self.seen.contains(&version.key) {
                     continue;

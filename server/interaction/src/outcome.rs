@@ -5,6 +5,7 @@ use fhirpath::{Issue, IssueType};
 use store::{CommitError, StoreError, Timestamp};
 
 use crate::json::Object;
+use crate::permission;
 
 /// The outcome, as FHIR's RESTful API words it; HTTP maps it one to one, and a Bundle's
 /// `entry.response.status` is written from it.
@@ -309,6 +310,7 @@ impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Failure {
         match error {
             CommitError::Store(error) => error.into(),
+            CommitError::Forbidden { .. } => permission::not_permitted(),
             CommitError::Conflict { .. } | CommitError::Precondition { .. } => Failure::new(
                 Status::Conflict,
                 IssueType::Conflict,

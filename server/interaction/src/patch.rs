@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fhirpath::{Issue, IssueType, Patch, Tree};
-use store::{Key, Method, Version};
+use store::{Filter, Key, Method, Permission, Version};
 
 use crate::criteria::Criteria;
 use crate::update::Target;
@@ -118,6 +118,7 @@ pub(crate) async fn patch_matched(
     conditions: &WriteConditions,
     prefer: Return,
 ) -> Result<Outcome, Failure> {
+    caller.require(Permission::Update, criteria.resource_type())?;
     for _ in 0..commit::ATTEMPTS {
         let target = target_of(criteria.find(service, caller).await?)?;
         if let Some(outcome) = store_at(service, caller, target, patch, conditions, prefer).await? {
@@ -136,14 +137,27 @@ async fn store_at(
     prefer: Return,
 ) -> Result<Option<Outcome>, Failure> {
     target.check(conditions)?;
+    let prefer = shown(caller, target.key.resource_type(), prefer);
     let mut tree = patched(service, &target, patch)?;
     let stored = update::store_at(service, caller, &mut tree, target, prefer).await;
     stored.map_err(Failure::without_positions)
 }
 
+/// What is answered to a caller who may change resources of a type: where others of them may be read, if any, not what the
+/// operations left, of which the caller has seen the operations only.
+pub(crate) fn shown(caller: &Caller, resource_type: &str, prefer: Return) -> Return {
+    let [read, update] = [Permission::Read, Permission::Update]
+        .map(|permission| caller.access.filter(permission, resource_type));
+    match prefer {
+        Return::Representation if *read != Filter::All && read != update => Return::Minimal,
+        prefer => prefer,
+    }
+}
+
 /// The resource of a key, which must be there.
 pub(crate) async fn target_at(service: &Service, caller: &Caller, key: &Key) -> Result<Target, Failure> {
-    let target = Target { method: Method::Patch, ..Target::at(service, caller, key.clone()).await? };
+    let target = Target::at(service, caller, key.clone(), Permission::Update).await?;
+    let target = Target { method: Method::Patch, ..target };
     match &target.current {
         None => Err(read::unknown(key)),
         Some(version) if version.is_deleted() => Err(read::gone(version)),

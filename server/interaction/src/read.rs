@@ -2,14 +2,14 @@
 //! of <https://hl7.org/fhir/R4/http.html#cread>. Gives stored bytes; parses none.
 
 use fhirpath::IssueType;
-use store::{Key, Version};
+use store::{Key, Permission, Version};
 
 use crate::{Caller, Failure, Outcome, OutcomeBody, ReadConditions, Service, Status};
 
 /// The current version of a resource.
 ///
 /// # Errors
-/// NotFound for an unknown type or id, Gone for a deleted resource.
+/// NotFound for an unknown type or id, Gone for a deleted resource, Forbidden for a type of which none may be read.
 pub async fn read(
     service: &Service,
     caller: &Caller,
@@ -18,6 +18,7 @@ pub async fn read(
     conditions: &ReadConditions,
 ) -> Result<Outcome, Failure> {
     let key = service.key(resource_type, id)?;
+    caller.require(Permission::Read, resource_type)?;
     let found = service.store.read(&caller.tenant, &caller.access, &key).await?;
     answer(found.ok_or_else(|| unknown(&key))?, conditions)
 }
@@ -25,7 +26,8 @@ pub async fn read(
 /// One version of a resource. `version` is the text of the URL.
 ///
 /// # Errors
-/// NotFound for an unknown type, id or version, Gone for a version that is a deletion.
+/// NotFound for an unknown type, id or version, Gone for a version that is a deletion, Forbidden for a type of which none may
+/// be read.
 pub async fn vread(
     service: &Service,
     caller: &Caller,
@@ -35,6 +37,7 @@ pub async fn vread(
     conditions: &ReadConditions,
 ) -> Result<Outcome, Failure> {
     let key = service.key(resource_type, id)?;
+    caller.require(Permission::Read, resource_type)?;
     let found = match version.parse() {
         Ok(number) => service.store.vread(&caller.tenant, &caller.access, &key, number).await?,
         Err(_) => None,

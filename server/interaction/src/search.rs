@@ -5,6 +5,7 @@ use ::search::{Handling, ParseContext, SearchRequest, Summary};
 use conformance::terminology::Terminology;
 use fhirpath::tree::Subset;
 use fhirpath::{Issue, IssueType, Severity};
+use store::Permission;
 use store::units::{Ledger, Step};
 
 use crate::include::included;
@@ -16,7 +17,7 @@ use crate::{Caller, Failure, Outcome, Projection, Service, Status};
 ///
 /// # Errors
 /// NotFound for an unknown type or compartment, BadRequest for a parameter that is not understood or a cursor that is not this
-/// search's.
+/// search's, Forbidden for a type that may not be searched.
 pub async fn search(
     service: &Service,
     caller: &Caller,
@@ -43,6 +44,13 @@ pub async fn search(
         false => read(None),
     };
     let mut request = found.map_err(|issues| Failure::of(Status::BadRequest, issues))?;
+    match request.query.resource_type.as_deref() {
+        Some(name) => caller.require(Permission::Search, name)?,
+        None => caller.require_any(Permission::Search)?,
+    }
+    if request.explain && !caller.access.sees_everything() {
+        return Err(unexplained());
+    }
     let count = request.query.limit;
     if request.summary == Some(Summary::Count) || count == 0 {
         request.query.limit = 0;
@@ -97,6 +105,12 @@ async fn write(
         out.outcome(&said);
     }
     Ok(Outcome::resource(out.close()))
+}
+
+/// What ran tells of resources that were looked at and are not shown.
+fn unexplained() -> Failure {
+    let details = "_explain is for those who may see everything.";
+    Failure::of(Status::Forbidden, vec![Issue::error(IssueType::Forbidden, details).at("http._explain")])
 }
 
 /// What ran, each step an issue, and at last the sum.

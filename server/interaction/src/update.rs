@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use fhirpath::{Issue, IssueType, Tree};
-use store::{Key, Method, Precondition, Version};
+use store::{Key, Method, Permission, Precondition, Version};
 
 use crate::criteria::Criteria;
 use crate::{Caller, Failure, Outcome, Return, Service, Status, WriteConditions, commit, create};
@@ -41,7 +41,7 @@ pub(crate) async fn update_tree(
     prefer: Return,
 ) -> Result<Outcome, Failure> {
     for _ in 0..commit::ATTEMPTS {
-        let target = Target::at(service, caller, key.clone()).await?;
+        let target = Target::to_update(service, caller, key.clone()).await?;
         target.check(conditions)?;
         if let Some(outcome) = store_at(service, caller, &mut tree, target, prefer).await? {
             return Ok(outcome);
@@ -81,6 +81,7 @@ pub(crate) async fn conditional_update_tree(
 ) -> Result<Outcome, Failure> {
     // Writing gives the tree an id; what counts is the one it came with.
     let id = tree.id().map(Cow::into_owned);
+    caller.require(Permission::Update, tree.resource_type())?;
     for _ in 0..commit::ATTEMPTS {
         let found = criteria.find(service, caller).await?;
         let target = target_of(service, caller, tree.resource_type(), criteria, found, id.as_deref()).await?;
@@ -102,10 +103,38 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// The resource of a key, whether it is there or not.
-    pub(crate) async fn at(service: &Service, caller: &Caller, key: Key) -> Result<Target, Failure> {
-        let current = service.store.read(&caller.tenant, &caller.access, &key).await?;
+    /// The resource of a key, whether it is there or not, for one who is to do something with it.
+    ///
+    /// # Errors
+    /// Forbidden for a type that this is permitted for none of.
+    pub(crate) async fn at(
+        service: &Service,
+        caller: &Caller,
+        key: Key,
+        permission: Permission,
+    ) -> Result<Target, Failure> {
+        caller.require(permission, key.resource_type())?;
+        let current = service.store.read(&caller.tenant, &caller.access.to(permission), &key).await?;
         Ok(Target { key, current, precondition: None, method: Method::Put })
+    }
+
+    /// The resource of a key that is to be replaced, or made. Who may change some resources of the type only makes none so:
+    /// the answer would tell whether the id is one of the others.
+    ///
+    /// # Errors
+    /// NotFound for such a caller.
+    pub(crate) async fn to_update(service: &Service, caller: &Caller, key: Key) -> Result<Target, Failure> {
+        let target = Target::at(service, caller, key, Permission::Update).await?;
+        if target.current.is_none() && caller.is_held_to_some(Permission::Update, target.key.resource_type())
+        {
+            let details = format!(
+                "There is no resource {} that this access permits to change, nor does it permit to choose the id of a \
+                 new one; create it by POST.",
+                target.key.as_str()
+            );
+            return Err(Failure::new(Status::NotFound, IssueType::NotFound, details));
+        }
+        Ok(target)
     }
 
     /// The version that is current, unless the resource is deleted.
@@ -156,9 +185,10 @@ pub(crate) async fn target_of(
     }
     let precondition = Some(criteria.none());
     let Some(id) = id else {
+        caller.require(Permission::Create, resource_type)?;
         return Ok(Target { precondition, ..create::new_target(service, resource_type) });
     };
-    let target = Target::at(service, caller, writable(resource_type, id)?).await?;
+    let target = Target::to_update(service, caller, writable(resource_type, id)?).await?;
     if target.alive().is_some() {
         let details = format!(
             "Nothing matches the criteria, but {}, which has the body's id, exists.",

@@ -10,7 +10,7 @@ use conformance::validation::{Options, Validator};
 use fhirpath::expression::DateTime;
 use fhirpath::{Severity, Tree};
 use rustc_hash::FxHashMap;
-use store::Tenant;
+use store::{Access, Tenant};
 
 use crate::stored_definitions::StoredDefinitions;
 use crate::{Caller, Failure, Service, Status, time};
@@ -69,18 +69,15 @@ impl Validation {
         Validation::new(level, validator, terminology)
     }
 
-    /// With what the caller's tenant stored, as far as the caller may see it.
-    fn of(&self, caller: &Caller) -> Arc<OfTenant> {
-        if !caller.access.sees_everything() {
-            return Arc::new(self.with_stored());
-        }
+    /// With what a tenant stored.
+    fn of(&self, tenant: &Tenant) -> Arc<OfTenant> {
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = tenants.get(&caller.tenant) {
+        if let Some(found) = tenants.get(tenant) {
             return Arc::clone(found);
         }
         drop(tenants);
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
-        let made = tenants.entry(caller.tenant.clone()).or_insert_with(|| Arc::new(self.with_stored()));
+        let made = tenants.entry(tenant.clone()).or_insert_with(|| Arc::new(self.with_stored()));
         Arc::clone(made)
     }
 
@@ -103,7 +100,8 @@ impl Validation {
 }
 
 impl Service {
-    /// Asks validation or terminology, with what the caller's tenant stored. The question may be asked several times.
+    /// Asks validation or terminology, with what the caller's tenant stored: definitions hold for all callers alike, whether
+    /// they may read them or not, and are nobody's record. The question may be asked several times.
     ///
     /// # Errors
     /// The store failed, or the definitions name others without end.
@@ -112,9 +110,10 @@ impl Service {
         caller: &Caller,
         question: impl Fn(&Validator, &Terminology) -> T,
     ) -> Result<T, Failure> {
-        let of_tenant = self.validation.of(caller);
+        let server = Caller { tenant: caller.tenant.clone(), access: Access::unrestricted() };
+        let of_tenant = self.validation.of(&server.tenant);
         let question = || question(&of_tenant.validator, &of_tenant.terminology);
-        of_tenant.stored.ask(self, caller, question).await
+        of_tenant.stored.ask(self, &server, question).await
     }
 
     /// How to validate at this moment: claimed profiles count.

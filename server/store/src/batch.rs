@@ -1,6 +1,6 @@
 //! What a commit is made of.
 
-use crate::{Entries, Filter, Key, Method};
+use crate::{Entries, Filter, Key, Method, Permission};
 
 /// Writes that happen together or not at all.
 #[derive(Debug, Default)]
@@ -62,6 +62,14 @@ impl Write {
     pub fn key(&self) -> &Key {
         match self {
             Write::Put { key, .. } | Write::Delete { key, .. } => key,
+        }
+    }
+
+    /// What it does, as far as access is concerned.
+    pub(crate) fn permission(&self) -> Permission {
+        match self {
+            Write::Put { method, .. } => method.permission(),
+            Write::Delete { .. } => Permission::Delete,
         }
     }
 }

@@ -159,6 +159,9 @@ impl Cosmos {
         batch: Batch,
     ) -> Result<Vec<Version>, CommitError> {
         let opened = self.tenants.get(tenant).await?;
+        if !access.sees_everything() {
+            intake::permit(&opened.shard, access, &batch.writes).await?;
+        }
         let (job, answer) = intake::batch(&*self.indexer, access, batch)?;
         opened.commit(job, answer).await
     }

@@ -55,7 +55,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustc_hash::FxHashMap;
 
 use self::environment::Environment;
-use self::visible::visible;
 use crate::{
     Access, Batch, Change, CheckReport, Commit, CommitError, EmbeddedOptions, HistoryPage, HistoryQuery,
     Indexer, Key, Page, ParameterId, Query, StoreError, Tenant, Version,
@@ -144,7 +143,8 @@ impl Embedded {
         let databases = &environment.databases;
         let txn = environment.read()?;
         let Some(ordinal) = databases.records.ordinal(&txn, key.as_str())? else { return Ok(None) };
-        if !visible(&txn, databases, access, key.as_str())? {
+        let rule = access.looked_at(key.resource_type());
+        if !environment.view(&txn).current(rule, ordinal, key.as_str())? {
             return Ok(None);
         }
         databases.records.head(&txn, ordinal)
@@ -161,11 +161,14 @@ impl Embedded {
         let databases = &environment.databases;
         let txn = environment.read()?;
         let Some(ordinal) = databases.records.ordinal(&txn, key.as_str())? else { return Ok(None) };
-        if !visible(&txn, databases, access, key.as_str())? {
+        let (view, rule) = (environment.view(&txn), access.looked_at(key.resource_type()));
+        if !view.current(rule, ordinal, key.as_str())? {
             return Ok(None);
         }
-        let record = databases.records.version_ref(&txn, ordinal, version)?;
-        record.map(|record| record.to_version()).transpose()
+        match databases.records.version_ref(&txn, ordinal, version)? {
+            Some(record) if view.version(rule, &record)? => record.to_version().map(Some),
+            _ => Ok(None),
+        }
     }
 
     pub(crate) async fn commit(
@@ -193,9 +196,9 @@ impl Embedded {
         let environment = self.environment(tenant)?;
         let databases = &environment.databases;
         let txn = environment.read()?;
-        let mut seen = Vec::with_capacity(from.len());
+        let (mut seen, view) = (Vec::with_capacity(from.len()), environment.view(&txn));
         for key in from {
-            if visible(&txn, databases, access, key.as_str())? {
+            if view.of_key(access.seen(key.resource_type()), key.as_str())? {
                 seen.push(key.clone());
             }
         }
@@ -209,7 +212,8 @@ impl Embedded {
         query: &HistoryQuery,
     ) -> Result<HistoryPage, StoreError> {
         let environment = self.environment(tenant)?;
-        history::page(&*environment.read()?, &environment.databases, access, query)
+        let txn = environment.read()?;
+        history::page(&environment.view(&txn), access, query)
     }
 
     pub(crate) fn changes(
@@ -223,13 +227,15 @@ impl Embedded {
         let databases = &environment.databases;
         let txn = environment.read()?;
         let (mut after, mut seen) = (after, Vec::new());
+        let view = environment.view(&txn);
         // None that may be seen is not the end yet.
         while seen.is_empty() {
             let changes = databases.changes.after(&txn, &databases.records, after, limit)?;
             let Some(last) = changes.last() else { break };
             after = last.sequence;
             for change in changes {
-                if visible(&txn, databases, access, change.key.as_str())? {
+                let rule = access.searched(change.key.resource_type());
+                if view.of_key(rule, change.key.as_str())? {
                     seen.push(change);
                 }
             }

@@ -78,6 +78,12 @@ pub enum CommitError {
         /// The version that is current.
         found: u64,
     },
+    /// The access decision does not permit a write: of the resource as it is, or as it would be.
+    #[error("write {write} is not permitted")]
+    Forbidden {
+        /// Which write of the batch.
+        write: usize,
+    },
     /// A precondition does not hold.
     #[error("precondition {precondition} does not hold")]
     Precondition {

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use access::{Access, Tenant};
+pub use access::{Access, Permission, Rules, Tenant};
 pub use batch::{Batch, Precondition, Write};
 pub use entries::{Entries, IndexError, Indexer, Parameter, ParameterId, Value};
 pub use error::{CommitError, StoreError};

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::Permission;
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
@@ -59,6 +61,17 @@ pub enum Method {
     Patch,
     /// A deletion.
     Delete,
+}
+
+impl Method {
+    /// What a caller must be permitted to do for a version to come about so. An update may make a resource, as SMART has it.
+    pub(crate) fn permission(self) -> Permission {
+        match self {
+            Method::Post => Permission::Create,
+            Method::Put | Method::Patch => Permission::Update,
+            Method::Delete => Permission::Delete,
+        }
+    }
 }
 
 /// One version of a resource.

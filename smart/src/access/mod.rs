@@ -7,6 +7,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use shared::TYPES as PATIENTLESS;
+
 use crate::scope::{Level, Meaning, Permissions, ResourceScope, Scope, ScopeSet};
 
 /// An interaction of the RESTful API (<https://hl7.org/fhir/R4/http.html>) on one type. A batch or a transaction is decided

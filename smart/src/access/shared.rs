@@ -2,7 +2,7 @@
 //! `patient/` scopes reach them.
 
 /// They are about no patient, and records refer to them: a `patient/` scope reads and searches all of them, and changes none.
-pub(super) const TYPES: &[&str] = &[
+pub const TYPES: &[&str] = &[
     "Endpoint",
     "HealthcareService",
     "Location",

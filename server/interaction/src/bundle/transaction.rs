@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use fhirpath::{Issue, IssueType, Tree};
 use rustc_hash::FxHashMap;
-use store::{Batch, Key, Precondition, Version, Write};
+use store::{Batch, Key, Permission, Precondition, Version, Write};
 
 use super::entry::{Conditional, Entry, Request};
 use super::links::Links;
@@ -115,6 +115,7 @@ async fn step<'e>(
     match &entry.request {
         Request::Get { .. } => Ok(Step::Get),
         Request::Create { resource_type, if_none_exist } => {
+            caller.require(Permission::Create, resource_type)?;
             if let Some(on) = if_none_exist {
                 if let Some((first, key)) = made.get(&(on.resource_type.as_str(), on.text.as_str())) {
                     return Ok(Step::Same(*first, key.clone()));
@@ -131,11 +132,12 @@ async fn step<'e>(
             Ok(Step::Put(target))
         }
         Request::Update { key, conditions } => {
-            let target = Target::at(service, caller, key.clone()).await?;
+            let target = Target::to_update(service, caller, key.clone()).await?;
             target.check(conditions)?;
             Ok(Step::Put(target))
         }
         Request::ConditionalUpdate { on, conditions } => {
+            caller.require(Permission::Update, &on.resource_type)?;
             let id = tree.element(entry.resource).and_then(|resource| resource.get("id")?.value());
             let found = lookups.find(on).await?;
             let mut target =
@@ -151,16 +153,18 @@ async fn step<'e>(
             Ok(Step::Put(target))
         }
         Request::ConditionalPatch { on, conditions } => {
+            caller.require(Permission::Update, &on.resource_type)?;
             let target = patch::target_of(lookups.find(on).await?)?;
             target.check(conditions)?;
             Ok(Step::Put(target))
         }
         Request::Delete { key, conditions } => {
-            let target = Target::at(service, caller, key.clone()).await?;
+            let target = Target::at(service, caller, key.clone(), Permission::Delete).await?;
             target.check(conditions)?;
             Ok(if target.alive().is_some() { Step::Remove(target) } else { Step::Gone })
         }
         Request::ConditionalDelete { on, conditions } => {
+            caller.require(Permission::Delete, &on.resource_type)?;
             let Some(version) = lookups.find(on).await? else { return Ok(Step::Gone) };
             let target = delete::target_of(version);
             target.check(conditions)?;
@@ -336,7 +340,13 @@ async fn answer(
                 Some(version) => Ok(commit::answer(Status::Ok, version.clone(), prefer)),
                 None => Err(Failure::internal(&"a transaction's entry was not written")),
             },
-            (Step::Put(target), _) => put_answer(target, written.get(&number), prefer),
+            (Step::Put(target), request) => {
+                let prefer = match request.is_patch() {
+                    true => patch::shown(caller, target.key.resource_type(), prefer),
+                    false => prefer,
+                };
+                put_answer(target, written.get(&number), prefer)
+            }
             (Step::Remove(target), _) => Ok(delete::answer(Some(&target.key), written.get(&number), prefer)),
             (Step::Gone, request) => Ok(delete::answer(request.key(), None, prefer)),
             (Step::Get, _) => Err(Failure::internal(&"a transaction's entry was taken for a read")),

@@ -419,6 +419,7 @@ fn verdict(outcomes: Vec<Option<Result<Staged, StoreError>>>) -> Result<Vec<i8>,
             Some(Ok(Staged::Conflict(found))) => {
                 return Err(Leave::Refused(CommitError::Conflict { write, found }));
             }
+            Some(Ok(Staged::Forbidden)) => return Err(Leave::Refused(CommitError::Forbidden { write })),
             Some(Ok(Staged::Again(after))) => return Err(Leave::Again(after)),
             Some(Err(error)) => return Err(Leave::Refused(error.into())),
             // Only after one that was not staged.

@@ -59,10 +59,11 @@ async fn instance(
     let before = query.after.as_ref().map(cursor::version).transpose()?;
     let none = HistoryPage { versions: Vec::new(), next: None, total: Some(0) };
     let Some(newest) = read::current(shard, key).await? else { return Ok(none) };
-    if !read::visible(shard, access, key).await? {
+    let rule = access.looked_at(key.resource_type());
+    if !read::fulfils(shard, rule, &newest, None).await? {
         return Ok(none);
     }
-    let all: Vec<u64> = if query.since.is_some() || query.at.is_some() {
+    let mut all: Vec<u64> = if query.since.is_some() || query.at.is_some() {
         let known = numbers(shard, key, newest.v).await?;
         known
             .into_iter()
@@ -72,6 +73,9 @@ async fn instance(
     } else {
         (1..=newest.v).rev().collect()
     };
+    if *rule != Filter::All {
+        all = permitted(shard, rule, key, all).await?;
+    }
     let total = Some(all.len() as u64);
     let mut rest = all.into_iter().filter(|number| before.is_none_or(|before| *number < before));
     let listed: Vec<u64> = rest.by_ref().take(query.limit).collect();
@@ -88,6 +92,23 @@ async fn instance(
     });
     let versions = stream::iter(reads).buffered(READS).try_collect().await?;
     Ok(HistoryPage { versions, next, total })
+}
+
+/// Those versions of a resource that fulfil a rule of the access decision: some may have lain outside.
+async fn permitted(
+    shard: &Shard,
+    rule: &Filter,
+    key: &Key,
+    numbers: Vec<u64>,
+) -> Result<Vec<u64>, StoreError> {
+    let mut permitted = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        let document = read::version(shard, key, number).await?.ok_or_else(|| missing(key, number))?;
+        if read::fulfils(shard, rule, &document, None).await? {
+            permitted.push(number);
+        }
+    }
+    Ok(permitted)
 }
 
 /// What a history's filter asks of a version.
@@ -151,11 +172,12 @@ async fn log(
         let changes = before(shard, resource_type, query, end, wanted).await?;
         let Some(last) = changes.last().map(|change| change.position) else { return Ok(page) };
         looked_at += changes.len();
-        let versions: Vec<Option<Version>> =
-            stream::iter(changes.iter().map(|change| listed(shard, query, change)).collect::<Vec<_>>())
-                .buffered(READS)
-                .try_collect()
-                .await?;
+        let versions: Vec<Option<Version>> = stream::iter(
+            changes.iter().map(|change| listed(shard, access, query, change)).collect::<Vec<_>>(),
+        )
+        .buffered(READS)
+        .try_collect()
+        .await?;
         let mut seen = end;
         for (change, version) in changes.iter().zip(versions) {
             if let Some(version) = version
@@ -244,8 +266,13 @@ fn list(
     Ok(())
 }
 
-/// The version of a change, if the history lists it.
-async fn listed(shard: &Shard, query: &HistoryQuery, change: &Listed) -> Result<Option<Version>, StoreError> {
+/// The version of a change, if the history lists it and the caller may see that version.
+async fn listed(
+    shard: &Shard,
+    access: &Access,
+    query: &HistoryQuery,
+    change: &Listed,
+) -> Result<Option<Version>, StoreError> {
     let document = read::version(shard, &change.key, change.entry.1).await?;
     let document = document.ok_or_else(|| missing(&change.key, change.entry.1))?;
     let next = match query.at {
@@ -255,7 +282,12 @@ async fn listed(shard: &Shard, query: &HistoryQuery, change: &Listed) -> Result<
     if !wanted(query, change.last_updated, next) {
         return Ok(None);
     }
-    shard.version(&document).await.map(Some)
+    let rule = access.searched(change.key.resource_type());
+    if *rule == Filter::None {
+        return Ok(None);
+    }
+    let version = shard.version(&document).await?;
+    Ok(read::fulfils(shard, rule, &document, Some(&version)).await?.then_some(version))
 }
 
 /// When a version was superseded, if it was.
@@ -280,7 +312,8 @@ impl Visible<'_> {
         if let Some(known) = self.known.get(key) {
             return Ok(*known);
         }
-        let seen = read::visible(self.shard, self.access, key).await?;
+        let rule = self.access.searched(key.resource_type());
+        let seen = *rule == Filter::All || read::visible(self.shard, rule, key).await?;
         self.known.insert(key.clone(), seen);
         Ok(seen)
     }
@@ -294,7 +327,7 @@ async fn total(
     query: &HistoryQuery,
 ) -> Result<Option<u64>, StoreError> {
     let everything = match resource_type {
-        Some(name) => access.filter(name) == Filter::All,
+        Some(name) => *access.searched(name) == Filter::All,
         None => access.sees_everything(),
     };
     if !everything || query.since.is_some() || query.at.is_some() {
@@ -383,7 +416,7 @@ pub(super) async fn counts(shard: &Arc<Shard>, access: &Access) -> Result<Vec<(B
     let snapshot = shard.refresh().await?;
     let mut counts = Vec::new();
     for (name, count) in &snapshot.sum().counts {
-        let current = match access.filter(name) {
+        let current = match access.searched(name) {
             Filter::All => count.current,
             Filter::None => 0,
             _ if count.current == 0 => 0,

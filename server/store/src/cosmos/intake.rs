@@ -7,10 +7,14 @@ use tokio::time::Instant;
 
 use super::document::IndexFields;
 use super::group::{Job, Replayed, TRANSACTION_WRITES};
+use super::plan::Resource;
+use super::search;
+use super::shard::Shard;
 use super::stage::Pending;
 use super::terms;
 use crate::{
-    Access, Batch, Commit, CommitError, Entries, Indexer, Method, StoreError, Version, Write, units,
+    Access, Batch, Commit, CommitError, Entries, Filter, Indexer, Method, StoreError, Timestamp, Version,
+    Write, units,
 };
 
 /// Where a job's answer comes.
@@ -80,6 +84,23 @@ fn flaw(writes: &[Write]) -> Option<CommitError> {
         }
     }
     None
+}
+
+/// Refuses what the access decision does not permit to be there after a write. What is there before is asked when the write
+/// is staged.
+///
+/// # Errors
+/// [`CommitError::Forbidden`], or the store failed.
+pub(super) async fn permit(shard: &Shard, access: &Access, writes: &[Write]) -> Result<(), CommitError> {
+    for (index, write) in writes.iter().enumerate() {
+        let Write::Put { key, entries, .. } = write else { continue };
+        let rule = access.filter(write.permission(), key.resource_type());
+        let resource = Resource { key, last_updated: Timestamp::now(), entries };
+        if *rule != Filter::All && !search::fulfils(shard, &shard.snapshot(), rule, &resource).await? {
+            return Err(CommitError::Forbidden { write: index });
+        }
+    }
+    Ok(())
 }
 
 fn pending(indexer: &dyn Indexer, write: Write) -> Pending {

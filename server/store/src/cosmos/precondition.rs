@@ -22,8 +22,12 @@ pub(super) async fn first_failing(
             }
             Precondition::Exists(key) => {
                 let current = read::current(shard, key).await?;
-                current.is_some_and(|document: Document| !document.is_deleted())
-                    && read::visible(shard, access, key).await?
+                match current.filter(|document: &Document| !document.is_deleted()) {
+                    Some(document) => {
+                        read::fulfils(shard, access.seen(key.resource_type()), &document, None).await?
+                    }
+                    None => false,
+                }
             }
         };
         if !holds {
@@ -57,10 +61,10 @@ pub(super) fn affects(touched: &Touched<'_>, access: &Access, precondition: &Pre
         Precondition::NoMatch { resource_type, filter } => {
             **resource_type == *touched.resource_type
                 || looks_elsewhere(filter)
-                || looks_elsewhere(&access.filter(resource_type))
+                || looks_elsewhere(access.searched(resource_type))
         }
         Precondition::Exists(key) => {
-            key.as_str() == touched.key || looks_elsewhere(&access.filter(key.resource_type()))
+            key.as_str() == touched.key || looks_elsewhere(access.seen(key.resource_type()))
         }
     }
 }

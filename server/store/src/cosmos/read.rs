@@ -2,10 +2,12 @@
 
 use super::container::Item;
 use super::document::{CURRENT, Document, superseded};
+use super::intake;
+use super::plan::Resource;
 use super::search;
 use super::shard::Shard;
 use super::tail::Seen;
-use crate::{Access, Filter, Key, StoreError, Version};
+use crate::{Access, Entries, Filter, Key, StoreError, Timestamp, Version};
 
 /// Rounds of one read; each is spoilt only by a transaction that was taken back in between.
 const ROUNDS: usize = 16;
@@ -80,26 +82,46 @@ fn unsteady(key: &Key) -> StoreError {
     StoreError::Unavailable(format!("{} changes faster than it can be read", key.as_str()))
 }
 
-/// Whether a caller may see a resource: if its current version fulfils the access filter. Under a filter other than
-/// all, a deleted resource is not to be seen.
-pub(super) async fn visible(shard: &Shard, access: &Access, key: &Key) -> Result<bool, StoreError> {
-    match access.filter(key.resource_type()) {
-        Filter::All => Ok(true),
-        Filter::None => Ok(false),
-        _ => {
-            let this = Filter::Ids(vec![key.id().into()]);
-            search::any_match(shard, &shard.snapshot(), access, key.resource_type(), &this).await
-        }
+/// Whether a version fulfils a rule of the access decision. Under one other than all, a deletion is not to be seen.
+pub(super) async fn fulfils(
+    shard: &Shard,
+    rule: &Filter,
+    document: &Document,
+    version: Option<&Version>,
+) -> Result<bool, StoreError> {
+    if *rule == Filter::All {
+        return Ok(true);
+    }
+    if *rule == Filter::None || document.is_deleted() {
+        return Ok(false);
+    }
+    let key = document.key();
+    let mut entries = Entries::new();
+    if !matches!(rule, Filter::Ids(_)) {
+        let body = match version {
+            Some(version) => version.body.clone(),
+            None => shard.version(document).await?.body,
+        };
+        entries = intake::entries(&*shard.indexer, &key, &body)?;
+    }
+    let resource = Resource { key: &key, last_updated: Timestamp(document.lu), entries: &entries };
+    search::fulfils(shard, &shard.snapshot(), rule, &resource).await
+}
+
+/// Whether the current version of a resource is there and fulfils a rule of the access decision.
+pub(super) async fn visible(shard: &Shard, rule: &Filter, key: &Key) -> Result<bool, StoreError> {
+    match current(shard, key).await? {
+        Some(document) => fulfils(shard, rule, &document, None).await,
+        None => Ok(false),
     }
 }
 
 /// A read: <https://hl7.org/fhir/R4/http.html#read>.
 pub(super) async fn read(shard: &Shard, access: &Access, key: &Key) -> Result<Option<Version>, StoreError> {
     let Some(document) = current(shard, key).await? else { return Ok(None) };
-    if !visible(shard, access, key).await? {
-        return Ok(None);
-    }
-    shard.version(&document).await.map(Some)
+    let version = shard.version(&document).await?;
+    let rule = access.looked_at(key.resource_type());
+    Ok(fulfils(shard, rule, &document, Some(&version)).await?.then_some(version))
 }
 
 /// A read of one version: <https://hl7.org/fhir/R4/http.html#vread>.
@@ -110,8 +132,10 @@ pub(super) async fn vread(
     number: u64,
 ) -> Result<Option<Version>, StoreError> {
     let Some(document) = version(shard, key, number).await? else { return Ok(None) };
-    if !visible(shard, access, key).await? {
-        return Ok(None);
-    }
-    shard.version(&document).await.map(Some)
+    let version = shard.version(&document).await?;
+    let rule = access.looked_at(key.resource_type());
+    // Where the rule is none that all fulfil, the current version decides as well.
+    let seen = *rule == Filter::All
+        || fulfils(shard, rule, &document, Some(&version)).await? && visible(shard, rule, key).await?;
+    Ok(seen.then_some(version))
 }

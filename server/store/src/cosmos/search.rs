@@ -64,6 +64,23 @@ pub(super) async fn any_match(
     }
 }
 
+/// Whether a resource fulfils a rule of the access decision: one that is stored, or is to be.
+pub(super) async fn fulfils(
+    shard: &Shard,
+    snapshot: &Snapshot,
+    rule: &Filter,
+    resource: &Resource<'_>,
+) -> Result<bool, StoreError> {
+    let open = Access::unrestricted();
+    let mut attempt = Attempt::new(shard, snapshot);
+    loop {
+        let plan = attempt.search(&open).plan(Asker::Decision, rule).await;
+        if let Some(plan) = attempt.settle(plan).await? {
+            return Ok(plan.holds(resource));
+        }
+    }
+}
+
 /// The values of reference parameters on current resources that the caller may see, each once, in the order met.
 pub(super) async fn references(
     shard: &Shard,
@@ -150,6 +167,15 @@ struct Search<'s> {
     /// Whether what the snapshot does not know is not committed.
     fresh: bool,
     started: Instant,
+}
+
+/// Whose question a filter is.
+#[derive(Debug, Clone, Copy)]
+enum Asker {
+    /// The caller's: chains lead only through what may be seen.
+    Caller,
+    /// The access decision's own: it sees everything. Were it held to itself, a rule with a chain would have no end.
+    Decision,
 }
 
 /// Where to read, and what of it counts.
@@ -357,7 +383,7 @@ impl Search<'_> {
         let mut indexed = Indexed::default();
         for (name, ids) in of_type {
             for ids in ids.chunks(IDS) {
-                let ready = self.prepare(Some(name), &Filter::Ids(ids.to_vec())).await?;
+                let ready = self.prepare_link(Asker::Caller, name, &Filter::Ids(ids.to_vec())).await?;
                 self.each(&ready, EVERYTHING, &mut indexed).await?;
             }
         }
@@ -366,13 +392,26 @@ impl Search<'_> {
 
     /// Follows a filter's chains, and adds what access leaves.
     async fn prepare(&self, resource_type: Option<&str>, filter: &Filter) -> Result<Ready, Stop> {
-        let tenant = self.shard.tenant.as_str().to_owned();
-        let asked = self.plan(filter).await?;
-        let visible = match resource_type {
-            Some(name) => self.plan(&self.access.filter(name)).await?,
+        let asked = self.plan(Asker::Caller, filter).await?;
+        let permitted = match resource_type {
+            Some(name) => self.plan(Asker::Decision, self.access.searched(name)).await?,
             None => self.visible().await?,
         };
-        let plan = and(vec![asked, visible]);
+        Ok(self.ready(resource_type, and(vec![asked, permitted])))
+    }
+
+    /// The same of resources that were seen, or that a chain leads to.
+    async fn prepare_link(&self, asker: Asker, resource_type: &str, filter: &Filter) -> Result<Ready, Stop> {
+        let asked = self.plan(asker, filter).await?;
+        let permitted = match asker {
+            Asker::Caller => self.plan(Asker::Decision, self.access.seen(resource_type)).await?,
+            Asker::Decision => Plan::All,
+        };
+        Ok(self.ready(Some(resource_type), and(vec![asked, permitted])))
+    }
+
+    fn ready(&self, resource_type: Option<&str>, plan: Plan) -> Ready {
+        let tenant = self.shard.tenant.as_str().to_owned();
         let key = |name: &str| only_id(&plan).and_then(|id| Key::parse(&format!("{name}/{id}")));
         let scope = match resource_type {
             Some(name) => match key(name) {
@@ -381,24 +420,25 @@ impl Search<'_> {
             },
             None => Scope::Tenant(tenant),
         };
-        Ok(Ready { scope, plan })
+        Ready { scope, plan }
     }
 
     /// What access leaves of all types.
     async fn visible(&self) -> Result<Plan, Stop> {
         let (mut any, mut limited) = (Vec::new(), false);
         for name in self.snapshot.sum().counts.keys() {
-            let filter = self.access.filter(name);
-            limited |= filter != Filter::All;
-            any.push(and(vec![Plan::Type(name.as_str().into()), self.plan(&filter).await?]));
+            let filter = self.access.searched(name);
+            limited |= *filter != Filter::All;
+            let permitted = self.plan(Asker::Decision, filter).await?;
+            any.push(and(vec![Plan::Type(name.as_str().into()), permitted]));
         }
         Ok(if limited { or(any) } else { Plan::All })
     }
 
-    async fn plan(&self, filter: &Filter) -> Result<Plan, Stop> {
+    async fn plan(&self, asker: Asker, filter: &Filter) -> Result<Plan, Stop> {
         let mut followed = Vec::new();
         for elsewhere in elsewhere(filter) {
-            followed.push(self.follow(elsewhere).await?);
+            followed.push(self.follow(asker, elsewhere).await?);
         }
         Ok(Plan::of(filter, &mut followed.into_iter()))
     }
@@ -406,6 +446,7 @@ impl Search<'_> {
     /// The resources that a chain leads to, in either direction. Boxed, for a filter elsewhere may have chains of its own.
     fn follow<'a>(
         &'a self,
+        asker: Asker,
         elsewhere: Elsewhere<'a>,
     ) -> Pin<Box<dyn Future<Output = Result<Keys, Stop>> + Send + 'a>> {
         Box::pin(async move {
@@ -413,14 +454,14 @@ impl Search<'_> {
                 Elsewhere::Targets(targets) => {
                     let mut named = Named::default();
                     for (name, filter) in targets {
-                        let ready = self.prepare(Some(name), filter).await?;
+                        let ready = self.prepare_link(asker, name, filter).await?;
                         self.each(&ready, EVERYTHING, &mut named).await?;
                     }
                     Ok(Arc::new(named.0))
                 }
                 Elsewhere::Referrers(name, parameter, filter) => {
                     let mut referred = Referred { parameter, targets: FxHashSet::default() };
-                    let ready = self.prepare(Some(name), filter).await?;
+                    let ready = self.prepare_link(asker, name, filter).await?;
                     self.each(&ready, EVERYTHING, &mut referred).await?;
                     Ok(Arc::new(referred.targets))
                 }

@@ -44,6 +44,8 @@ pub(super) enum Staged {
     Yes(i8),
     /// This version is current, not the one it follows.
     Conflict(u64),
+    /// The access decision does not permit to change what is current.
+    Forbidden,
     /// To be tried again in another transaction; where an earlier one holds a place, after that is free.
     Again(Option<Held>),
 }
@@ -91,8 +93,12 @@ pub(super) async fn stage(
             Met::Gone => continue,
             Met::Earlier(held) => return Ok(Staged::Again(Some(held))),
         }
-        if current.document.v != write.previous || !read::visible(shard, access, &write.key).await? {
+        if current.document.v != write.previous {
             return Ok(Staged::Conflict(current.document.v));
+        }
+        let rule = access.filter(write.method.permission(), write.key.resource_type());
+        if !read::fulfils(shard, rule, &current.document, None).await? {
+            return Ok(Staged::Forbidden);
         }
         if current.document.lu > attempt.last_updated.0 {
             return Ok(Staged::Again(None));

@@ -12,6 +12,7 @@ use super::meta::{FORMAT, Meta};
 use super::postings::IndexDatabases;
 use super::rebuild;
 use super::records::{Records, Table};
+use super::visible::View;
 use super::writer::{self, Failed, Job, Replay, Writer, entries_of, previous};
 use crate::{Access, Batch, Commit, CommitError, Entries, Indexer, StoreError, Version, Write};
 
@@ -77,6 +78,11 @@ impl Environment {
     /// A snapshot to read from; to be dropped soon, for it keeps replaced pages from being used again.
     pub(super) fn read(&self) -> Result<RoTxn<'_, WithoutTls>, StoreError> {
         Ok(self.env.read_txn()?)
+    }
+
+    /// What single resources are asked by, at a snapshot.
+    pub(super) fn view<'t>(&'t self, txn: &'t RoTxn<'t>) -> View<'t> {
+        View { txn, databases: &self.databases, indexer: &*self.indexer }
     }
 
     /// The environment itself, to be damaged.

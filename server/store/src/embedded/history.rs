@@ -3,12 +3,9 @@
 //! A page ends when it is full, and also after [`PAGE_CHANGES`] changes were looked at, so that no call reads
 //! for long; then it may hold fewer versions, and its cursor goes on from there.
 
-use heed::RoTxn;
-
 use super::changes::ChangeRecord;
-use super::environment::Databases;
 use super::records::RecordRef;
-use super::visible;
+use super::visible::View;
 use crate::cursor::{self, missing};
 use crate::{
     Access, Cursor, Filter, HistoryPage, HistoryQuery, HistoryScope, Key, StoreError, Timestamp, Version,
@@ -19,15 +16,14 @@ const PAGE_CHANGES: usize = 50_000;
 
 /// A page of history.
 pub(super) fn page(
-    txn: &RoTxn<'_>,
-    databases: &Databases,
+    view: &View<'_>,
     access: &Access,
     query: &HistoryQuery,
 ) -> Result<HistoryPage, StoreError> {
     match &query.scope {
-        HistoryScope::Instance(key) => instance(txn, databases, access, key, query),
-        HistoryScope::Type(name) => log(txn, databases, access, Some(name), query),
-        HistoryScope::System => log(txn, databases, access, None, query),
+        HistoryScope::Instance(key) => instance(view, access, key, query),
+        HistoryScope::Type(name) => log(view, access, Some(name), query),
+        HistoryScope::System => log(view, access, None, query),
     }
 }
 
@@ -71,23 +67,23 @@ impl<'q> Collector<'q> {
 }
 
 fn instance(
-    txn: &RoTxn<'_>,
-    databases: &Databases,
+    view: &View<'_>,
     access: &Access,
     key: &Key,
     query: &HistoryQuery,
 ) -> Result<HistoryPage, StoreError> {
     let before = query.after.as_ref().map(cursor::version).transpose()?;
     let mut page = Collector::new(query);
-    let records = &databases.records;
+    let (txn, records) = (view.txn, &view.databases.records);
+    let rule = access.looked_at(key.resource_type());
     let ordinal = match records.ordinal(txn, key.as_str())? {
-        Some(ordinal) if visible(txn, databases, access, key.as_str())? => ordinal,
+        Some(ordinal) if view.current(rule, ordinal, key.as_str())? => ordinal,
         _ => return Ok(page.page(Some(0))),
     };
     let mut replaced_by = None;
     let mut total = 0;
     let newest = records.head_ref(txn, ordinal)?.map_or(0, |head| head.version);
-    let filtered = query.since.is_some() || query.at.is_some();
+    let filtered = query.since.is_some() || query.at.is_some() || *rule != Filter::All;
     for number in (1..=newest).rev() {
         let listed = before.is_none_or(|before| number < before);
         if !filtered && page.more {
@@ -97,7 +93,7 @@ fn instance(
             continue;
         }
         let record = records.version_ref(txn, ordinal, number)?.ok_or_else(|| missing(key, number))?;
-        if wanted(query, record.last_updated, replaced_by) {
+        if wanted(query, record.last_updated, replaced_by) && view.version(rule, &record)? {
             total += 1;
             if listed && !page.more {
                 page.take(record, || cursor::of_version(number))?;
@@ -109,23 +105,22 @@ fn instance(
 }
 
 fn log(
-    txn: &RoTxn<'_>,
-    databases: &Databases,
+    view: &View<'_>,
     access: &Access,
     resource_type: Option<&str>,
     query: &HistoryQuery,
 ) -> Result<HistoryPage, StoreError> {
     let mut end = query.after.as_ref().map(cursor::position).transpose()?;
     if let Some((_, to)) = query.at {
-        let first = databases.changes.end_of(txn, to)?;
+        let first = view.databases.changes.end_of(view.txn, to)?;
         end = Some(end.map_or(first, |end| end.min(first)));
     }
-    let total = total(txn, databases, access, resource_type, query)?;
+    let total = total(view, access, resource_type, query)?;
     let mut page = Collector::new(query);
     if query.limit == 0 {
         return Ok(page.page(total));
     }
-    for (looked_at, item) in databases.changes.before(txn, resource_type, end)?.enumerate() {
+    for (looked_at, item) in view.databases.changes.before(view.txn, resource_type, end)?.enumerate() {
         let (position, change) = item?;
         if looked_at == PAGE_CHANGES {
             page.more = true;
@@ -134,7 +129,7 @@ fn log(
         if query.since.is_some_and(|since| change.last_updated < since) {
             break;
         }
-        if let Some(record) = listed(txn, databases, access, query, change)?
+        if let Some(record) = listed(view, access, query, change)?
             && !page.take(record, || cursor::of_position(position))?
         {
             break;
@@ -148,13 +143,12 @@ fn log(
 
 /// The version of a change, if the history lists it and the caller may see it.
 fn listed<'t>(
-    txn: &'t RoTxn<'_>,
-    databases: &Databases,
+    view: &View<'t>,
     access: &Access,
     query: &HistoryQuery,
     change: ChangeRecord,
 ) -> Result<Option<RecordRef<'t>>, StoreError> {
-    let records = &databases.records;
+    let (txn, records) = (view.txn, &view.databases.records);
     let next = match query.at {
         Some((from, _)) if change.last_updated < from => {
             let next = records.version_ref(txn, change.ordinal, change.version + 1)?;
@@ -168,23 +162,25 @@ fn listed<'t>(
     let record = records.version_ref(txn, change.ordinal, change.version)?;
     let record =
         record.ok_or_else(|| StoreError::Damaged("a change of a version that is not there".into()))?;
-    Ok(visible(txn, databases, access, record.key)?.then_some(record))
+    let resource_type = record.key.split('/').next().unwrap_or_default();
+    let rule = access.searched(resource_type);
+    let seen = view.current(rule, change.ordinal, record.key)? && view.version(rule, &record)?;
+    Ok(seen.then_some(record))
 }
 
 /// How many versions there are in all, when that is known without reading them.
 fn total(
-    txn: &RoTxn<'_>,
-    databases: &Databases,
+    view: &View<'_>,
     access: &Access,
     resource_type: Option<&str>,
     query: &HistoryQuery,
 ) -> Result<Option<u64>, StoreError> {
     let everything = match resource_type {
-        Some(name) => access.filter(name) == Filter::All,
+        Some(name) => *access.searched(name) == Filter::All,
         None => access.sees_everything(),
     };
     if !everything || query.since.is_some() || query.at.is_some() {
         return Ok(None);
     }
-    databases.changes.count(txn, resource_type).map(Some)
+    view.databases.changes.count(view.txn, resource_type).map(Some)
 }

@@ -428,9 +428,12 @@ impl World {
     }
 
     fn run(&self, limits: Limits, query: &Query) -> Result<Page, StoreError> {
+        self.run_for(&Access::unrestricted(), limits, query)
+    }
+
+    fn run_for(&self, access: &Access, limits: Limits, query: &Query) -> Result<Page, StoreError> {
         let txn = self.env.read_txn().unwrap();
-        let access = Access::unrestricted();
-        let mut context = Context::new(&txn, &self.databases, &self.records, &access);
+        let mut context = Context::new(&txn, &self.databases, &self.records, access);
         context.limits = limits;
         search::run_in(&context, query)
     }
@@ -630,6 +633,36 @@ pub(crate) fn query(random: &mut Random, pool: &Pool) -> Query {
 }
 
 /// Worlds of a few resources, some far apart, and one whose postings become bitmaps.
+/// The decision that of every type only what fulfils a rule is permitted.
+pub(crate) fn only(rule: &Filter) -> Access {
+    Access::granted(TYPES.map(|name| (name.into(), Rules::all(rule.clone()))))
+}
+
+/// What a caller who is held to a rule asks by a filter: chains lead through what fulfils it, and those of the rule through
+/// everything.
+pub(crate) fn held(filter: &Filter, rule: &Filter) -> Filter {
+    Filter::And(vec![held_chains(filter, rule), rule.clone()])
+}
+
+fn held_chains(filter: &Filter, rule: &Filter) -> Filter {
+    let each = |filters: &[Filter]| filters.iter().map(|filter| held_chains(filter, rule)).collect();
+    match filter {
+        Filter::And(filters) => Filter::And(each(filters)),
+        Filter::Or(filters) => Filter::Or(each(filters)),
+        Filter::Not(filter) => Filter::Not(Box::new(held_chains(filter, rule))),
+        Filter::Chain { parameter, targets } => {
+            let targets = targets.iter().map(|(name, filter)| (name.clone(), held(filter, rule)));
+            Filter::Chain { parameter: *parameter, targets: targets.collect() }
+        }
+        Filter::Has { resource_type, parameter, filter } => Filter::Has {
+            resource_type: resource_type.clone(),
+            parameter: *parameter,
+            filter: Box::new(held(filter, rule)),
+        },
+        plain => plain.clone(),
+    }
+}
+
 fn worlds(seed: u64, each: impl Fn(&mut Random, &Pool, &mut World)) {
     let mut random = Random(seed);
     for number in 0..24 {
@@ -759,16 +792,34 @@ fn pages_stay_right_while_data_changes() {
 }
 
 #[test]
+fn searches_heed_the_access_decision() {
+    worlds(6, |random, pool, world| {
+        for _ in 0..40 {
+            let (query, rule) = (query(random, pool), pool.filter(random, 2));
+            let query = Query { limit: 100_000, total: true, ..query };
+            let asked = Query { filter: held(&query.filter, &rule), ..query.clone() };
+            let expected: Vec<_> = world.expected(&asked).into_iter().map(|it| it.key.clone()).collect();
+            let limits = pool.limits(random);
+            let page = world.run_for(&only(&rule), limits, &query).unwrap();
+            let found: Vec<_> = page.matches.into_iter().map(|version| version.key).collect();
+            assert_eq!(found, expected, "{query:?} {rule:?} {limits:?}");
+            assert_eq!(page.total, Some(found.len() as u64));
+        }
+    });
+}
+
+#[test]
 fn the_other_questions_agree_with_the_model() {
     worlds(6, |random, pool, world| {
-        let txn = world.env.read_txn().unwrap();
+        let (txn, access) = (world.env.read_txn().unwrap(), Access::unrestricted());
         for _ in 0..20 {
             let (name, filter) = (*random.one::<&str>(&TYPES), pool.filter(random, 2));
             let expected = world
                 .resources
                 .iter()
                 .any(|resource| resource.key.resource_type() == name && world.fulfils(resource, &filter));
-            let found = search::any_match(&txn, &world.databases, &world.records, name, &filter).unwrap();
+            let found =
+                search::any_match(&txn, &world.databases, &world.records, &access, name, &filter).unwrap();
             assert_eq!(found, expected, "{name} {filter:?}");
         }
         let from: Vec<_> = world.known.iter().map(|known| known.0.clone()).collect();

@@ -207,6 +207,15 @@ pub(super) struct Plan {
     pub(super) resources: u64,
 }
 
+/// Whose question a filter is.
+#[derive(Debug, Clone, Copy)]
+enum Asker {
+    /// The caller's: chains lead only through what may be seen.
+    Caller,
+    /// The access decision's own: it sees everything. Were it held to itself, a rule with a chain would have no end.
+    Decision,
+}
+
 impl Plan {
     /// Prepares a filter on the resources of a type, and what access leaves of them.
     pub(super) fn new(
@@ -214,13 +223,37 @@ impl Plan {
         resource_type: Option<&str>,
         filter: &Filter,
     ) -> Result<Plan, StoreError> {
-        let mut all = vec![Node::Presence(TYPE, resource_type.unwrap_or_default().into())];
-        all.push(compile(context, resource_type, filter)?);
-        all.push(match resource_type {
-            Some(name) => compile(context, resource_type, &context.access.filter(name))?,
+        let asked = compile(context, Asker::Caller, resource_type, filter)?;
+        let permitted = match resource_type {
+            Some(name) => permitted(context, context.access.searched(name), name)?,
             None => visible(context)?,
-        });
-        let root = and(all);
+        };
+        Plan::of_nodes(context, resource_type, asked, permitted)
+    }
+
+    /// The same of what a chain leads to.
+    fn of_link(
+        context: &Context<'_>,
+        asker: Asker,
+        resource_type: &str,
+        filter: &Filter,
+    ) -> Result<Plan, StoreError> {
+        let asked = compile(context, asker, Some(resource_type), filter)?;
+        let permitted = match asker {
+            Asker::Caller => permitted(context, context.access.seen(resource_type), resource_type)?,
+            Asker::Decision => Node::All,
+        };
+        Plan::of_nodes(context, Some(resource_type), asked, permitted)
+    }
+
+    fn of_nodes(
+        context: &Context<'_>,
+        resource_type: Option<&str>,
+        asked: Node,
+        permitted: Node,
+    ) -> Result<Plan, StoreError> {
+        let of_type = Node::Presence(TYPE, resource_type.unwrap_or_default().into());
+        let root = and(vec![of_type, asked, permitted]);
         let total = context.databases.chunks(context.txn)?;
         let footprint = footprint(context, &root, total)?;
         let (chunks, resources) = match footprint {
@@ -293,24 +326,34 @@ fn visible(context: &Context<'_>) -> Result<Node, StoreError> {
     let mut any = Vec::new();
     let mut limited = false;
     for (name, _) in context.databases.types(context.txn)? {
-        let filter = context.access.filter(&name);
-        limited |= filter != Filter::All;
-        let node = compile(context, Some(&name), &filter)?;
+        let filter = context.access.searched(&name);
+        limited |= *filter != Filter::All;
+        let node = permitted(context, filter, &name)?;
         any.push(and(vec![Node::Presence(TYPE, name), node]));
     }
     Ok(if limited { Node::Or(any) } else { Node::All })
 }
 
-fn compile(context: &Context<'_>, resource_type: Option<&str>, filter: &Filter) -> Result<Node, StoreError> {
+/// What the access decision leaves of a type.
+fn permitted(context: &Context<'_>, filter: &Filter, resource_type: &str) -> Result<Node, StoreError> {
+    compile(context, Asker::Decision, Some(resource_type), filter)
+}
+
+fn compile(
+    context: &Context<'_>,
+    asker: Asker,
+    resource_type: Option<&str>,
+    filter: &Filter,
+) -> Result<Node, StoreError> {
     let each = |filters: &[Filter]| -> Result<Vec<Node>, StoreError> {
-        filters.iter().map(|filter| compile(context, resource_type, filter)).collect()
+        filters.iter().map(|filter| compile(context, asker, resource_type, filter)).collect()
     };
     Ok(match filter {
         Filter::All => Node::All,
         Filter::None => Node::Nothing,
         Filter::And(filters) => and(each(filters)?),
         Filter::Or(filters) => or(each(filters)?),
-        Filter::Not(filter) => Node::Not(Box::new(compile(context, resource_type, filter)?)),
+        Filter::Not(filter) => Node::Not(Box::new(compile(context, asker, resource_type, filter)?)),
         Filter::Match(parameter, predicate) => condition(context, *parameter, predicate)?,
         Filter::Present(parameter) => Node::Presence(*parameter, "".into()),
         Filter::Type(name) => Node::Presence(TYPE, name.clone()),
@@ -321,12 +364,12 @@ fn compile(context: &Context<'_>, resource_type: Option<&str>, filter: &Filter) 
         Filter::Chain { parameter, targets } => {
             let mut plans = Vec::with_capacity(targets.len());
             for (name, filter) in targets {
-                plans.push((name.clone(), Plan::new(context, Some(name), filter)?));
+                plans.push((name.clone(), Plan::of_link(context, asker, name, filter)?));
             }
             Node::Chain(Chain { parameter: *parameter, targets: plans })
         }
         Filter::Has { resource_type, parameter, filter } => {
-            let plan = Box::new(Plan::new(context, Some(resource_type), filter)?);
+            let plan = Box::new(Plan::of_link(context, asker, resource_type, filter)?);
             Node::Has(Has { parameter: *parameter, plan })
         }
     })

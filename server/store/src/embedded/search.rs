@@ -187,16 +187,16 @@ fn select(
     Ok(least.into_sorted())
 }
 
-/// Whether any current resource of a type matches.
+/// Whether any current resource of a type that the caller may find matches.
 pub(crate) fn any_match(
     txn: &RoTxn<'_>,
     databases: &IndexDatabases,
     records: &Records,
+    access: &Access,
     resource_type: &str,
     filter: &Filter,
 ) -> Result<bool, StoreError> {
-    let access = Access::unrestricted();
-    let context = Context::new(txn, databases, records, &access);
+    let context = Context::new(txn, databases, records, access);
     let mut plan = Plan::new(&context, Some(resource_type), filter)?;
     plan.settle(&context, false)?;
     let mut evaluation = Evaluation::new(&context);

@@ -1,28 +1,204 @@
-//! What a caller may see of single resources. Every read of a version goes through here; searches put the
-//! same filter into their query.
+//! What a caller may see and write of single resources. Every read of a version goes through here; searches put the
+//! same filters into their query.
 
 use heed::RoTxn;
 
 use super::environment::Databases;
+use super::forward::Forward;
+use super::postings::micros;
+use super::records::RecordRef;
 use super::search;
-use crate::{Access, Filter, Query, StoreError};
+use crate::{
+    Access, Entries, Filter, Indexer, Key, ParameterId, Predicate, Query, StoreError, Timestamp, Value,
+};
 
-/// Whether a caller may see a resource, by `Type/id`: if its current version fulfils the access filter. Under a
-/// filter other than all, a deleted resource is not to be seen.
-pub(super) fn visible(
-    txn: &RoTxn<'_>,
-    databases: &Databases,
-    access: &Access,
-    key: &str,
-) -> Result<bool, StoreError> {
-    let (resource_type, id) = key.split_once('/').unwrap_or((key, ""));
-    match access.filter(resource_type) {
-        Filter::All => Ok(true),
-        Filter::None => Ok(false),
-        filter => {
-            let this = Filter::And(vec![Filter::Ids(vec![id.into()]), filter]);
-            search::any_match(txn, &databases.index, &databases.records, resource_type, &this)
+/// What asking of one resource needs.
+#[derive(Clone, Copy)]
+pub(super) struct View<'t> {
+    pub txn: &'t RoTxn<'t>,
+    pub databases: &'t Databases,
+    pub indexer: &'t dyn Indexer,
+}
+
+impl View<'_> {
+    /// Whether the current version of a resource fulfils a rule of the access decision. Under one other than all, a deleted
+    /// resource is not to be seen.
+    pub(super) fn current(&self, rule: &Filter, ordinal: u32, key: &str) -> Result<bool, StoreError> {
+        if let Some(known) = known(rule) {
+            return Ok(known);
         }
+        let Some(bytes) = self.databases.index.forward.get(self.txn, &ordinal.to_be_bytes())? else {
+            return Ok(false);
+        };
+        self.holds(rule, key, &Facts::Indexed(Forward::decode(bytes)?))
+    }
+
+    /// The same of a resource by its key.
+    pub(super) fn of_key(&self, rule: &Filter, key: &str) -> Result<bool, StoreError> {
+        if let Some(known) = known(rule) {
+            return Ok(known);
+        }
+        match self.databases.records.ordinal(self.txn, key)? {
+            Some(ordinal) => self.current(rule, ordinal, key),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether a version, of a resource whose current one does, fulfils a rule too: it may have lain outside.
+    pub(super) fn version(&self, rule: &Filter, record: &RecordRef<'_>) -> Result<bool, StoreError> {
+        if let Some(known) = known(rule) {
+            return Ok(known);
+        }
+        if record.is_deleted() {
+            return Ok(false);
+        }
+        let mut entries = Entries::new();
+        let resource_type = record.key.split('/').next().unwrap_or_default();
+        self.indexer
+            .entries(resource_type, record.body, &mut entries)
+            .map_err(|error| StoreError::Damaged(format!("{}: {error}", record.key)))?;
+        self.holds(rule, record.key, &Facts::Listed(&entries, record.last_updated))
+    }
+
+    /// Whether a resource that is to be written will fulfil a rule.
+    pub(super) fn written(&self, rule: &Filter, key: &Key, entries: &Entries) -> Result<bool, StoreError> {
+        match known(rule) {
+            Some(known) => Ok(known),
+            None => self.holds(rule, key.as_str(), &Facts::Listed(entries, Timestamp::now())),
+        }
+    }
+
+    fn holds(&self, filter: &Filter, key: &str, facts: &Facts<'_>) -> Result<bool, StoreError> {
+        let (resource_type, id) = key.split_once('/').unwrap_or((key, ""));
+        match filter {
+            Filter::All => Ok(true),
+            Filter::None => Ok(false),
+            Filter::And(filters) => {
+                for filter in filters {
+                    if !self.holds(filter, key, facts)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Filter::Or(filters) => {
+                for filter in filters {
+                    if self.holds(filter, key, facts)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Filter::Not(filter) => self.holds(filter, key, facts).map(|holds| !holds),
+            Filter::Ids(ids) => Ok(ids.iter().any(|one| **one == *id)),
+            Filter::Type(name) => Ok(**name == *resource_type),
+            &Filter::LastUpdated(comparison, lo, hi) => {
+                let point = micros(facts.last_updated());
+                Ok(comparison.holds((lo, hi), (point, point)))
+            }
+            Filter::Match(parameter, predicate) => match facts.matches(*parameter, predicate) {
+                Some(matches) => Ok(matches),
+                None => self.any(resource_type, of_id(id, filter)),
+            },
+            Filter::Present(parameter) => match facts.is_present(*parameter) {
+                Some(is_present) => Ok(is_present),
+                None => self.any(resource_type, of_id(id, filter)),
+            },
+            Filter::Chain { parameter, targets } => {
+                for target in facts.references(*parameter) {
+                    let Some((name, id)) = target.split_once('/') else { continue };
+                    for (_, filter) in targets.iter().filter(|(wanted, _)| **wanted == *name) {
+                        if self.any(name, of_id(id, filter))? {
+                            return Ok(true);
+                        }
+                    }
+                }
+                Ok(false)
+            }
+            Filter::Has { resource_type, parameter, filter } => {
+                let refers = Filter::Match(*parameter, Predicate::Reference(vec![key.into()]));
+                self.any(resource_type, Filter::And(vec![refers, (**filter).clone()]))
+            }
+        }
+    }
+
+    /// The access decision's own question of other resources.
+    fn any(&self, resource_type: &str, filter: Filter) -> Result<bool, StoreError> {
+        let (index, records) = (&self.databases.index, &self.databases.records);
+        search::any_match(self.txn, index, records, &Access::unrestricted(), resource_type, &filter)
+    }
+}
+
+/// What a rule says of every resource, if it says the same of all.
+fn known(rule: &Filter) -> Option<bool> {
+    match rule {
+        Filter::All => Some(true),
+        Filter::None => Some(false),
+        _ => None,
+    }
+}
+
+fn of_id(id: &str, filter: &Filter) -> Filter {
+    Filter::And(vec![Filter::Ids(vec![id.into()]), filter.clone()])
+}
+
+/// What is known of one resource.
+enum Facts<'t> {
+    /// What the index has of the current version: no texts and codes as such.
+    Indexed(Forward<'t>),
+    /// All entries of a version, and its time.
+    Listed(&'t Entries, Timestamp),
+}
+
+impl<'t> Facts<'t> {
+    fn last_updated(&self) -> Timestamp {
+        match self {
+            Facts::Indexed(forward) => forward.last_updated,
+            Facts::Listed(_, last_updated) => *last_updated,
+        }
+    }
+
+    /// `None` where the index must be asked.
+    fn matches(&self, parameter: ParameterId, predicate: &Predicate) -> Option<bool> {
+        match (self, predicate) {
+            (Facts::Listed(..), _) => Some(self.listed(parameter).any(|value| predicate.matches(&value))),
+            (
+                Facts::Indexed(forward),
+                Predicate::Reference(_)
+                | Predicate::Date(..)
+                | Predicate::Number(..)
+                | Predicate::Quantity { .. },
+            ) => Some(forward.matches(parameter, predicate)),
+            (Facts::Indexed(_), _) => None,
+        }
+    }
+
+    /// `None` where the index must be asked.
+    fn is_present(&self, parameter: ParameterId) -> Option<bool> {
+        matches!(self, Facts::Listed(..)).then(|| self.listed(parameter).next().is_some())
+    }
+
+    fn references(&self, parameter: ParameterId) -> Vec<&'t str> {
+        let target = |value| match value {
+            Value::Reference(target) => Some(target),
+            _ => None,
+        };
+        match self {
+            Facts::Indexed(forward) => forward.values(parameter).filter_map(target).collect(),
+            Facts::Listed(entries, _) => {
+                let values = entries.iter().filter(|entry| entry.0 == parameter);
+                values.filter_map(|(_, value)| target(value)).collect()
+            }
+        }
+    }
+
+    fn listed(&self, parameter: ParameterId) -> impl Iterator<Item = Value<'t>> {
+        let entries = match self {
+            Facts::Indexed(_) => None,
+            Facts::Listed(entries, _) => Some(*entries),
+        };
+        let all = entries.into_iter().flat_map(Entries::iter);
+        all.filter(move |entry| entry.0 == parameter).map(|(_, value)| value)
     }
 }
 
@@ -34,7 +210,7 @@ pub(super) fn counts(
 ) -> Result<Vec<(Box<str>, u64)>, StoreError> {
     let mut counts = search::counts(txn, &databases.index)?;
     for (resource_type, count) in &mut counts {
-        match access.filter(resource_type) {
+        match access.searched(resource_type) {
             Filter::All => {}
             Filter::None => *count = 0,
             // A search runs under the access filter by itself.
@@ -61,94 +237,4 @@ fn count_by_search(
     };
     let page = search::run(txn, &databases.index, &databases.records, access, &query)?;
     Ok(page.total.unwrap_or(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::fixture::{IDENTIFIER, SUBJECT, batch, delete, key, open, put};
-    use crate::*;
-
-    fn identified(code: &str) -> Filter {
-        Filter::Match(IDENTIFIER, Predicate::Token { system: None, code: Some(code.into()) })
-    }
-
-    /// `Patient/in` and `Group/in` are to be seen under the filter, `Patient/out` and the deleted `Patient/gone` not.
-    async fn sample(store: &Store) {
-        let all = Access::unrestricted();
-        let (within, out, gone) = (key("Patient/in"), key("Patient/out"), key("Patient/gone"));
-        let group = r#""identifier":"x","subject":"Patient/in""#;
-        let batches = [
-            vec![put(&within, 0, ""), put(&out, 0, r#""identifier":"x""#)],
-            vec![put(&within, 1, r#""identifier":"x""#), put(&out, 1, r#""subject":"Patient/secret""#)],
-            vec![put(&key("Group/in"), 0, group), put(&gone, 0, r#""identifier":"x""#)],
-            vec![delete(&gone, 1)],
-        ];
-        for writes in batches {
-            store.commit(&Tenant::default_tenant(), &all, batch(writes)).await.unwrap();
-        }
-    }
-
-    async fn history(store: &Store, access: &Access, scope: HistoryScope) -> (Vec<String>, Option<u64>) {
-        let query = HistoryQuery { scope, since: None, at: None, after: None, limit: 100 };
-        let page = store.history(&Tenant::default_tenant(), access, &query).await.unwrap();
-        (page.versions.iter().map(|v| format!("{} {}", v.key.as_str(), v.version)).collect(), page.total)
-    }
-
-    #[tokio::test]
-    async fn every_read_heeds_the_access_filter() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path());
-        sample(&store).await;
-        let tenant = Tenant::default_tenant();
-        let (some, none) = (Access::only(identified("x")), Access::only(Filter::None));
-        for (text, seen) in [("Patient/in", true), ("Patient/out", false), ("Patient/gone", false)] {
-            let key = key(text);
-            assert!(store.read(&tenant, &Access::unrestricted(), &key).await.unwrap().is_some());
-            assert_eq!(store.read(&tenant, &some, &key).await.unwrap().is_some(), seen, "{text}");
-            assert_eq!(store.vread(&tenant, &some, &key, 1).await.unwrap().is_some(), seen, "{text}");
-            assert!(store.read(&tenant, &none, &key).await.unwrap().is_none());
-            assert!(store.vread(&tenant, &none, &key, 1).await.unwrap().is_none());
-            let versions = history(&store, &some, HistoryScope::Instance(key)).await.0.len();
-            assert_eq!(versions, if seen { 2 } else { 0 }, "{text}");
-        }
-        let system = ["Group/in 1", "Patient/in 2", "Patient/in 1"].map(str::to_owned).to_vec();
-        assert_eq!(history(&store, &some, HistoryScope::System).await, (system.clone(), None));
-        let patients = HistoryScope::Type("Patient".into());
-        assert_eq!(history(&store, &some, patients.clone()).await, (system[1..].to_vec(), None));
-        assert_eq!(history(&store, &none, patients).await, (Vec::new(), None));
-
-        let changes = store.changes(&tenant, &some, 0, 100).await.unwrap();
-        let changed: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();
-        assert_eq!(changed, ["Patient/in", "Patient/in", "Group/in"]);
-        let changes = store.changes(&tenant, &some, 1, 1).await.unwrap();
-        assert_eq!(changes.iter().map(|change| change.sequence).collect::<Vec<_>>(), [2]);
-        let counts = store.counts(&tenant, &some).await.unwrap();
-        assert_eq!(counts, [("Group".into(), 1), ("Patient".into(), 1)]);
-        assert_eq!(store.counts(&tenant, &none).await.unwrap(), []);
-        let from = [key("Patient/out"), key("Group/in")];
-        let targets = store.references(&tenant, &some, &from, &[SUBJECT]).await.unwrap();
-        assert_eq!(targets, [Box::from("Patient/in")]);
-    }
-
-    #[tokio::test]
-    async fn a_commit_heeds_the_access_filter() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path());
-        sample(&store).await;
-        let tenant = Tenant::default_tenant();
-        let some = Access::only(identified("x"));
-        let commit = async |preconditions, writes| {
-            store.commit(&tenant, &some, Batch { preconditions, writes }).await.map(drop)
-        };
-        let exists = |text| vec![Precondition::Exists(key(text))];
-        assert!(commit(exists("Patient/in"), Vec::new()).await.is_ok());
-        let answer = commit(exists("Patient/out"), Vec::new()).await;
-        assert!(matches!(answer, Err(CommitError::Precondition { precondition: 0 })), "{answer:?}");
-        let answer = commit(Vec::new(), vec![put(&key("Patient/out"), 2, "")]).await;
-        assert!(matches!(answer, Err(CommitError::Conflict { write: 0, found: 2 })), "{answer:?}");
-        assert!(commit(Vec::new(), vec![put(&key("Patient/in"), 2, "")]).await.is_ok());
-        let secret = Filter::Match(SUBJECT, Predicate::Reference(vec!["Patient/secret".into()]));
-        let no_match = Precondition::NoMatch { resource_type: "Patient".into(), filter: secret };
-        assert!(commit(vec![no_match], Vec::new()).await.is_ok());
-    }
 }

@@ -9,7 +9,7 @@ mod replay;
 
 use std::sync::{Arc, OnceLock};
 
-use heed::{Env, RwTxn, WithoutTls};
+use heed::{Env, RoTxn, RwTxn, WithoutTls};
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,7 +19,8 @@ use super::environment::Databases;
 use super::meta::State;
 use super::postings::Pending;
 use super::records::RecordRef;
-use super::{search, visible};
+use super::search;
+use super::visible::View;
 use crate::cursor::Position;
 use crate::{
     Access, Batch, CommitError, Entries, Filter, Indexer, Key, Method, Precondition, StoreError, Timestamp,
@@ -208,6 +209,11 @@ impl Writer {
         Ok(())
     }
 
+    /// What single resources are asked by, as they are now: what is pending is not in it.
+    fn view<'t>(&'t self, txn: &'t RoTxn<'t>) -> View<'t> {
+        View { txn, databases: &self.databases, indexer: &*self.indexer }
+    }
+
     fn flush(&mut self, txn: &mut RwTxn<'_>) -> Result<(), StoreError> {
         self.pending.flush(txn, &self.databases.index)
     }
@@ -237,6 +243,10 @@ impl Writer {
         let mut keys = FxHashSet::default();
         let mut found = Vec::with_capacity(batch.writes.len());
         let replaced = replaced.into_iter().chain(std::iter::repeat_with(|| None));
+        if !access.sees_everything() {
+            // What is permitted is asked of the index.
+            self.flush(txn)?;
+        }
         for (index, (write, replaced)) in batch.writes.iter().zip(replaced).enumerate() {
             if batch.writes.len() > 1 && !keys.insert(write.key().as_str()) {
                 return Err(CommitError::Conflict { write: index, found: previous(write) + 1 });
@@ -256,18 +266,18 @@ impl Writer {
         match condition {
             Precondition::NoMatch { resource_type, filter } => {
                 self.flush(txn)?;
-                let visible = match access.filter(resource_type) {
-                    Filter::All => filter.clone(),
-                    allowed => Filter::And(vec![allowed, filter.clone()]),
-                };
-                search::any_match(txn, &databases.index, &databases.records, resource_type, &visible)
+                search::any_match(txn, &databases.index, &databases.records, access, resource_type, filter)
                     .map(|any| !any)
             }
             Precondition::Exists(key) => {
+                let rule = access.seen(key.resource_type());
+                if *rule != Filter::All {
+                    self.flush(txn)?;
+                }
                 let Some(ordinal) = databases.records.ordinal(txn, key.as_str())? else { return Ok(false) };
                 let head = databases.records.head_ref(txn, ordinal)?;
                 Ok(head.is_some_and(|head| !head.is_deleted())
-                    && visible(txn, &databases, access, key.as_str())?)
+                    && self.view(txn).current(rule, ordinal, key.as_str())?)
             }
         }
     }
@@ -289,6 +299,12 @@ impl Writer {
         }
         let previous = previous(write);
         let key = write.key();
+        let rule = access.filter(write.permission(), key.resource_type());
+        if let Write::Put { entries, .. } = write
+            && !self.view(txn).written(rule, key, entries)?
+        {
+            return Err(CommitError::Forbidden { write: index });
+        }
         let records = self.databases.records;
         let Some(ordinal) = records.ordinal(txn, key.as_str())? else {
             return if previous == 0 {
@@ -298,8 +314,11 @@ impl Writer {
             };
         };
         let head = records.head_ref(txn, ordinal)?.ok_or_else(|| no_head(key))?;
-        if head.version != previous || !visible(txn, &self.databases, access, key.as_str())? {
+        if head.version != previous {
             return Err(CommitError::Conflict { write: index, found: head.version });
+        }
+        if !self.view(txn).current(rule, ordinal, key.as_str())? {
+            return Err(CommitError::Forbidden { write: index });
         }
         Ok(Some(self.found(ordinal, key, &head, replaced)?))
     }

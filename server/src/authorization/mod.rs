@@ -1,0 +1,3 @@
+//! From what an authorization server granted to what the store lets through.
+
+pub mod decision;
