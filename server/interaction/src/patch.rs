@@ -11,7 +11,9 @@ use store::{Filter, Key, Method, Permission, Version};
 
 use crate::criteria::Criteria;
 use crate::update::Target;
-use crate::{Caller, Failure, Outcome, Return, Service, Status, WriteConditions, commit, read, update};
+use crate::{
+    Caller, Failure, Outcome, OutcomeBody, Return, Service, Status, WriteConditions, commit, read, update,
+};
 
 /// How a patch is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,21 +139,34 @@ async fn store_at(
     prefer: Return,
 ) -> Result<Option<Outcome>, Failure> {
     target.check(conditions)?;
-    let prefer = shown(caller, target.key.resource_type(), prefer);
+    let key = target.key.clone();
     let mut tree = patched(service, &target, patch)?;
     let stored = update::store_at(service, caller, &mut tree, target, prefer).await;
-    stored.map_err(Failure::without_positions)
+    match stored.map_err(Failure::without_positions)? {
+        Some(outcome) => shown(service, caller, &key, prefer, outcome).await.map(Some),
+        None => Ok(None),
+    }
 }
 
-/// What is answered to a caller who may change resources of a type: where others of them may be read, if any, not what the
-/// operations left, of which the caller has seen the operations only.
-pub(crate) fn shown(caller: &Caller, resource_type: &str, prefer: Return) -> Return {
-    let [read, update] = [Permission::Read, Permission::Update]
-        .map(|permission| caller.access.filter(permission, resource_type));
-    match prefer {
-        Return::Representation if *read != Filter::All && read != update => Return::Minimal,
-        prefer => prefer,
+/// The answer for a caller who may change resources of a type, and perhaps read only others of them: what the operations left
+/// is told where it may be read.
+pub(crate) async fn shown(
+    service: &Service,
+    caller: &Caller,
+    key: &Key,
+    prefer: Return,
+    outcome: Outcome,
+) -> Result<Outcome, Failure> {
+    let rule = |permission| caller.access.filter(permission, key.resource_type());
+    let (read, update) = (rule(Permission::Read), rule(Permission::Update));
+    if prefer != Return::Representation || *read == Filter::All || read == update {
+        return Ok(outcome);
     }
+    let found = service.store.read(&caller.tenant, &caller.access, key).await?;
+    Ok(match found.map(|version| version.version) == outcome.version {
+        true => outcome,
+        false => Outcome { body: OutcomeBody::Empty, ..outcome },
+    })
 }
 
 /// The resource of a key, which must be there.

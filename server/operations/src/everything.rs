@@ -16,6 +16,8 @@ use interaction::{
     Caller, Failure, OperationDescriptor, Outcome, PageWriter, Pages, ReadConditions, Service,
 };
 
+use store::Permission;
+
 pub(crate) use subjects::members;
 
 use crate::{Invocation, Operation, Running};
@@ -65,7 +67,10 @@ async fn everything(service: &Service, caller: &Caller, invocation: Invocation) 
             interaction::read(service, caller, resource_type, id, &ReadConditions::default()).await?;
             format!("{resource_type}/{id}/$everything")
         }
-        None => format!("{resource_type}/$everything"),
+        None => {
+            caller.require(Permission::Search, resource_type)?;
+            format!("{resource_type}/$everything")
+        }
     };
     let subjects = Subjects::of(service, caller, resource_type, invocation.id.as_deref()).await?;
     let pages = Pages::new(service, caller, &path, &request.honoured);

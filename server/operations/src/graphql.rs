@@ -151,7 +151,9 @@ impl Served<'_> {
         };
         match read {
             Ok(outcome) => Ok(Some(Arc::new(self.tree(body(outcome)?)?))),
-            Err(failure) if matches!(failure.status, Status::NotFound | Status::Gone) => Ok(None),
+            Err(failure) if matches!(failure.status, Status::NotFound | Status::Gone | Status::Forbidden) => {
+                Ok(None)
+            }
             Err(failure) => Err(failure),
         }
     }

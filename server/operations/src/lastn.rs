@@ -10,7 +10,7 @@ use interaction::{
 };
 use rustc_hash::FxHashMap;
 use search::{ParseContext, SearchRequest};
-use store::{Cursor, ParameterId, Query, SortBy, SortKey, Version};
+use store::{Cursor, ParameterId, Permission, Query, SortBy, SortKey, Version};
 
 use crate::parameters::{refuse, shown, simple};
 use crate::{Invocation, Operation, Running};
@@ -46,6 +46,7 @@ const SHAPES: [&str; 9] = [
 ];
 
 async fn lastn(service: &Service, caller: &Caller, invocation: Invocation) -> Result<Outcome, Failure> {
+    caller.require(Permission::Search, "Observation")?;
     let Asked { max, request, honoured } = asked(service, &invocation)?;
     let pages = Pages::new(service, caller, "Observation/$lastn", &honoured);
     let skip = request.cursor.as_deref().map(|text| pages.position(text)).transpose()?;

@@ -8,7 +8,7 @@ use fhirpath::{Element, Issue, IssueType, Tree};
 use interaction::{
     Caller, Failure, OperationDescriptor, Outcome, OutcomeBody, ReadConditions, Service, Status,
 };
-use store::{Filter, Query};
+use store::{Filter, Permission, Query};
 
 use crate::{Invocation, Operation, Running};
 
@@ -110,6 +110,9 @@ async fn of_all(
         let name: String = name.chars().take(64).collect();
         let details = format!("{name} is not a resource type of FHIR R4.");
         return Err(Failure::new(Status::NotFound, IssueType::NotSupported, details));
+    }
+    if let Some(name) = resource_type {
+        caller.require(Permission::Search, name)?;
     }
     let mut query = Query {
         resource_type: resource_type.map(Box::from),

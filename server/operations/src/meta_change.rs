@@ -104,7 +104,8 @@ async fn change(
                 let changed = Tree::parse_json(&service.definitions.schema, bytes.to_vec(), &Limits::DEFAULT);
                 return answer(&changed.map_err(|_| meta::unreadable())?);
             }
-            Ok(_) => return Err(meta::unreadable()),
+            // It is done, and may not be read any more.
+            Ok(_) => return Ok(Outcome::resource(&br#"{"resourceType":"Parameters"}"#[..])),
             Err(failure) if failure.status == Status::PreconditionFailed => {}
             Err(failure) => return Err(failure),
         }

@@ -5,6 +5,7 @@ use conformance::terminology::{OperationError, Parameters, TerminologyError};
 use fhirpath::{Issue, IssueType, Tree};
 use interaction::{Caller, Failure, Outcome, OutcomeBody, ReadConditions, Service, Status};
 use serde::de::DeserializeOwned;
+use store::Permission;
 
 use crate::Invocation;
 
@@ -26,13 +27,17 @@ pub(crate) fn parameters(service: &Service, invocation: &Invocation) -> Result<P
     Parameters::from_tree(&tree).map_err(refuse)
 }
 
-/// The stored resource that the operation is called on, if it is called on one.
+/// The stored resource that the operation is called on, if it is called on one. On a type, resources of it may be read: the
+/// definitions that the operation then follows hold for all callers.
 pub(crate) async fn instance<T: DeserializeOwned>(
     service: &Service,
     caller: &Caller,
     invocation: &Invocation,
 ) -> Result<Option<T>, Failure> {
     let (Some(resource_type), Some(id)) = (&invocation.resource_type, &invocation.id) else {
+        if let Some(resource_type) = &invocation.resource_type {
+            caller.require(Permission::Read, resource_type)?;
+        }
         return Ok(None);
     };
     let outcome = interaction::read(service, caller, resource_type, id, &ReadConditions::default()).await?;

@@ -10,7 +10,7 @@ use fhirpath::expression::{DateTime, Environment};
 use fhirpath::{IssueType, Tree};
 use interaction::{Caller, Failure, OperationDescriptor, Outcome, ReadConditions, Service, Status};
 use search::ParseContext;
-use store::{Comparison, Cursor, Filter, Key, Query};
+use store::{Comparison, Cursor, Filter, Key, Permission, Query};
 use views::View;
 use views::write::Writer;
 
@@ -85,6 +85,7 @@ async fn add_stored(
         limit: STEP,
         total: false,
     };
+    caller.require(Permission::Search, table.view.resource())?;
     loop {
         let page = service.store.search(&caller.tenant, &caller.access, &query).await?;
         for version in page.matches {

@@ -341,11 +341,13 @@ async fn answer(
                 None => Err(Failure::internal(&"a transaction's entry was not written")),
             },
             (Step::Put(target), request) => {
-                let prefer = match request.is_patch() {
-                    true => patch::shown(caller, target.key.resource_type(), prefer),
-                    false => prefer,
-                };
-                put_answer(target, written.get(&number), prefer)
+                let key = target.key.clone();
+                match put_answer(target, written.get(&number), prefer) {
+                    Ok(outcome) if request.is_patch() => {
+                        patch::shown(service, caller, &key, prefer, outcome).await
+                    }
+                    answer => answer,
+                }
             }
             (Step::Remove(target), _) => Ok(delete::answer(Some(&target.key), written.get(&number), prefer)),
             (Step::Gone, request) => Ok(delete::answer(request.key(), None, prefer)),
