@@ -15,7 +15,6 @@ mod walk;
 use interaction::{
     Caller, Failure, OperationDescriptor, Outcome, PageWriter, Pages, ReadConditions, Service,
 };
-
 use store::Permission;
 
 pub(crate) use subjects::members;
