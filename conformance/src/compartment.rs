@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use crate::table::CompartmentDefinition;
 
 /// All compartments.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Compartments {
     by_code: FxHashMap<String, FxHashMap<String, Vec<String>>>,
 }

@@ -7,7 +7,7 @@ use fhirpath::Schema;
 use fhirpath::schema::TypeDefinition;
 use rustc_hash::FxHashMap;
 
-use crate::table::{OperationDefinition, Table, TableError};
+use crate::table::{OperationDefinition, SearchParameterDefinition, Table, TableError};
 use crate::{Compartments, Limits, PackageError, SearchParameters, compile_package, registry};
 
 /// The tables in the program, under `ig/`: name and text.
@@ -121,6 +121,24 @@ impl Definitions {
         resource_types.sort_unstable();
         let packages = tables.into_iter().map(Package::from_table).collect();
         Ok(Definitions { schema, search_parameters, compartments, packages, resource_types })
+    }
+
+    /// These with more search parameters, whose notices alone are in [`SearchParameters::notices`]. Those that are there
+    /// keep their positions, and go before others of the same base and code.
+    ///
+    /// # Errors
+    /// More parameters than an index can number.
+    pub fn with_search_parameters(
+        &self,
+        more: &[SearchParameterDefinition],
+    ) -> Result<Definitions, DefinitionsError> {
+        Ok(Definitions {
+            schema: Arc::clone(&self.schema),
+            search_parameters: registry::extend(&self.schema, &self.search_parameters, more)?,
+            compartments: self.compartments.clone(),
+            packages: self.packages.clone(),
+            resource_types: self.resource_types.clone(),
+        })
     }
 
     /// Names of the resource types that can have instances, sorted.

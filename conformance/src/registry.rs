@@ -36,10 +36,44 @@ pub(crate) fn build(
     Ok(registry.finish())
 }
 
+/// Those that are there and some more; the notices are of these alone. Their composites may have components from
+/// those that are there.
+pub(crate) fn extend(
+    schema: &Arc<Schema>,
+    known: &SearchParameters,
+    more: &[SearchParameterDefinition],
+) -> Result<SearchParameters, DefinitionsError> {
+    let urls = more.iter().flat_map(|definition| &definition.component).map(|part| part.definition.as_str());
+    let components: Vec<SearchParameterDefinition> =
+        urls.filter_map(|url| known.by_url(url).next().map(|found| component_of(url, found))).collect();
+    let mut registry = Registry {
+        schema,
+        all: known.all.clone(),
+        sources: Vec::new(),
+        positions: known.all.iter().map(|it| ((it.base.as_str(), it.code.as_str()), it.index)).collect(),
+        notices: Vec::new(),
+    };
+    registry.add_package(more)?;
+    let definitions = components.iter().map(|definition| (definition.url.as_str(), definition)).collect();
+    registry.compile(&Expressions { schema, definitions });
+    Ok(registry.finish())
+}
+
+/// As much of a definition as a component takes from it.
+fn component_of(url: &str, parameter: &SearchParameter) -> SearchParameterDefinition {
+    SearchParameterDefinition {
+        url: url.to_owned(),
+        code: parameter.code.clone(),
+        kind: parameter.kind.as_str().to_owned(),
+        target: parameter.targets.clone(),
+        ..SearchParameterDefinition::default()
+    }
+}
+
 struct Registry<'d> {
     schema: &'d Arc<Schema>,
     all: Vec<SearchParameter>,
-    /// For each of `all`, the definition it comes from.
+    /// For each of the last of `all`, the definition it comes from; those before were compiled before.
     sources: Vec<&'d SearchParameterDefinition>,
     /// Base and code to the index.
     positions: FxHashMap<(&'d str, &'d str), u16>,
@@ -165,7 +199,8 @@ impl<'d> Registry<'d> {
     }
 
     fn compile(&mut self, expressions: &Expressions) {
-        for (parameter, definition) in self.all.iter_mut().zip(&self.sources) {
+        let compiled = self.all.len().saturating_sub(self.sources.len());
+        for (parameter, definition) in self.all.iter_mut().skip(compiled).zip(&self.sources) {
             if let Err(kind) = expressions.compile_into(parameter, definition) {
                 let (url, base, code) =
                     (definition.url.clone(), parameter.base.clone(), parameter.code.clone());

@@ -43,7 +43,7 @@ pub enum SearchParameterType {
 }
 
 /// One search parameter as it applies to one resource type.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SearchParameter {
     /// Position in [`SearchParameters::all`]; dense from 0. Parameters of `Resource` and `DomainResource` (`_tag`) exist once.
     pub index: u16,
@@ -67,7 +67,7 @@ pub struct SearchParameter {
 }
 
 /// A part of a composite parameter.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Component {
     /// The code of the parameter it takes its type from.
     pub code: String,

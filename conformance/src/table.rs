@@ -47,7 +47,7 @@ pub struct CanonicalName {
 }
 
 /// SearchParameter (<https://hl7.org/fhir/R4/searchparameter.html>) as its package states it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SearchParameterDefinition {
     /// Canonical URL.

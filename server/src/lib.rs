@@ -26,6 +26,7 @@ mod nearest;
 pub mod open;
 mod page;
 pub mod progress;
+mod reindex;
 pub mod running;
 pub mod secrets;
 mod serve;

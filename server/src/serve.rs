@@ -12,6 +12,7 @@ use crate::backup;
 use crate::config::{Config, EngineKind};
 use crate::http::{App, listen};
 use crate::open::{self, OpenError};
+use crate::reindex;
 use crate::running::Running;
 use crate::tenants::{Table, watch};
 
@@ -76,10 +77,18 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
         if let (Some(path), Some(mark)) = (config.tenants.clone(), mark.flatten()) {
             tokio::spawn(watch::watch(Arc::clone(&app), config.clone(), path, Some(mark)));
         }
+        // Cosmos DB has nothing to be done.
+        let indexing = match config.store {
+            EngineKind::Embedded => Some(tokio::spawn(reindex::keep(Arc::clone(&app)))),
+            EngineKind::Cosmos => None,
+        };
         announce(config, &app, address, started);
         let (serving, served) = oneshot::channel::<()>();
         let backups = backups(config, &app, served);
         listen::run(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&app), config, stop).await;
+        if let Some(indexing) = indexing {
+            indexing.abort();
+        }
         drop(serving);
         if let Some(backups) = backups {
             backups.await.map_err(std::io::Error::other)?;

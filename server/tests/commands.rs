@@ -3,6 +3,8 @@
 
 #[path = "commands/import.rs"]
 mod import;
+#[path = "commands/search_parameters.rs"]
+mod search_parameters;
 mod support;
 
 use std::io::Write;

@@ -168,6 +168,9 @@ fn search_parameter(parameter: &SearchParameter, out: &mut Object<'_>) {
         out.text("definition", url);
     }
     out.text("type", parameter.kind.as_str());
+    // R4 has no element for them.
+    let modifiers = ::search::modifiers(parameter.kind).iter().map(|name| format!(":{name}"));
+    out.text("documentation", &format!("Modifiers: {}", modifiers.collect::<Vec<_>>().join(" ")));
 }
 
 fn rest_operations<'o>(out: &mut Object<'_>, operations: impl Iterator<Item = &'o OperationDescriptor>) {

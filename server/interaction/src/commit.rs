@@ -6,8 +6,8 @@ use store::{Batch, CommitError, Entries, Key, Method, Precondition, Version, Wri
 
 use crate::read::location;
 use crate::{
-    Caller, Failure, Outcome, OutcomeBody, Return, Service, Status, outcome_body, stored_definitions,
-    validation,
+    Caller, Failure, Outcome, OutcomeBody, Return, Service, Status, outcome_body, own_parameters,
+    stored_definitions, validation,
 };
 
 /// How often a write looks again when others changed what it found.
@@ -69,6 +69,7 @@ pub(crate) async fn put(
         }
     }
     validation::check(service, caller, tree).await?;
+    own_parameters::check(service, caller, key, tree).await?;
     let (body, stamp) = write(tree, previous + 1)?;
     let mut entries = Entries::new();
     service.index.tree_entries(tree, &mut entries);
@@ -107,9 +108,13 @@ pub(crate) async fn many(
     batch: Batch,
 ) -> Result<Option<Vec<Version>>, Failure> {
     let defines = stored_definitions::defines(&batch.writes);
+    let parameters = own_parameters::defines(&batch.writes);
     let committed = service.store.commit(&caller.tenant, &caller.access, batch).await;
     if defines {
         service.validation.forget(&caller.tenant);
+    }
+    if parameters {
+        service.validation.own().forget(&caller.tenant);
     }
     match committed {
         Ok(versions) => Ok(Some(versions)),

@@ -129,6 +129,8 @@ impl Failure {
 
 /// When to ask again for a store that cannot be reached.
 const UNAVAILABLE: std::time::Duration = std::time::Duration::from_secs(5);
+/// When to ask again by a parameter that is being indexed.
+const INDEXING: std::time::Duration = std::time::Duration::from_secs(5);
 /// When to ask again for data that is on its way to another home.
 const MOVING: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -268,6 +270,18 @@ impl From<StoreError> for Failure {
                         .at("http._cursor"),
                 ],
             ),
+            StoreError::NotIndexed { parameter, done, total } => {
+                let details = match parameter {
+                    Some(name) => format!(
+                        "The search parameter {name} is new; the index has {done} of {total} resources by it. Try again later."
+                    ),
+                    None => {
+                        "A search parameter of this search is not in the index: it is new, or was just taken away. Try again later."
+                            .to_owned()
+                    },
+                };
+                Failure::new(Status::Unavailable, IssueType::Transient, details).retry_after(INDEXING)
+            }
             StoreError::Throttled { after } => Failure::new(
                 Status::TooManyRequests,
                 IssueType::Throttled,
@@ -300,6 +314,7 @@ impl From<StoreError> for Failure {
             StoreError::Storage(_)
             | StoreError::Damaged(_)
             | StoreError::InUse(_)
+            | StoreError::Parameters(_)
             | StoreError::NotNext { .. }
             | StoreError::Format { .. } => Failure::internal(&error),
         }

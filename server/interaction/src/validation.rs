@@ -12,6 +12,7 @@ use fhirpath::{Severity, Tree};
 use rustc_hash::FxHashMap;
 use store::{Access, Tenant};
 
+use crate::own_parameters::OwnSearchParameters;
 use crate::stored_definitions::StoredDefinitions;
 use crate::{Caller, Failure, Service, Status, time};
 
@@ -35,6 +36,7 @@ pub struct Validation {
     validator: Validator,
     terminology: Terminology,
     tenants: Arc<RwLock<FxHashMap<Tenant, Arc<OfTenant>>>>,
+    own: OwnSearchParameters,
 }
 
 /// With the definitions that a tenant stored.
@@ -47,7 +49,8 @@ struct OfTenant {
 impl Validation {
     /// `validator` is one of `terminology`.
     pub fn new(level: ValidationLevel, validator: Validator, terminology: Terminology) -> Validation {
-        Validation { level, required: Arc::default(), validator, terminology, tenants: Arc::default() }
+        let (required, tenants, own) = (Arc::default(), Arc::default(), OwnSearchParameters::default());
+        Validation { level, required, validator, terminology, tenants, own }
     }
 
     /// With profiles, by type, that every resource written must meet whether it claims them or not.
@@ -67,6 +70,11 @@ impl Validation {
         let library = conformance::validation::Library::embedded();
         let validator = Validator::new(Arc::clone(&definitions.schema), library, terminology.clone());
         Validation::new(level, validator, terminology)
+    }
+
+    /// The tenants' own search parameters.
+    pub(crate) fn own(&self) -> &OwnSearchParameters {
+        &self.own
     }
 
     /// With what a tenant stored.

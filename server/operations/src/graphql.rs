@@ -1,7 +1,7 @@
 //! `$graphql` (<https://hl7.org/fhir/R4/graphql.html>) at the base and on a resource. The language is crate `graphql`'s; here its
 //! reads, searches and changes become interactions of the same caller, so rights and limits are theirs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -32,7 +32,8 @@ pub(crate) const GRAPHQL: Operation = Operation {
 
 async fn graphql(service: &Service, caller: &Caller, invocation: Invocation) -> Result<Outcome, Failure> {
     let request = request(&invocation)?;
-    let resources = Served { service, caller, may_change: invocation.body.is_some() };
+    let may_change = invocation.body.is_some();
+    let resources = Served { service, caller, may_change, failed: Mutex::default() };
     let level = match (&invocation.resource_type, &invocation.id) {
         (Some(kind), Some(id)) => {
             let none = ReadConditions::default();
@@ -47,6 +48,10 @@ async fn graphql(service: &Service, caller: &Caller, invocation: Invocation) -> 
         now: DateTime::parse(&(service.clock)().to_string()),
     };
     let response = graphql::execute(context, &level, &request, &resources).await;
+    // What the query is not to blame for is answered as everywhere, so that clients know when to try again.
+    if let Some(failure) = resources.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(failure);
+    }
     // What is refused stands in the response; its status says so, too, where nothing was found out.
     let status = if response.errors.is_empty() { Status::Ok } else { Status::BadRequest };
     Ok(Outcome { status, ..Outcome::json(response.to_json()) })
@@ -101,6 +106,8 @@ struct Served<'s> {
     caller: &'s Caller,
     /// Whether the request was sent by POST.
     may_change: bool,
+    /// The first failure that is the server's: of the store, or of its being too busy.
+    failed: Mutex<Option<Failure>>,
 }
 
 #[async_trait]
@@ -108,7 +115,7 @@ impl Resources for Served<'_> {
     async fn read(&self, references: &[String]) -> Result<Vec<Option<Arc<Tree>>>, Issue> {
         let mut found = Vec::with_capacity(references.len());
         for reference in references {
-            found.push(self.resolve(reference).await.map_err(first)?);
+            found.push(self.resolve(reference).await.map_err(|failure| self.noted(failure))?);
         }
         Ok(found)
     }
@@ -116,7 +123,7 @@ impl Resources for Served<'_> {
     async fn search(&self, searches: &[Search]) -> Result<Vec<Arc<Page>>, Issue> {
         let mut pages = Vec::with_capacity(searches.len());
         for search in searches {
-            pages.push(Arc::new(self.page(search).await.map_err(first)?));
+            pages.push(Arc::new(self.page(search).await.map_err(|failure| self.noted(failure))?));
         }
         Ok(pages)
     }
@@ -126,11 +133,22 @@ impl Resources for Served<'_> {
             let details = "A mutation changes resources; send it by POST.";
             return Err(Issue::error(IssueType::NotSupported, details));
         }
-        self.changed(resource_type, change).await.map_err(first)
+        self.changed(resource_type, change).await.map_err(|failure| self.noted(failure))
     }
 }
 
 impl Served<'_> {
+    /// The first reason: an error of GraphQL is one. Keeps what is the server's fault.
+    fn noted(&self, failure: Failure) -> Issue {
+        let nothing = || Issue::error(IssueType::Exception, "The server failed to answer.");
+        let issue = failure.issues.first().cloned().unwrap_or_else(nothing);
+        if matches!(failure.status, Status::TooManyRequests | Status::Internal | Status::Unavailable) {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert(failure);
+        }
+        issue
+    }
+
     fn tree(&self, bytes: Bytes) -> Result<Tree, Failure> {
         Tree::parse_json(&self.service.definitions.schema, bytes.to_vec(), &fhirpath::Limits::DEFAULT)
             .map_err(|_| unreadable())
@@ -224,10 +242,4 @@ fn body(outcome: Outcome) -> Result<Bytes, Failure> {
 
 fn unreadable() -> Failure {
     Failure::new(Status::Internal, IssueType::Exception, "A stored resource cannot be read.")
-}
-
-/// The first reason: an error of GraphQL is one.
-fn first(failure: Failure) -> Issue {
-    let nothing = || Issue::error(IssueType::Exception, "The server failed to answer.");
-    failure.issues.into_iter().next().unwrap_or_else(nothing)
 }

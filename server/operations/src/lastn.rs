@@ -10,7 +10,7 @@ use interaction::{
 };
 use rustc_hash::FxHashMap;
 use search::{ParseContext, SearchRequest};
-use store::{Cursor, ParameterId, Permission, Query, SortBy, SortKey, Version};
+use store::{Cursor, Permission, Query, SortBy, SortKey, Version};
 
 use crate::parameters::{refuse, shown, simple};
 use crate::{Invocation, Operation, Running};
@@ -148,7 +148,7 @@ async fn most_recent(
 ) -> Result<Vec<Version>, Failure> {
     let date = service.definitions.search_parameters.get("Observation", "date");
     let by_date =
-        date.map(|date| SortKey { by: SortBy::Parameter(ParameterId(date.index)), descending: true });
+        date.map(|date| SortKey { by: SortBy::Parameter(service.index.id(date)), descending: true });
     let mut query = Query {
         sort: by_date.into_iter().collect(),
         limit: STEP,

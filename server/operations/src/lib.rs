@@ -9,6 +9,7 @@ mod lookup;
 mod meta;
 mod meta_change;
 mod parameters;
+mod reindex;
 mod subsumes;
 mod terminology;
 mod translate;
@@ -68,6 +69,7 @@ pub static REGISTRY: &[Operation] = &[
     closure::CLOSURE,
     view::VIEWDEFINITION_RUN,
     view::RUN,
+    reindex::REINDEX,
 ];
 
 /// Whether an operation, by its name without `$`, answers in formats of its own, and not with a resource in one of FHIR's.

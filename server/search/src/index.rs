@@ -9,6 +9,7 @@ mod aspect;
 mod composite;
 mod date;
 mod number;
+mod own;
 mod quantity;
 mod reference;
 mod shape;
@@ -26,10 +27,11 @@ use fhirpath::schema::TypeId;
 use fhirpath::tree::Limits;
 use fhirpath::{Element, Schema, Tree};
 use rustc_hash::{FxHashMap, FxHasher};
-use store::{Entries, IndexError, Indexer, Key, Parameter, ParameterId, Value};
+use store::{Entries, IndexError, Indexer, Key, OwnParameter, Parameter, ParameterId, Value};
 
 pub(crate) use aspect::Aspect;
 use aspect::Aspects;
+use own::OwnEntries;
 use shape::Shapes;
 pub(crate) use token::{IMPLIED_SYSTEM, Systems};
 pub(crate) use units::{UCUM, Units};
@@ -53,6 +55,12 @@ pub struct SearchIndex {
     shapes: Shapes,
     /// For each resource type, the positions of its parameters that have entries.
     of_type: FxHashMap<TypeId, Box<[u16]>>,
+    /// The same of a tenant's own parameters, whose entries the store asks for apart.
+    own_of_type: FxHashMap<TypeId, Box<[u16]>>,
+    /// The numbers of a tenant's own parameters; they are the last of the definitions.
+    own: Box<[ParameterId]>,
+    /// The index without them.
+    shared: Option<Arc<SearchIndex>>,
     fingerprint: u64,
     /// By parameter: the systems of its tokens, or of its components' tokens.
     systems: Vec<Box<[Systems]>>,
@@ -93,6 +101,9 @@ impl SearchIndex {
             fingerprint: fingerprint(all, &bases),
             systems: all.iter().map(systems).collect(),
             of_type,
+            own_of_type: FxHashMap::default(),
+            own: Box::default(),
+            shared: None,
             bases,
             definitions,
         }
@@ -113,6 +124,13 @@ impl SearchIndex {
         Key::parse(crate::reference::target(&self.definitions.schema, &self.bases, text)?)
     }
 
+    /// The store's number of a parameter.
+    pub fn id(&self, parameter: &SearchParameter) -> ParameterId {
+        let before = self.definitions.search_parameters.all().len() - self.own.len();
+        let own = usize::from(parameter.index).checked_sub(before).and_then(|at| self.own.get(at));
+        own.copied().unwrap_or(ParameterId(parameter.index))
+    }
+
     /// The systems that tokens of a parameter can have; those of its component of a number when it is a composite.
     pub(crate) fn systems(&self, parameter: &SearchParameter, component: usize) -> Systems {
         let of = self.systems.get(usize::from(parameter.index)).and_then(|systems| systems.get(component));
@@ -129,12 +147,19 @@ impl SearchIndex {
         &self.units
     }
 
-    /// Appends the entries of a resource that is already parsed.
+    /// Appends the entries of a resource that is already parsed, but for those of a tenant's own parameters, which the store
+    /// adds.
     ///
     /// A parameter whose expression the resource's data breaks (a singleton expected) gives none.
     pub fn tree_entries(&self, tree: &Tree, out: &mut Entries) {
+        if let Some(parameters) = self.of_type.get(&tree.root().type_id()) {
+            self.entries_by(parameters, tree, out);
+        }
+    }
+
+    /// Appends the entries by some parameters.
+    fn entries_by(&self, parameters: &[u16], tree: &Tree, out: &mut Entries) {
         let root = tree.root();
-        let Some(parameters) = self.of_type.get(&root.type_id()) else { return };
         let source = Source {
             schema: &self.definitions.schema,
             shapes: &self.shapes,
@@ -150,7 +175,7 @@ impl SearchIndex {
             if expression.evaluate(root, &mut items).is_err() {
                 continue;
             }
-            let id = ParameterId(parameter.index);
+            let id = self.id(parameter);
             for item in &items {
                 source.all(parameter, item, &mut |value| out.push(id, &value));
             }
@@ -283,8 +308,9 @@ fn fingerprint(parameters: &[SearchParameter], bases: &[String]) -> u64 {
     hasher.finish()
 }
 
-impl Indexer for SearchIndex {
-    fn entries(&self, resource_type: &str, body: &[u8], out: &mut Entries) -> Result<(), IndexError> {
+impl SearchIndex {
+    /// A stored resource.
+    fn stored(&self, resource_type: &str, body: &[u8]) -> Result<Tree, IndexError> {
         let tree = Tree::parse_json(&self.definitions.schema, body.to_vec(), &STORED).map_err(|issues| {
             let first = issues.first().and_then(|issue| issue.expression.as_deref()).unwrap_or("the text");
             IndexError(format!("a stored {resource_type} cannot be read at {first}"))
@@ -295,8 +321,18 @@ impl Indexer for SearchIndex {
                 tree.root().type_name()
             )));
         }
-        self.tree_entries(&tree, out);
+        Ok(tree)
+    }
+}
+
+impl Indexer for SearchIndex {
+    fn entries(&self, resource_type: &str, body: &[u8], out: &mut Entries) -> Result<(), IndexError> {
+        self.tree_entries(&self.stored(resource_type, body)?, out);
         Ok(())
+    }
+
+    fn own(&self, parameters: &[OwnParameter]) -> Result<Arc<dyn Indexer>, IndexError> {
+        Ok(Arc::new(OwnEntries(self.extended(parameters)?)))
     }
 
     fn parameters(&self) -> &[Parameter] {

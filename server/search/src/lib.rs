@@ -12,7 +12,7 @@ use store::Query;
 pub use index::SearchIndex;
 pub use parse::{
     Handling, MAX_ALTERNATIVE_BYTES, MAX_LINKS, MAX_LOOKUPS, MAX_PARAMETERS, MAX_VALUE_BYTES, MAX_VALUES,
-    ParseContext, asks_terminology, parse,
+    ParseContext, asks_terminology, modifiers, parse,
 };
 
 /// A search, understood.

@@ -36,6 +36,7 @@ use store::{Filter, Query};
 
 use crate::{SearchIndex, SearchRequest};
 use fault::{Fault, shown};
+pub use modifier::modifiers;
 use result::ResultParameters;
 
 /// Most parameters of one search.

@@ -1,6 +1,7 @@
 //! Requests below the base: the interaction of the route, with its arguments.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
@@ -124,7 +125,26 @@ fn timed_out(app: &App) -> Refusal {
 }
 
 impl<'r> Call<'r> {
+    /// Answers with the tenant's own search parameters, if it has any.
     async fn run(
+        &mut self,
+        interaction: Interaction,
+        method: &Method,
+        incoming: Body,
+        exchange: &mut Exchange,
+    ) -> Result<Response, Refusal> {
+        if matches!(interaction, Interaction::Read | Interaction::Vread | Interaction::HistoryInstance) {
+            // They ask by no parameter.
+            return self.run_on_site(interaction, method, incoming, exchange).await;
+        }
+        let parameters = std::mem::take(&mut self.parameters);
+        let site = self.site.with_own_parameters().await?;
+        let mut call =
+            Call { app: self.app, site: &site, target: self.target, headers: self.headers, parameters };
+        call.run_on_site(interaction, method, incoming, exchange).await
+    }
+
+    async fn run_on_site(
         &mut self,
         interaction: Interaction,
         method: &Method,
@@ -476,6 +496,21 @@ fn not_an_id(resource_type: &str) -> Refusal {
 }
 
 impl Site {
+    /// The same with the search parameters that the tenant stored.
+    async fn with_own_parameters(self: &Arc<Site>) -> Result<Arc<Site>, Failure> {
+        Ok(match self.service.with_own_parameters(&self.caller.tenant).await? {
+            Cow::Borrowed(_) => Arc::clone(self),
+            Cow::Owned(service) => Arc::new(Site {
+                service,
+                caller: self.caller.clone(),
+                budget: self.budget,
+                usage: Arc::clone(&self.usage),
+                path: self.path.clone(),
+                capabilities: OnceLock::new(),
+            }),
+        })
+    }
+
     /// The CapabilityStatement, made once.
     pub(super) fn capability_statement(&self) -> Bytes {
         self.capabilities

@@ -87,9 +87,10 @@ use std::sync::Arc;
 use self::record::Kind;
 use self::tenants::Tenants;
 use self::timings::Settings;
+use crate::own::of_query;
 use crate::{
-    Access, Batch, Change, CheckReport, Commit, CommitError, HistoryPage, HistoryQuery, Indexer, Key, Page,
-    ParameterId, Query, StoreError, Tenant, Version,
+    Access, Batch, Change, CheckReport, Commit, CommitError, HistoryPage, HistoryQuery, Indexer, Key,
+    OwnParameter, OwnParameters, Page, ParameterId, Query, StoreError, Tenant, Version,
 };
 
 /// The engine.
@@ -200,6 +201,7 @@ impl Cosmos {
         query: &Query,
     ) -> Result<Page, StoreError> {
         let shard = &self.tenants.get(tenant).await?.shard;
+        shard.refuse_unknown(&of_query(query))?;
         // What other processes write shows in the documents that a search meets; a total may come from the log alone.
         let snapshot = if query.total { shard.refresh().await? } else { shard.snapshot() };
         search::run(shard, &snapshot, access, query).await
@@ -241,6 +243,20 @@ impl Cosmos {
         access: &Access,
     ) -> Result<Vec<(Box<str>, u64)>, StoreError> {
         history::counts(&self.tenants.get(tenant).await?.shard, access).await
+    }
+
+    /// See [`crate::Store::set_own_parameters`].
+    pub(crate) async fn set_own_parameters(
+        &self,
+        tenant: &Tenant,
+        wanted: &[(String, String)],
+    ) -> Result<Vec<OwnParameter>, StoreError> {
+        self.tenants.get(tenant).await?.shard.set_own(wanted)
+    }
+
+    /// See [`crate::Store::own_parameters`].
+    pub(crate) async fn own_parameters(&self, tenant: &Tenant) -> Result<OwnParameters, StoreError> {
+        Ok(self.tenants.get(tenant).await?.shard.own())
     }
 
     pub(crate) fn secret(&self) -> [u8; 32] {

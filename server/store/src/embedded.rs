@@ -6,7 +6,7 @@
 //!
 //! | database | key | value | module |
 //! |---|---|---|---|
-//! | meta | name | format, state, secret, fingerprint or how far a rebuild is | `meta` |
+//! | meta | name | format, state, secret, fingerprint or how far a rebuild is, own parameters | `meta` |
 //! | ids | `Type/id` | ordinal u32 | `records` |
 //! | heads | ordinal u32 | the current version: header, `Type/id`, body | `records` |
 //! | versions | ordinal u32, version u64 | an older version, the same record | `records` |
@@ -33,6 +33,7 @@ mod journal;
 mod meta;
 #[cfg(test)]
 pub(crate) mod model;
+mod own;
 mod pending;
 mod plan;
 mod postings;
@@ -55,9 +56,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustc_hash::FxHashMap;
 
 use self::environment::Environment;
+use crate::own::of_query;
 use crate::{
     Access, Batch, Change, CheckReport, Commit, CommitError, EmbeddedOptions, HistoryPage, HistoryQuery,
-    Indexer, Key, Page, ParameterId, Query, StoreError, Tenant, Version,
+    Indexer, Key, OwnParameter, OwnParameters, Page, ParameterId, Query, StoreError, Tenant, Version,
 };
 
 /// The engine: the tenants' environments, each opened when it is first asked for.
@@ -183,7 +185,29 @@ impl Embedded {
     pub(crate) fn search(&self, tenant: &Tenant, access: &Access, query: &Query) -> Result<Page, StoreError> {
         let environment = self.environment(tenant)?;
         let databases = &environment.databases;
-        search::run(&*environment.read()?, &databases.index, &databases.records, access, query)
+        let txn = environment.read()?;
+        own::refuse_unindexed(&txn, databases, &of_query(query))?;
+        search::run(&txn, &databases.index, &databases.records, access, query)
+    }
+
+    /// See [`crate::Store::set_own_parameters`].
+    pub(crate) async fn set_own_parameters(
+        &self,
+        tenant: &Tenant,
+        wanted: Vec<(String, String)>,
+    ) -> Result<Vec<OwnParameter>, StoreError> {
+        self.environment(tenant)?.set_own_parameters(wanted).await
+    }
+
+    /// See [`crate::Store::own_parameters`].
+    pub(crate) fn own_parameters(&self, tenant: &Tenant) -> Result<OwnParameters, StoreError> {
+        let environment = self.environment(tenant)?;
+        own::report(&*environment.read()?, &environment.databases)
+    }
+
+    /// See [`crate::Store::step_own_parameters`].
+    pub(crate) async fn step_own_parameters(&self, tenant: &Tenant) -> Result<bool, StoreError> {
+        self.environment(tenant)?.step_own_parameters().await
     }
 
     pub(crate) fn references(
@@ -196,6 +220,9 @@ impl Embedded {
         let environment = self.environment(tenant)?;
         let databases = &environment.databases;
         let txn = environment.read()?;
+        let asked: Vec<ParameterId> =
+            parameters.iter().filter_map(|id| OwnParameter::first_number(*id)).collect();
+        own::refuse_unindexed(&txn, databases, &asked)?;
         let (mut seen, view) = (Vec::with_capacity(from.len()), environment.view(&txn));
         for key in from {
             if view.of_key(access.seen(key.resource_type()), key.as_str())? {

@@ -1,7 +1,13 @@
 //! Index entries: what a resource is found by. Packs them; does not compute them.
 
-/// A parameter that is indexed; the indexer gives the numbers, dense from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::OwnParameter;
+
+/// A parameter that is indexed; the indexer gives the numbers, dense from 0, but for those of [`OwnParameter`]s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ParameterId(pub u16);
 
 impl ParameterId {
@@ -104,6 +110,12 @@ impl Entries {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Adds those of another.
+    pub(crate) fn append(&mut self, other: &Entries) {
+        self.bytes.extend_from_slice(&other.bytes);
+        self.count += other.count;
     }
 
     /// Takes all out, and keeps the room for others.
@@ -253,6 +265,15 @@ pub trait Indexer: Send + Sync {
     /// # Errors
     /// A body that is not a resource, in a sentence.
     fn entries(&self, resource_type: &str, body: &[u8], out: &mut Entries) -> Result<(), IndexError>;
+
+    /// What computes the entries of a tenant's own parameters, and of these alone. What takes none refuses them.
+    ///
+    /// # Errors
+    /// A definition that gives no entries, in a sentence.
+    fn own(&self, parameters: &[OwnParameter]) -> Result<Arc<dyn Indexer>, IndexError> {
+        let names = parameters.iter().map(|own| own.name.as_str()).collect::<Vec<_>>().join(", ");
+        Err(IndexError(format!("this index takes no parameters of a tenant, as {names}")))
+    }
 
     /// All parameters, by number.
     fn parameters(&self) -> &[Parameter];

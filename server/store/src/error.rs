@@ -26,6 +26,19 @@ pub enum StoreError {
     /// A query would touch more than the engine allows.
     #[error("{0}")]
     TooCostly(String),
+    /// A search by a parameter of the tenant that the index does not have for all resources.
+    #[error("the index has {done} of {total} resources by {}", parameter.as_deref().unwrap_or("a parameter that is no more"))]
+    NotIndexed {
+        /// `Patient.eye-colour`; none if it is not wanted any more.
+        parameter: Option<Box<str>>,
+        /// How many places of resources are done.
+        done: u64,
+        /// Of how many.
+        total: u64,
+    },
+    /// Search parameters of a tenant that give no entries.
+    #[error("{0}")]
+    Parameters(String),
     /// The store asks for fewer requests; nothing was done.
     #[error("the store is throttled; try again after {} ms", after.as_millis())]
     Throttled {

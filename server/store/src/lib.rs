@@ -19,6 +19,7 @@ mod error;
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;
 mod journal;
+mod own;
 mod query;
 mod stamp;
 pub mod units;
@@ -33,6 +34,7 @@ pub use access::{Access, Permission, Rules, Tenant};
 pub use batch::{Batch, Precondition, Write};
 pub use entries::{Entries, IndexError, Indexer, Parameter, ParameterId, Value};
 pub use error::{CommitError, StoreError};
+pub use own::{MAX_OWN_PARAMETERS, OwnParameter, OwnParameters};
 pub use query::{Comparison, Cursor, Filter, Page, Predicate, Query, SortBy, SortKey, StringMatch, fold};
 pub use version::{Change, Commit, HistoryPage, HistoryQuery, HistoryScope, Key, Method, Timestamp, Version};
 
@@ -296,6 +298,46 @@ impl Store {
         match &self.engine {
             Engine::Embedded(engine) => engine.unseal(tenant).await,
             Engine::Cosmos(engine) => apart(engine.unseal(tenant)).await,
+        }
+    }
+
+    /// From now on these are the tenant's own search parameters, by name and definition: the index is brought to them by
+    /// [`Store::step_own_parameters`], called until nothing is left to do. Each with its number. While the index is
+    /// being brought to others, these are numbered only, and to be given again afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError::Parameters`] for a definition that gives no entries, or the store failed.
+    pub async fn set_own_parameters(
+        &self,
+        tenant: &Tenant,
+        wanted: Vec<(String, String)>,
+    ) -> Result<Vec<OwnParameter>, StoreError> {
+        match &self.engine {
+            Engine::Embedded(engine) => engine.set_own_parameters(tenant, wanted).await,
+            Engine::Cosmos(engine) => apart(engine.set_own_parameters(tenant, &wanted)).await,
+        }
+    }
+
+    /// The tenant's own search parameters, and how far the index has them.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn own_parameters(&self, tenant: &Tenant) -> Result<OwnParameters, StoreError> {
+        match &self.engine {
+            Engine::Embedded(engine) => engine.own_parameters(tenant),
+            Engine::Cosmos(engine) => apart(engine.own_parameters(tenant)).await,
+        }
+    }
+
+    /// Does a part of bringing the index to the tenant's own parameters; whether something is left to do. The Cosmos engine
+    /// has nothing to do: it evaluates them on what it reads.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn step_own_parameters(&self, tenant: &Tenant) -> Result<bool, StoreError> {
+        match &self.engine {
+            Engine::Embedded(engine) => engine.step_own_parameters(tenant).await,
+            Engine::Cosmos(_) => Ok(false),
         }
     }
 

@@ -259,7 +259,7 @@ fn parameters(operation: &str) -> Vec<Vec<(&'static str, &'static str)>> {
     const HIDDEN: &str = "http://example.org/hidden";
     const NAMES: &str = r#"{"resourceType":"ViewDefinition","resource":"Patient","select":[{"column":[{"name":"id","path":"getResourceKey()"},{"name":"family","path":"name.family","collection":true}]}]}"#;
     match operation {
-        "meta" => vec![vec![]],
+        "meta" | "reindex" => vec![vec![]],
         "meta-add" => vec![vec![("meta", r#"{"tag":[{"system":"urn:t","code":"added"}]}"#)]],
         "meta-delete" => vec![vec![("meta", r#"{"tag":[{"system":"urn:t","code":"added"}]}"#)]],
         "everything" => vec![

@@ -81,6 +81,11 @@ pub const BOTH: &[(&str, &str)] = &[
         "ConceptMap/map",
         r#""url":"http://example.org/map","name":"MARK","status":"active","group":[{"source":"http://example.org/sys","target":"urn:t","element":[{"code":"top","target":[{"code":"t-MARK","equivalence":"equal"}]}]}]"#,
     ),
+    // Another name of a parameter that there is: it is active at once, and nothing is indexed.
+    (
+        "SearchParameter/own",
+        r#""url":"http://example.org/parameter/MARK","name":"MARK","status":"active","description":"MARK","code":"gender","base":["Patient"],"type":"token","expression":"Patient.gender""#,
+    ),
     (
         "Appointment/app",
         r#""status":"booked","description":"MARK","start":"YEAR-03-03T10:00:00Z","end":"YEAR-03-03T10:20:00Z","participant":[{"actor":{"reference":"Patient/pat"},"status":"accepted"}]"#,

@@ -8,6 +8,7 @@ mod batch;
 mod capabilities;
 mod code_tables;
 mod history;
+mod own_parameters;
 mod patch;
 mod record;
 mod search;

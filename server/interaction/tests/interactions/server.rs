@@ -106,7 +106,8 @@ impl Server {
             .map(|(name, value)| (name.replace("%3A", ":"), value.replace("%7C", "|").replace("%2C", ",")))
             .collect();
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-        let (service, caller) = (&*self.service, &self.caller);
+        let service = self.service.with_own_parameters(&self.caller.tenant).await?;
+        let (service, caller) = (&*service, &self.caller);
         let bytes = body.as_bytes().to_vec();
         let projection = || Projection::from_parameters(&parameters);
         let preferred = prefer.unwrap_or_default();

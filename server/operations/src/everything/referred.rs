@@ -84,7 +84,7 @@ pub(super) async fn owners(service: &Service, caller: &Caller, key: &Key) -> Res
     let parameters: Vec<ParameterId> = codes
         .iter()
         .filter_map(|code| definitions.search_parameters.get(resource_type, code))
-        .map(|parameter| ParameterId(parameter.index))
+        .map(|parameter| service.index.id(parameter))
         .collect();
     if !parameters.is_empty() {
         let from = std::slice::from_ref(key);

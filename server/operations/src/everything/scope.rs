@@ -113,7 +113,7 @@ fn in_range(service: &Service, resource_type: &str, request: &Request) -> Vec<Fi
     let reaches = |codes: &[&str], from: i64, to: i64| {
         let parameters = codes.iter().filter_map(|code| {
             let found = service.definitions.search_parameters.get(resource_type, code)?;
-            Some(ParameterId(found.index))
+            Some(service.index.id(found))
         });
         let parameters: Vec<ParameterId> = parameters.collect();
         let within = |parameter: &ParameterId| {

@@ -24,7 +24,7 @@ pub(crate) enum Aspect {
     Canonical,
 }
 
-/// How many there are.
+/// How many there are; [`OwnParameter::NUMBERS`](store::OwnParameter::NUMBERS) has room for each.
 const COUNT: usize = 4;
 
 static ALL: [(Aspect, &str); COUNT] = [
@@ -53,6 +53,17 @@ impl Aspects {
             aspects
         };
         parameters.iter().map(of_one).collect()
+    }
+
+    /// Those of a tenant's own parameter: the numbers after its own.
+    pub(super) fn of_own(parameter: &SearchParameter, id: ParameterId) -> Aspects {
+        let mut aspects = Aspects::default();
+        for (((aspect, _), place), number) in ALL.iter().zip(&mut aspects.0).zip(id.0 + 1..) {
+            if aspect.is_of(parameter) {
+                *place = Some(ParameterId(number));
+            }
+        }
+        aspects
     }
 
     pub(super) fn get(&self, aspect: Aspect) -> Option<ParameterId> {

@@ -1,5 +1,6 @@
 //! What an element is to the index: its type, reduced to the few forms that values are read from.
 
+use conformance::SearchParameterType;
 use fhirpath::schema::TypeId;
 use fhirpath::{Element, Schema};
 use rustc_hash::FxHashMap;
@@ -68,6 +69,48 @@ const OF_TYPES: [(&str, Shape); 35] = [
     ("HumanName", Shape::HumanName),
     ("Address", Shape::Address),
 ];
+
+/// Whether elements of a type can have values of a type of parameter. Of an element whose type is not known, everything can
+/// come.
+pub(super) fn gives_values(kind: SearchParameterType, name: &str) -> bool {
+    if matches!(name, "Any" | "Element" | "BackboneElement" | "DataType") {
+        return true;
+    }
+    let shape = OF_TYPES.iter().find(|(known, _)| *known == name).map(|(_, shape)| *shape);
+    let Some(shape) = shape else {
+        // Contained and referred resources have ids.
+        return kind == SearchParameterType::Composite
+            || kind == SearchParameterType::Reference && name.starts_with(char::is_uppercase);
+    };
+    match kind {
+        SearchParameterType::Token => matches!(
+            shape,
+            Shape::Coding
+                | Shape::CodeableConcept
+                | Shape::Identifier
+                | Shape::ContactPoint
+                | Shape::Code
+                | Shape::Text
+                | Shape::Canonical
+                | Shape::Number
+                | Shape::Date
+        ),
+        SearchParameterType::String => {
+            matches!(shape, Shape::Text | Shape::Code | Shape::Canonical | Shape::HumanName | Shape::Address)
+        }
+        SearchParameterType::Date => matches!(shape, Shape::Date | Shape::Period | Shape::Timing),
+        SearchParameterType::Number => matches!(shape, Shape::Number | Shape::Range),
+        SearchParameterType::Quantity => {
+            matches!(shape, Shape::Quantity | Shape::Money | Shape::Range | Shape::SampledData)
+        }
+        SearchParameterType::Reference => {
+            matches!(shape, Shape::Reference | Shape::Canonical | Shape::Text)
+        }
+        SearchParameterType::Uri => matches!(shape, Shape::Text | Shape::Canonical),
+        SearchParameterType::Composite => true,
+        SearchParameterType::Special => false,
+    }
+}
 
 /// The forms of a schema's types.
 pub(super) struct Shapes(FxHashMap<TypeId, Shape>);

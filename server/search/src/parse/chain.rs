@@ -3,7 +3,7 @@
 
 use conformance::{SearchParameter, SearchParameterType};
 use fhirpath::IssueType;
-use store::{Filter, ParameterId};
+use store::Filter;
 
 use super::fault::{Fault, shown};
 use super::has::HAS;
@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
                 self.at.set(at);
                 Err(fault)
             }
-            _ => Ok(Filter::Chain { parameter: ParameterId(parameter.index), targets }),
+            _ => Ok(Filter::Chain { parameter: self.context.index.id(parameter), targets }),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use fhirpath::primitive::is_id;
 use fhirpath::{Issue, IssueType};
-use store::{Filter, ParameterId, Predicate};
+use store::{Filter, Predicate};
 
 use super::fault::shown;
 use super::{Reader, any_of};
@@ -44,7 +44,7 @@ impl Reader<'_> {
         let target: Box<str> = format!("{compartment}/{id}").into();
         let parameters = codes.iter().filter_map(|code| self.find(Some(resource_type), code));
         let by_reference = parameters.map(|parameter| {
-            Filter::Match(ParameterId(parameter.index), Predicate::Reference(vec![target.clone()]))
+            Filter::Match(self.context.index.id(parameter), Predicate::Reference(vec![target.clone()]))
         });
         let itself = (resource_type == compartment).then(|| Filter::Ids(vec![id.into()]));
         by_reference.chain(itself).collect()

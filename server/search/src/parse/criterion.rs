@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
         let filter = match (name.code, name.chained) {
             ("_id", None) => return self.ids(name, value),
             ("_lastUpdated", None) => return self.last_updated(name, value),
-            ("_list", _) => return self.list(name, value),
+            ("_list", _) => return self.list(resource_type, name, value),
             ("_filter", _) => return self.filter(resource_type, name, value),
             (code, chained) => self.find_or_refuse(resource_type, code).map(|found| (found, chained)),
         };

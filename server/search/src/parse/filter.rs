@@ -219,7 +219,7 @@ impl<'t> Parser<'_, 't> {
             (end, _) => {
                 self.at = end.unwrap_or(from);
                 self.depth = depth - 1;
-                Ok(Filter::Chain { parameter: ParameterId(parameter.index), targets })
+                Ok(Filter::Chain { parameter: self.reader.context.index.id(parameter), targets })
             }
         }
     }
@@ -328,7 +328,7 @@ impl<'t> Parser<'_, 't> {
 
     /// A condition on a parameter.
     fn compared(&self, parameter: &SearchParameter, operator: &str, value: &str) -> Result<Filter, Fault> {
-        let id = ParameterId(parameter.index);
+        let id = self.reader.context.index.id(parameter);
         if operator == "pr" {
             let present = Filter::Present(id);
             return Ok(if truth(value)? { present } else { Filter::Not(Box::new(present)) });

@@ -3,7 +3,7 @@
 
 use conformance::SearchParameterType;
 use fhirpath::IssueType;
-use store::{Filter, ParameterId};
+use store::Filter;
 
 use super::Reader;
 use super::fault::{Fault, shown};
@@ -38,7 +38,7 @@ impl Reader<'_> {
         let filter = self.link(skipped, |reader| reader.criterion(Some(source), criterion, value))?;
         Ok(Filter::Has {
             resource_type: source.into(),
-            parameter: ParameterId(parameter.index),
+            parameter: self.context.index.id(parameter),
             filter: Box::new(filter),
         })
     }

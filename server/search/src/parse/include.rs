@@ -56,7 +56,8 @@ impl Reader<'_> {
     }
 
     fn may_point_to(&self, id: ParameterId, wanted: &str) -> bool {
-        let parameter = self.definitions().search_parameters.by_index(id.0);
+        let all = self.definitions().search_parameters.all();
+        let parameter = all.iter().find(|parameter| self.context.index.id(parameter) == id);
         parameter.is_some_and(|parameter| self.type_modifier(parameter, wanted).is_ok())
     }
 
@@ -70,7 +71,7 @@ impl Reader<'_> {
     fn references_of(&self, source: &str) -> Vec<ParameterId> {
         let of = self.definitions().search_parameters.of(source);
         of.filter(|parameter| parameter.kind == SearchParameterType::Reference && parameter.is_indexed())
-            .map(|parameter| ParameterId(parameter.index))
+            .map(|parameter| self.context.index.id(parameter))
             .collect()
     }
 
@@ -83,7 +84,7 @@ impl Reader<'_> {
                 Fault::Unknown(issue) | Fault::Bad(issue) => Fault::Bad(issue),
             })?;
         }
-        Ok(ParameterId(parameter.index))
+        Ok(self.context.index.id(parameter))
     }
 }
 

@@ -47,8 +47,8 @@ const NOT_SUPPORTED: [(&str, &[SearchParameterType]); 3] = [
     ("type", &[SearchParameterType::Reference]),
 ];
 
-/// The supported modifiers of a parameter type, as messages list them.
-fn supported(kind: SearchParameterType) -> &'static [&'static str] {
+/// The modifiers that parameters of a type take, without their colon; `[type]` stands for the names of resource types.
+pub fn modifiers(kind: SearchParameterType) -> &'static [&'static str] {
     match kind {
         SearchParameterType::String => &["missing", "exact", "contains"],
         SearchParameterType::Token => {
@@ -99,7 +99,7 @@ impl Reader<'_> {
             Modifier::Text => (Aspect::Text, "texts for people"),
             Modifier::Identifier => (Aspect::Identifier, "references with identifiers"),
             Modifier::OfType => (Aspect::OfType, "identifiers with types"),
-            _ => return Ok(ParameterId(parameter.index)),
+            _ => return Ok(self.context.index.id(parameter)),
         };
         self.context.index.aspect(parameter, aspect).ok_or_else(|| {
             let text = format!("{} has no {has}, which its modifier asks of.", parameter.code);
@@ -124,7 +124,7 @@ impl Reader<'_> {
 }
 
 fn refused(parameter: &SearchParameter, kind: SearchParameterType, name: &str) -> Fault {
-    let has = supported(kind).join(", :");
+    let has = modifiers(kind).join(", :");
     let of = format!("{} is of the type {}, which has :{has}.", parameter.code, kind.as_str());
     if NOT_SUPPORTED.iter().any(|(known, kinds)| *known == name && kinds.contains(&kind)) {
         return Fault::unknown(
@@ -132,6 +132,6 @@ fn refused(parameter: &SearchParameter, kind: SearchParameterType, name: &str) -
             format!("The modifier :{name} is not supported. {of}"),
         );
     }
-    let near = did_you_mean(name, supported(kind).iter().copied());
+    let near = did_you_mean(name, modifiers(kind).iter().copied());
     Fault::unknown(IssueType::Invalid, format!("{} is no modifier here. {of}{near}", shown(name)))
 }

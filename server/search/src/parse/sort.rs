@@ -1,7 +1,7 @@
 //! `_sort` (<https://hl7.org/fhir/R4/search.html#sort>): parameters joined by commas, each ascending, or descending after `-`.
 
 use fhirpath::IssueType;
-use store::{ParameterId, SortBy, SortKey};
+use store::{SortBy, SortKey};
 
 use super::Reader;
 use super::fault::{Fault, shown};
@@ -51,6 +51,6 @@ impl Reader<'_> {
                 format!("{code} is of the type {}, which cannot be sorted by.", parameter.kind.as_str());
             return Err(Fault::bad(IssueType::NotSupported, text));
         }
-        Ok(SortBy::Parameter(ParameterId(parameter.index)))
+        Ok(SortBy::Parameter(self.context.index.id(parameter)))
     }
 }

@@ -60,6 +60,11 @@
 //! finds; `:not`, `:missing`, `:contains`, a system without a code and a text of one character narrow nothing, and read all
 //! of the type that the other parameters leave. Without a filter the log knows the count.
 //!
+//! A tenant's own search parameters have no fields: a document written by a process that has not heard of one would lack
+//! them. What they find is decided on the bodies that the rest of the query finds, and all of the type where it says nothing
+//! else; so they answer as soon as a process knows them, and there is nothing to index. Each process reads the stored
+//! SearchParameters again after 30 s.
+//!
 //! # Queries
 //!
 //! ```text

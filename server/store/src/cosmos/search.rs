@@ -516,8 +516,7 @@ impl Search<'_> {
         let (key, mut entries, mut version) = (document.key(), Entries::new(), None);
         if plan.needs_entries() || sink.needs_entries() {
             let read = self.shard.version(&document).await?;
-            let indexed = self.shard.indexer.entries(&document.ty, &read.body, &mut entries);
-            indexed.map_err(|error| StoreError::Damaged(format!("{}: {error}", key.as_str())))?;
+            self.shard.entries(&key, &read.body, &mut entries)?;
             version = Some(read);
         }
         let resource = Resource { key: &key, last_updated: Timestamp(document.lu), entries: &entries };

@@ -2,7 +2,7 @@
 //! documents are, and how to read a version out of one; decides nothing about commits.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
@@ -16,13 +16,24 @@ use super::meta::{self, Meta};
 use super::tail::{Snapshot, Tail};
 use super::timings::{Settings, ms};
 use super::transaction::{TransactionId, Transactions};
-use crate::{Indexer, Key, StoreError, Tenant, Timestamp, Version};
+use crate::{
+    Entries, Indexer, Key, OwnParameter, OwnParameters, ParameterId, StoreError, Tenant, Timestamp, Version,
+};
+
+/// The tenant's own parameters, as this process knows them: they have no index fields, so what they find is decided on the
+/// bodies that the rest of a query finds.
+#[derive(Default, Clone)]
+struct Own {
+    parameters: Vec<OwnParameter>,
+    indexer: Option<Arc<dyn Indexer>>,
+}
 
 /// A tenant.
 pub(super) struct Shard {
     pub tenant: Tenant,
     pub container: Container,
     pub indexer: Arc<dyn Indexer>,
+    own: RwLock<Own>,
     pub codec: Codec,
     pub log: Log,
     pub timings: super::timings::Timings,
@@ -55,6 +66,7 @@ impl Shard {
             log: Log::new(tenant.as_str(), container.clone(), settings.timings, tail),
             container,
             indexer,
+            own: RwLock::default(),
             codec,
             timings: settings.timings,
             transactions: Transactions::new()?,
@@ -68,6 +80,51 @@ impl Shard {
         shard.compare_clocks(&meta);
         shard.refresh().await?;
         Ok(shard)
+    }
+
+    /// From now on these are the tenant's own parameters; they with their numbers.
+    pub(super) fn set_own(&self, wanted: &[(String, String)]) -> Result<Vec<OwnParameter>, StoreError> {
+        let mut own = self.own.write().unwrap_or_else(PoisonError::into_inner);
+        let parameters = OwnParameter::number(&own.parameters, wanted)?;
+        if parameters != own.parameters {
+            let indexer = match parameters.is_empty() {
+                true => None,
+                false => {
+                    let made = self.indexer.own(&parameters);
+                    Some(made.map_err(|error| StoreError::Parameters(error.to_string()))?)
+                }
+            };
+            *own = Own { parameters: parameters.clone(), indexer };
+        }
+        Ok(parameters)
+    }
+
+    /// The tenant's own parameters: all of them answer.
+    pub(super) fn own(&self) -> OwnParameters {
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        let parameters = own.parameters.iter().map(|parameter| (parameter.clone(), true)).collect();
+        OwnParameters { parameters, progress: None }
+    }
+
+    /// Refuses what asks by parameters that the tenant has no more: they would find nothing.
+    pub(super) fn refuse_unknown(&self, asked: &[ParameterId]) -> Result<(), StoreError> {
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        let known = |id: &ParameterId| own.parameters.iter().any(|parameter| parameter.id == *id);
+        match asked.iter().all(known) {
+            true => Ok(()),
+            false => Err(StoreError::NotIndexed { parameter: None, done: 0, total: 0 }),
+        }
+    }
+
+    /// Computes the entries of a resource, those of the tenant's own parameters included.
+    pub(super) fn entries(&self, key: &Key, body: &[u8], out: &mut Entries) -> Result<(), StoreError> {
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner).indexer.clone();
+        let all = self.indexer.entries(key.resource_type(), body, out);
+        let all = all.and_then(|()| own.map_or(Ok(()), |own| own.entries(key.resource_type(), body, out)));
+        all.map_err(|error| StoreError::Damaged(format!("{}: {error}", key.as_str())))
     }
 
     /// Where a resource's documents are.

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::plan::{Keys, Plan};
 use super::terms::{self, finite, ms};
-use crate::{Comparison, Parameter, ParameterId, Predicate, StringMatch, fold};
+use crate::{Comparison, OwnParameter, Parameter, ParameterId, Predicate, StringMatch, fold};
 
 /// Most targets of a chain in one query; of more, each query has so many.
 pub(super) const TARGETS: usize = 64;
@@ -59,6 +59,11 @@ impl<'p> Writer<'p> {
             Plan::Or(plans) if plans.len() > ALTERNATIVES => Condition::True,
             Plan::Or(plans) => any(plans.iter().map(|plan| self.over(plan)).collect()),
             Plan::Not(plan) => self.over_not(plan),
+            // The tenant's own parameters have no fields.
+            Plan::Match(parameter, _) if OwnParameter::first_number(*parameter).is_some() => Condition::True,
+            Plan::PointsTo(parameter, _) if OwnParameter::first_number(*parameter).is_some() => {
+                Condition::True
+            }
             Plan::Match(parameter, predicate) => match (terms::aspect(self.names, *parameter), predicate) {
                 (None | Some("canonical"), predicate) => self.predicate(Some(*parameter), predicate),
                 // It has no field, but for the identifiers that other parameters have as well.
@@ -235,7 +240,11 @@ pub(super) fn parts(plan: &Plan) -> Vec<Plan> {
         plan => std::slice::from_ref(plan),
     };
     let many = conjuncts.iter().enumerate().find_map(|(at, plan)| match plan {
-        Plan::PointsTo(parameter, keys) if keys.len() > TARGETS => Some((at, Some(*parameter), keys)),
+        Plan::PointsTo(parameter, keys)
+            if keys.len() > TARGETS && OwnParameter::first_number(*parameter).is_none() =>
+        {
+            Some((at, Some(*parameter), keys))
+        }
         Plan::Among(keys) if keys.len() > TARGETS => Some((at, None, keys)),
         _ => None,
     });

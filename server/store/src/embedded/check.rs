@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use super::changes::{ChangeRecord, entry, type_prefix};
 use super::environment::Databases;
 use super::meta::State;
+use super::own::Own;
 use super::postings;
 use super::records::{RecordRef, ordinal_of, version_key};
 use crate::cursor::Position;
@@ -67,7 +68,9 @@ pub(super) fn run(
     checker.changes()?;
     let Checker { mut report, done, .. } = checker;
     let on = |of_index: u64| progress((done + of_index).min(total), total);
-    let compared = postings::compare(txn, &databases.index, &databases.records, indexer, &mut report, &on);
+    let compared = Own::read(txn, &databases.meta, indexer).and_then(|own| {
+        postings::compare(txn, &databases.index, &databases.records, indexer, &own, &mut report, &on)
+    });
     report.unless_damaged(compared)?;
     progress(total, total);
     Ok(report)

@@ -3,6 +3,7 @@
 
 use heed::RoTxn;
 
+use super::own::Own;
 use super::pending::{Pending, long_key};
 use super::postings::IndexDatabases;
 use super::records::{RecordRef, Records, ordinal_of, stored_key};
@@ -19,6 +20,7 @@ pub(crate) fn compare(
     databases: &IndexDatabases,
     records: &Records,
     indexer: &dyn Indexer,
+    own: &Own,
     report: &mut CheckReport,
     progress: &dyn Fn(u64),
 ) -> Result<(), StoreError> {
@@ -38,7 +40,10 @@ pub(crate) fn compare(
         let key = stored_key(head.key)?;
         entries.clear();
         match indexer.entries(key.resource_type(), head.body, &mut entries) {
-            Ok(()) => comparison.pending.add(ordinal, &key, head.last_updated, &entries),
+            Ok(()) => {
+                own.append(ordinal, &key, head.body, &mut entries)?;
+                comparison.pending.add(ordinal, &key, head.last_updated, &entries);
+            }
             Err(error) => comparison.fault(format!("{} has no index entries: {error}", key.as_str())),
         }
         done += 1;

@@ -9,12 +9,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::changes::Changes;
 use super::meta::{FORMAT, Meta};
+use super::own::Own;
 use super::postings::IndexDatabases;
 use super::rebuild;
 use super::records::{Records, Table};
 use super::visible::View;
 use super::writer::{self, Failed, Job, Replay, Writer, entries_of, previous};
-use crate::{Access, Batch, Commit, CommitError, Entries, Indexer, StoreError, Version, Write};
+use crate::{Access, Batch, Commit, CommitError, Entries, Indexer, OwnParameter, StoreError, Version, Write};
 
 /// Sizes of the address space to map, tried in turn: a sparse reservation, and what a system without so much
 /// room for it may still give. It bounds the size of the file.
@@ -67,9 +68,10 @@ impl Environment {
         let secret = databases.meta.secret(&txn)?;
         let state = databases.meta.state(&txn)?;
         drop(txn);
+        let own = own_parameters(&env, &databases, &*indexer, progress)?;
         let failed = Arc::new(OnceLock::new());
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let writer = Writer::new(env.clone(), databases, indexer.clone(), failed.clone(), state);
+        let writer = Writer::new(env.clone(), databases, indexer.clone(), failed.clone(), state, own);
         let thread =
             std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(queue))?;
         Ok(Environment { env, databases, indexer, secret, failed, jobs: Some(jobs), thread: Some(thread) })
@@ -127,6 +129,23 @@ impl Environment {
         let (reply, answer) = oneshot::channel();
         self.ask(Job::Seal { tenant: tenant.map(Into::into), reply }).await?;
         answer.await.map_err(|_| stopped())
+    }
+
+    /// Has the writer begin to bring the index to the tenant's own parameters. They with their numbers.
+    pub(super) async fn set_own_parameters(
+        &self,
+        wanted: Vec<(String, String)>,
+    ) -> Result<Vec<OwnParameter>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Job::SetOwn { wanted, reply }).await?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Has the writer do a step of that; whether something is left to do.
+    pub(super) async fn step_own_parameters(&self) -> Result<bool, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Job::StepOwn { reply }).await?;
+        answer.await.map_err(|_| stopped())?
     }
 
     async fn ask(&self, job: Job) -> Result<(), StoreError> {
@@ -191,6 +210,25 @@ impl Databases {
         }
         txn.commit()?;
         Ok(databases)
+    }
+}
+
+/// The tenant's own parameters as the index has them. If they cannot be understood any more, as the program's own are others
+/// now, the index is built anew without them.
+fn own_parameters(
+    env: &Env<WithoutTls>,
+    databases: &Databases,
+    indexer: &dyn Indexer,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Own, StoreError> {
+    let read = || Own::read(&*env.read_txn()?, &databases.meta, indexer);
+    match read() {
+        Err(StoreError::Parameters(why)) => {
+            tracing::warn!(why, "the tenant's own search parameters are taken out of the index");
+            rebuild::anew(env, databases, indexer, progress)?;
+            read()
+        }
+        own => own,
     }
 }
 

@@ -6,6 +6,7 @@
 //! | state | next ordinal u32 BE, sequence u64 BE, last commit's time i64 BE |
 //! | secret | 32 random bytes |
 //! | fingerprint | u64 BE, of the indexer whose entries the index holds; absent while it is rebuilt |
+//! | own | JSON: the tenant's own parameters that the index has, those it is brought to, and how far; see `own` |
 //! | rebuilding | fingerprint u64 BE, next ordinal u32 BE; there while the index is rebuilt |
 
 use heed::{RoTxn, RwTxn};
@@ -112,6 +113,22 @@ impl Meta {
         bytes.extend_from_slice(&mark.next.to_be_bytes());
         self.0.delete(txn, b"fingerprint")?;
         self.put(txn, "rebuilding", &bytes)
+    }
+
+    /// What is known of the tenant's own parameters.
+    pub(crate) fn own<'t>(&self, txn: &'t RoTxn<'_>) -> Result<Option<&'t [u8]>, StoreError> {
+        Ok(self.0.get(txn, b"own")?)
+    }
+
+    /// Writes what is known of the tenant's own parameters.
+    pub(crate) fn set_own(&self, txn: &mut RwTxn<'_>, text: &[u8]) -> Result<(), StoreError> {
+        self.put(txn, "own", text)
+    }
+
+    /// Says that the index has nothing of the tenant's own parameters.
+    pub(crate) fn forget_own(&self, txn: &mut RwTxn<'_>) -> Result<(), StoreError> {
+        self.0.delete(txn, b"own")?;
+        Ok(())
     }
 
     fn put(&self, txn: &mut RwTxn<'_>, name: &str, value: &[u8]) -> Result<(), StoreError> {

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 use heed::{Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
+use super::own::Own;
 use super::plan::{Context, LIMITS, Limits};
 use super::postings::{IndexDatabases, Pending, compare};
 use super::records::{RecordRef, Records};
@@ -473,7 +474,8 @@ impl World {
     fn faults(&self) -> CheckReport {
         let txn = self.env.read_txn().unwrap();
         let mut report = CheckReport::default();
-        compare(&txn, &self.databases, &self.records, &Packed, &mut report, &|_| ()).unwrap();
+        compare(&txn, &self.databases, &self.records, &Packed, &Own::default(), &mut report, &|_| ())
+            .unwrap();
         report
     }
 }
@@ -721,7 +723,8 @@ fn damage_is_found() {
             }
         }
         let mut report = CheckReport::default();
-        compare(&txn, &world.databases, &world.records, &Packed, &mut report, &|_| ()).unwrap();
+        compare(&txn, &world.databases, &world.records, &Packed, &Own::default(), &mut report, &|_| ())
+            .unwrap();
         assert!(!report.faults.is_empty(), "{key:?}");
         txn.abort();
     });

@@ -1,5 +1,6 @@
 //! Builds the index anew from the current versions, when it holds another indexer's entries. It goes in
-//! steps, each a transaction that also says how far it is: a rebuild that was interrupted goes on from there.
+//! steps, each a transaction that also says how far it is: a rebuild that was interrupted goes on from there. The tenant's own
+//! parameters are not in it; they are indexed again while the tenant is served.
 
 use std::ops::Bound;
 
@@ -27,17 +28,38 @@ pub(super) fn if_needed(
 ) -> Result<(), StoreError> {
     let fingerprint = indexer.fingerprint();
     let txn = env.read_txn()?;
-    let total = databases.records.heads.len(&txn)?;
     let current = databases.meta.fingerprint(&txn)?;
     let mark = databases.meta.rebuilding(&txn)?.filter(|mark| mark.fingerprint == fingerprint);
     drop(txn);
     if current == Some(fingerprint) {
         return Ok(());
     }
-    let mut mark = match mark {
+    let mark = match mark {
         Some(mark) => mark,
         None => begin(env, databases, fingerprint)?,
     };
+    finish(env, databases, indexer, mark, progress)
+}
+
+/// Rebuilds the index whatever it holds.
+pub(super) fn anew(
+    env: &Env<WithoutTls>,
+    databases: &Databases,
+    indexer: &dyn Indexer,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<(), StoreError> {
+    let mark = begin(env, databases, indexer.fingerprint())?;
+    finish(env, databases, indexer, mark, progress)
+}
+
+fn finish(
+    env: &Env<WithoutTls>,
+    databases: &Databases,
+    indexer: &dyn Indexer,
+    mut mark: Rebuilding,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<(), StoreError> {
+    let total = databases.records.heads.len(&*env.read_txn()?)?;
     progress(mark.next.into(), total);
     while let Some(next) = step(env, databases, indexer, mark)? {
         mark = next;
@@ -51,6 +73,7 @@ fn begin(env: &Env<WithoutTls>, databases: &Databases, fingerprint: u64) -> Resu
     let mark = Rebuilding { fingerprint, next: 0 };
     let mut txn = env.write_txn()?;
     databases.index.clear(&mut txn)?;
+    databases.meta.forget_own(&mut txn)?;
     databases.meta.set_rebuilding(&mut txn, mark)?;
     txn.commit()?;
     Ok(mark)

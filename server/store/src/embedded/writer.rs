@@ -5,6 +5,7 @@
 //! so that a refused batch leaves nothing behind and does not hold up the others. Nobody is answered before
 //! the disk has it, not even those that are refused, for what they were refused for could still be lost.
 
+mod own_parameters;
 mod replay;
 
 use std::sync::{Arc, OnceLock};
@@ -17,14 +18,16 @@ pub(super) use self::replay::{Replay, with_entries};
 use super::changes::ChangeRecord;
 use super::environment::Databases;
 use super::meta::State;
+use super::own::{self, Own};
 use super::postings::Pending;
 use super::records::RecordRef;
 use super::search;
 use super::visible::View;
 use crate::cursor::Position;
+use crate::own::of_filter;
 use crate::{
-    Access, Batch, CommitError, Entries, Filter, Indexer, Key, Method, Precondition, StoreError, Timestamp,
-    Version, Write,
+    Access, Batch, CommitError, Entries, Filter, Indexer, Key, Method, OwnParameter, Precondition,
+    StoreError, Timestamp, Version, Write,
 };
 
 /// Most writes of one transaction; a larger batch has one for itself.
@@ -42,6 +45,15 @@ pub(super) enum Job {
     Seal {
         tenant: Option<Box<str>>,
         reply: oneshot::Sender<u64>,
+    },
+    /// Begins to bring the index to the tenant's own parameters, given by name and definition.
+    SetOwn {
+        wanted: Vec<(String, String)>,
+        reply: oneshot::Sender<Result<Vec<OwnParameter>, StoreError>>,
+    },
+    /// Does a step of that; whether something is left to do.
+    StepOwn {
+        reply: oneshot::Sender<Result<bool, StoreError>>,
     },
 }
 
@@ -66,6 +78,8 @@ pub(super) struct Writer {
     /// The name of the tenant while it is being moved.
     sealed: Option<Box<str>>,
     pending: Pending,
+    /// The tenant's own parameters, as the index has them.
+    own: Own,
     /// How many changes each type has, as far as known.
     type_counts: FxHashMap<Box<str>, u64>,
     record: Vec<u8>,
@@ -86,6 +100,7 @@ impl Writer {
         indexer: Arc<dyn Indexer>,
         failed: Arc<OnceLock<Failed>>,
         state: State,
+        own: Own,
     ) -> Writer {
         Writer {
             env,
@@ -95,6 +110,7 @@ impl Writer {
             state,
             sealed: None,
             pending: Pending::new(),
+            own,
             type_counts: FxHashMap::default(),
             record: Vec::new(),
             scratch: Vec::new(),
@@ -115,6 +131,14 @@ impl Writer {
                 Job::Seal { tenant, reply } => {
                     self.sealed = tenant;
                     let _ = reply.send(self.state.sequence);
+                }
+                Job::SetOwn { wanted, reply } => {
+                    let answer = self.set_own(&wanted);
+                    let _ = reply.send(answer);
+                }
+                Job::StepOwn { reply } => {
+                    let answer = self.step_own();
+                    let _ = reply.send(answer);
                 }
             }
         }
@@ -265,6 +289,9 @@ impl Writer {
         let databases = self.databases;
         match condition {
             Precondition::NoMatch { resource_type, filter } => {
+                let mut asked = Vec::new();
+                of_filter(filter, &mut asked);
+                own::refuse_unindexed(txn, &databases, &asked)?;
                 self.flush(txn)?;
                 search::any_match(txn, &databases.index, &databases.records, access, resource_type, filter)
                     .map(|any| !any)
@@ -334,10 +361,11 @@ impl Writer {
         if head.is_deleted() {
             return Ok(Found { ordinal, replaced: None });
         }
-        let entries = match entries {
+        let mut entries = match entries {
             Some(entries) => entries,
             None => entries_of(&*self.indexer, key, head.body)?,
         };
+        self.own.append(ordinal, key, head.body, &mut entries)?;
         Ok(Found { ordinal, replaced: Some((head.last_updated, entries)) })
     }
 
@@ -359,7 +387,7 @@ impl Writer {
         for ((write, found), number) in writes.into_iter().zip(found).zip(0..) {
             let (version, entries) = new_version(write, state.last_updated, &stamp_text);
             let position = Position { sequence: state.sequence, write: number };
-            self.put(txn, state, position, &version, entries.as_ref(), found)?;
+            self.put(txn, state, position, &version, entries, found)?;
             versions.push(version);
         }
         Ok(versions)
@@ -371,7 +399,7 @@ impl Writer {
         state: &mut State,
         position: Position,
         version: &Version,
-        entries: Option<&Entries>,
+        entries: Option<Entries>,
         found: Option<Found>,
     ) -> Result<(), StoreError> {
         let key = &version.key;
@@ -401,8 +429,9 @@ impl Writer {
                 ordinal
             }
         };
-        if let Some(entries) = entries {
-            self.pending.add(ordinal, key, version.last_updated, entries);
+        if let Some(mut entries) = entries {
+            self.own.append(ordinal, key, &version.body, &mut entries)?;
+            self.pending.add(ordinal, key, version.last_updated, &entries);
         }
         self.log(txn, position, ordinal, version)
     }

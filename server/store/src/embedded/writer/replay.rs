@@ -77,10 +77,10 @@ impl Writer {
             }
             state.sequence = commit.sequence;
             state.last_updated = state.last_updated.max(commit.last_updated);
-            for ((version, entries), write) in commit.versions.iter().zip(&entries).zip(0..) {
+            for ((version, entries), write) in commit.versions.iter().zip(entries).zip(0..) {
                 let found = self.before(&txn, version)?;
                 let position = Position { sequence: commit.sequence, write };
-                self.put(&mut txn, &mut state, position, version, entries.as_ref(), found)?;
+                self.put(&mut txn, &mut state, position, version, entries, found)?;
             }
         }
         self.finish(txn, state)
