@@ -9,6 +9,7 @@ use std::time::Instant;
 use archive::{Archive, ArchiveError, Content, Lag};
 use store::{Tenant, Timestamp};
 
+use crate::authorization::reserved;
 use crate::config::{Config, EngineKind};
 use crate::http::admin::{self, BackupReport, BackupRequest, LagRequest};
 use crate::maintain::{MaintainError, Opened, ask, opened};
@@ -44,15 +45,30 @@ pub fn instant(text: &str) -> Result<Timestamp, String> {
 /// The store or the archive fails; the archive is of another tenant or another history.
 pub fn backup(config: &Config, tenant: Option<&str>, directory: &Path) -> Result<(), MaintainError> {
     let (tenant, opened) = opened(config, tenant)?;
-    let archive = archive(directory, &tenant)?;
+    for part in parts(config, &tenant) {
+        back_up(&opened, &part, &archive(directory, &part)?)?;
+    }
+    Ok(())
+}
+
+/// What is a tenant's: its records, and those of its authorization server.
+fn parts(config: &Config, tenant: &Tenant) -> Vec<Tenant> {
+    let is_there = |reserved: &Tenant| {
+        config.authorization
+            || (config.store == EngineKind::Embedded && config.data.join(reserved.as_str()).is_dir())
+    };
+    [tenant.clone()].into_iter().chain(reserved(tenant).filter(is_there)).collect()
+}
+
+fn back_up(opened: &Opened, tenant: &Tenant, archive: &Archive) -> Result<(), MaintainError> {
     let report = match opened {
-        Opened::Here { store, runtime } => {
-            BackupReport::from(runtime.block_on(archive.append(&store, &tenant))?)
+        Opened::Here { service, runtime } => {
+            BackupReport::from(runtime.block_on(archive.append(&service.store, tenant))?)
         }
         Opened::There(server) => {
             let request =
                 BackupRequest { tenant: tenant.as_str().to_owned(), archive: archive.directory().to_owned() };
-            ask(&server, admin::BACKUP, &request)?
+            ask(server, admin::BACKUP, &request)?
         }
     };
     let BackupReport { content, commits, bytes } = report;
@@ -82,20 +98,29 @@ pub fn restore(
         std::fs::create_dir_all(&config.data)
             .map_err(|error| MaintainError::Path { path: config.data.clone(), error })?;
     }
-    let Opened::Here { store, runtime } = opened(config, name)?.1 else {
+    let Opened::Here { service, runtime } = opened(config, name)?.1 else {
         return Err(OpenError::InUse { directory: config.data.display().to_string() }.into());
     };
-    let progress = Progress::new("Restoring");
-    let tell = |done, total| progress.at(done, total, &format!("{done} of {total} versions"));
-    let restored = runtime.block_on(archive.restore(&store, &tenant, until, &tell));
-    progress.clear();
-    let survey = restored?;
-    println!(
-        "Restored {} resources as of {}: {}",
-        survey.resources(),
-        survey.content.last_updated(),
-        survey.content
-    );
+    let mut archives = vec![(tenant.clone(), archive)];
+    if let Some(reserved) = reserved(&tenant) {
+        let beside = self::archive(directory, &reserved)?;
+        if beside.directory().is_dir() && beside.end()?.is_some() {
+            archives.push((reserved, beside));
+        }
+    }
+    for (tenant, archive) in archives {
+        let progress = Progress::new("Restoring");
+        let tell = |done, total| progress.at(done, total, &format!("{done} of {total} versions"));
+        let restored = runtime.block_on(archive.restore(&service.store, &tenant, until, &tell));
+        progress.clear();
+        let survey = restored?;
+        println!(
+            "Restored {} resources as of {}: {}",
+            survey.resources(),
+            survey.content.last_updated(),
+            survey.content
+        );
+    }
     Ok(())
 }
 
@@ -105,12 +130,23 @@ pub fn restore(
 /// An error when the archive is not the past of the data; the archive is damaged; the store fails.
 pub fn drill(config: &Config, tenant: Option<&str>, directory: &Path) -> Result<(), MaintainError> {
     let (tenant, opened) = opened(config, tenant)?;
-    let archive = archive(directory, &tenant)?;
+    for part in parts(config, &tenant) {
+        drill_one(config, &opened, &part, &archive(directory, &part)?)?;
+    }
+    Ok(())
+}
+
+fn drill_one(
+    config: &Config,
+    opened: &Opened,
+    tenant: &Tenant,
+    archive: &Archive,
+) -> Result<(), MaintainError> {
     let Some(end) = archive.end()? else {
         return Err(ArchiveError::Empty(archive.directory().to_owned()).into());
     };
     let started = Instant::now();
-    let restored = restore_aside(config, &archive, &tenant)?;
+    let restored = restore_aside(config, archive, tenant)?;
     let took = started.elapsed();
     println!("Archive   {}: {restored}", archive.directory().display());
     println!(
@@ -120,9 +156,11 @@ pub fn drill(config: &Config, tenant: Option<&str>, directory: &Path) -> Result<
     let sequence = restored.sequence;
     let now = Timestamp::now();
     let lag: Lag = match opened {
-        Opened::Here { store, runtime } => runtime.block_on(archive::lag(&store, &tenant, sequence))?,
+        Opened::Here { service, runtime } => {
+            runtime.block_on(archive::lag(&service.store, tenant, sequence))?
+        }
         Opened::There(server) => {
-            ask(&server, admin::LAG, &LagRequest { tenant: tenant.as_str().to_owned(), sequence })?
+            ask(server, admin::LAG, &LagRequest { tenant: tenant.as_str().to_owned(), sequence })?
         }
     };
     println!("RPO       {}; the last segment is {} s old", lost(&lag, now), end.age().as_secs());
@@ -157,12 +195,12 @@ fn restore_aside(config: &Config, archive: &Archive, tenant: &Tenant) -> Result<
     let aside = tempfile::Builder::new().prefix("vesta-drill-").tempdir().map_err(fault)?;
     let data = PathBuf::from(aside.path());
     let config = Config { data, store: EngineKind::Embedded, tenants: None, ..config.clone() };
-    let Opened::Here { store, runtime } = opened(&config, None)?.1 else {
+    let Opened::Here { service, runtime } = opened(&config, None)?.1 else {
         return Err(OpenError::InUse { directory: config.data.display().to_string() }.into());
     };
     let progress = Progress::new("Restoring");
     let tell = |done, total| progress.at(done, total, &format!("{done} of {total} versions"));
-    let restored = runtime.block_on(archive.restore(&store, tenant, None, &tell));
+    let restored = runtime.block_on(archive.restore(&service.store, tenant, None, &tell));
     progress.clear();
     Ok(restored?.content)
 }

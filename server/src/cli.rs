@@ -9,6 +9,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Parser, Su
 
 use conformance::terminology::import::Release;
 
+use crate::authorization::command::{self as registry, AddClient, AddUser};
+use crate::authorization::registry::Order;
 use crate::backup;
 use crate::config::{self, Config, ConfigError, EngineKind, KEYS};
 use crate::load::{self, Destination, InProcess, LoadError, Remote};
@@ -146,10 +148,29 @@ enum Action {
         #[command(subcommand)]
         action: TenantAction,
     },
+    /// Apps that may ask for access, where authorization is on
+    Client {
+        #[command(subcommand)]
+        action: ClientAction,
+    },
+    /// Users who may log in, where authorization is on
+    User {
+        #[command(subcommand)]
+        action: UserAction,
+    },
     /// Azure Cosmos DB
     Cosmos {
         #[command(subcommand)]
         action: CosmosAction,
+    },
+    /// Make a certificate authority and a server certificate for a machine of one's own, and say how to trust them
+    DevCert {
+        /// Directory to write to; made if it is missing. An authority that is there is used again
+        #[arg(default_value = "vesta-cert")]
+        directory: PathBuf,
+        /// Host name or address of the server; may be repeated. localhost and 127.0.0.1 always are
+        #[arg(long = "name", value_name = "NAME")]
+        names: Vec<String>,
     },
     /// List all configuration keys
     Config,
@@ -176,6 +197,99 @@ enum TenantAction {
         #[command(flatten)]
         keys: Keys,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum ClientAction {
+    /// Register an app, or replace the one of its id
+    Add {
+        #[command(flatten)]
+        add: AddClient,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// List the apps: id, name, how it proves who it is, scopes, redirect URIs
+    List {
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Remove an app, and all access that it has
+    Remove {
+        /// client_id
+        id: String,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum UserAction {
+    /// Add a user, or replace the one of the name; the password is read from VESTA_PASSWORD or standard input
+    Add {
+        #[command(flatten)]
+        add: AddUser,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// List the users: name, resource, full name
+    List {
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Give a user another password, read from VESTA_PASSWORD or standard input
+    Password {
+        /// User name
+        username: String,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Remove a user, and all access that they granted
+    Remove {
+        /// User name
+        username: String,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+}
+
+impl ClientAction {
+    fn run(self) -> Result<(), CommandError> {
+        let (order, of, keys) = match self {
+            ClientAction::Add { add, of, keys } => (add.order()?, of, keys),
+            ClientAction::List { of, keys } => (Order::ListClients, of, keys),
+            ClientAction::Remove { id, of, keys } => (Order::RemoveClient(id), of, keys),
+        };
+        Ok(registry::run(&keys.load()?, of.tenant.as_deref(), order)?)
+    }
+}
+
+impl UserAction {
+    fn run(self) -> Result<(), CommandError> {
+        let (order, of, keys) = match self {
+            UserAction::Add { add, of, keys } => (add.order()?, of, keys),
+            UserAction::List { of, keys } => (Order::ListUsers, of, keys),
+            UserAction::Password { username, of, keys } => {
+                let password_hash = registry::password_hash()?;
+                (Order::SetPassword { username, password_hash }, of, keys)
+            }
+            UserAction::Remove { username, of, keys } => (Order::RemoveUser(username), of, keys),
+        };
+        Ok(registry::run(&keys.load()?, of.tenant.as_deref(), order)?)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -319,6 +433,12 @@ pub enum CommandError {
     /// `vesta tenant`, `vesta cosmos`.
     #[error(transparent)]
     Tenant(#[from] TenantCommandError),
+    /// `vesta client`, `vesta user`.
+    #[error(transparent)]
+    Registry(#[from] registry::RegistryCommandError),
+    /// `vesta dev-cert`.
+    #[error(transparent)]
+    DevCert(#[from] crate::dev_cert::DevCertError),
     /// The system refuses threads.
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),
@@ -388,6 +508,9 @@ fn act(action: Action) -> Result<(), CommandError> {
             TenantAction::Move { to, keys } => tenants::moving::move_tenant(&keys.load()?, &to)?,
             TenantAction::List { keys } => tenants::command::list(&keys.load()?)?,
         },
+        Action::Client { action } => action.run()?,
+        Action::User { action } => action.run()?,
+        Action::DevCert { directory, names } => crate::dev_cert::dev_cert(&directory, &names)?,
         Action::Cosmos { action: CosmosAction::Init { keys } } => tenants::command::init(&keys.load()?)?,
         Action::Config => print!("{}", config::describe()),
     }
@@ -418,7 +541,8 @@ fn destination(config: &Config, to: To) -> Result<Destination, CommandError> {
         }
         Err(error @ OpenError::InUse { .. }) => {
             let running = Running::find(&config.data).ok_or(error)?;
-            let remote = Remote::new(&running.base(table.as_ref().map(|_| &tenant)));
+            let remote =
+                Remote::new(&running.base(table.as_ref().map(|_| &tenant))).with_token(&running.token);
             remote.check()?;
             eprintln!("A server has {} open; sending to {}", config.data.display(), remote.base);
             Ok(Destination::Server(remote))

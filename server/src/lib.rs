@@ -16,6 +16,7 @@ pub mod backup;
 pub mod cli;
 pub mod config;
 mod demo;
+mod dev_cert;
 pub mod evaluate;
 pub mod http;
 mod import;

@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 
 use archive::ArchiveError;
+use interaction::Service;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store::{Store, StoreError, Tenant};
+use store::{StoreError, Tenant};
 use tokio::runtime::Runtime;
 
 use crate::config::{Config, EngineKind};
@@ -65,10 +66,10 @@ pub enum MaintainError {
 pub fn check(config: &Config, tenant: Option<&str>) -> Result<(), MaintainError> {
     let (tenant, opened) = opened(config, tenant)?;
     let report = match opened {
-        Opened::Here { store, runtime } => {
+        Opened::Here { service, runtime } => {
             let progress = Progress::new("Checking");
             let tell = |done, total| progress.at(done, total, &format!("{done} of {total} resources"));
-            let report = runtime.block_on(store.check(&tenant, &tell));
+            let report = runtime.block_on(service.store.check(&tenant, &tell));
             progress.clear();
             CheckReport::from(report?)
         }
@@ -99,7 +100,7 @@ pub fn check(config: &Config, tenant: Option<&str>) -> Result<(), MaintainError>
 /// Who works on the data.
 pub(crate) enum Opened {
     /// This process.
-    Here { store: Store, runtime: Runtime },
+    Here { service: Box<Service>, runtime: Runtime },
     /// A server that has it open.
     There(Running),
 }
@@ -114,7 +115,7 @@ pub(crate) fn opened(config: &Config, tenant: Option<&str>) -> Result<(Tenant, O
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| MaintainError::Store(error.into()))?;
     match runtime.block_on(open::open(config, table.as_ref(), open::base_url(config, config.bind))) {
-        Ok(service) => Ok((tenant, Opened::Here { store: service.store, runtime })),
+        Ok(service) => Ok((tenant, Opened::Here { service: Box::new(service), runtime })),
         Err(OpenError::InUse { directory }) => match Running::find(&config.data) {
             Some(server) => Ok((tenant, Opened::There(server))),
             None => Err(MaintainError::Open(OpenError::InUse { directory })),

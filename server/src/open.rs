@@ -13,6 +13,7 @@ use search::SearchIndex;
 use store::cosmos::{AccountOptions, CosmosOptions, Credential, TenantHome};
 use store::{Access, EmbeddedOptions, Store, StoreError, Tenant, Timestamp};
 
+use crate::authorization::reserved;
 use crate::config::{Config, EngineKind, Secret};
 use crate::progress::Progress;
 use crate::secrets::{self, SecretError};
@@ -65,6 +66,12 @@ pub enum OpenError {
     /// `required_profiles` is not as it should be.
     #[error("`required_profiles`: {0}")]
     RequiredProfiles(String),
+    /// The keys of id_tokens.
+    #[error("the signing keys: {0}")]
+    Signing(String),
+    /// A certificate.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// The log cannot be written as configured.
     #[error("`log` is not understood: {0}")]
     Log(String),
@@ -164,7 +171,8 @@ async fn open_cosmos(
 /// Opens each tenant now, so that what is wrong with one is known before a request finds it.
 async fn open_tenants(config: &Config, store: &Store, table: &Table) -> Result<(), OpenError> {
     if config.store == EngineKind::Embedded {
-        let tenants = table.tenants.keys().map(|tenant| (tenant.clone(), None)).collect();
+        let reserved = table.tenants.keys().filter_map(reserved);
+        let tenants = table.tenants.keys().cloned().chain(reserved).map(|tenant| (tenant, None)).collect();
         let known = store.set_tenants(tenants, BTreeMap::new()).await;
         known.map_err(|error| embedded_error(config, error))?;
         for tenant in table.tenants.keys() {
@@ -211,6 +219,14 @@ pub async fn cosmos_options(config: &Config, table: Option<&Table>) -> Result<Co
         }
         options.tenants = table.homes(config);
     }
+    // The records of their authorization servers are where the tenants are.
+    let with_default = options
+        .tenants
+        .iter()
+        .chain([(&Tenant::default_tenant(), &options.default)])
+        .filter_map(|(tenant, home)| Some((reserved(tenant)?, home.clone())))
+        .collect::<Vec<_>>();
+    options.tenants.extend(with_default);
     Ok(options)
 }
 
@@ -270,7 +286,13 @@ async fn account(
 }
 
 /// The secret that the configuration gives or names.
-async fn secret(config: &Config, secret: &Secret) -> Result<azure_core::credentials::Secret, OpenError> {
+///
+/// # Errors
+/// It cannot be had.
+pub(crate) async fn secret(
+    config: &Config,
+    secret: &Secret,
+) -> Result<azure_core::credentials::Secret, OpenError> {
     let text = secret.as_configured();
     let credential = match text.starts_with("keyvault:") {
         true => Some(keys::entra(config.azure_identity.as_str())?),
@@ -317,7 +339,10 @@ fn limits(config: &Config) -> Limits {
 pub fn base_url(config: &Config, address: std::net::SocketAddr) -> String {
     match &config.base_url {
         Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("http://{address}{BASE_PATH}"),
+        None => {
+            let scheme = if config.tls_certificate.is_some() { "https" } else { "http" };
+            format!("{scheme}://{address}{BASE_PATH}")
+        }
     }
 }
 

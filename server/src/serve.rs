@@ -8,13 +8,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::authorization::{self, Authorization};
 use crate::backup;
 use crate::config::{Config, EngineKind};
+use crate::http::listen::Listeners;
+use crate::http::tls::Certificate;
 use crate::http::{App, listen};
 use crate::open::{self, OpenError};
 use crate::reindex;
 use crate::running::Running;
 use crate::tenants::{Table, watch};
+use store::Tenant;
 
 /// The server could not start or run.
 #[derive(Debug, thiserror::Error)]
@@ -51,19 +55,30 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
     let started = Instant::now();
     let listener =
         TcpListener::bind(config.bind).map_err(|error| ServeError::Bind { address: config.bind, error })?;
-    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if config.threads > 0 {
         runtime.worker_threads(config.threads);
     }
     let runtime = runtime.enable_all().build()?;
+    let certificate = Certificate::of(config)?;
+    // The program's own commands know the server by its directory, not by the name of its certificate.
+    let program = match certificate {
+        Some(_) => Some(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?),
+        None => None,
+    };
     let mark = config.tenants.as_deref().map(watch::mark);
     let table = Table::of(config).map_err(OpenError::from)?;
     let service = runtime.block_on(open::open(config, table.as_ref(), open::base_url(config, address)))?;
-    let app = Arc::new(App::new(service, table.as_ref(), config, address));
+    let authorization = runtime.block_on(Authorization::open(config))?;
+    let sweeps = authorization.clone();
+    let app = Arc::new(App::new(service, table.as_ref(), authorization, config, address));
+    let reachable = match &program {
+        Some(listener) => listener.local_addr()?,
+        None => reachable(address),
+    };
     let running = Running {
-        address: reachable(address).to_string(),
+        address: reachable.to_string(),
         token: app.admin_token().to_owned(),
         pid: std::process::id(),
     };
@@ -82,10 +97,25 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
             EngineKind::Embedded => Some(tokio::spawn(reindex::keep(Arc::clone(&app)))),
             EngineKind::Cosmos => None,
         };
+        if let Some(authorization) = sweeps {
+            tokio::spawn(authorization::sweep(Arc::clone(&app), authorization));
+        }
+        if let Some(certificate) = &certificate {
+            tokio::spawn(Arc::clone(certificate).watch());
+        }
         announce(config, &app, address, started);
         let (serving, served) = oneshot::channel::<()>();
         let backups = backups(config, &app, served);
-        listen::run(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&app), config, stop).await;
+        let tokio_listener = |listener: TcpListener| {
+            listener.set_nonblocking(true)?;
+            tokio::net::TcpListener::from_std(listener)
+        };
+        let listeners = Listeners {
+            clients: tokio_listener(listener)?,
+            certificate,
+            program: program.map(tokio_listener).transpose()?,
+        };
+        listen::run(listeners, Arc::clone(&app), config, stop).await;
         if let Some(indexing) = indexing {
             indexing.abort();
         }
@@ -105,7 +135,12 @@ fn backups(config: &Config, app: &Arc<App>, served: oneshot::Receiver<()>) -> Op
     let interval = Duration::from_secs(config.backup_interval_s);
     let store = app.directory.service().store.clone();
     let app = Arc::clone(app);
-    let tenants = move || app.directory.tenants().into_iter().map(|(tenant, _)| tenant).collect();
+    let tenants = move || {
+        let all = app.directory.tenants().into_iter().map(|(tenant, _)| tenant);
+        let is_on = app.directory.authorization().is_some();
+        let reserved = |tenant: &Tenant| authorization::reserved(tenant).filter(|_| is_on);
+        all.flat_map(|tenant| [reserved(&tenant), Some(tenant)]).flatten().collect()
+    };
     Some(tokio::spawn(backup::keep(store, tenants, directory, interval, async {
         // The other end is dropped, and never sent to.
         let _ = served.await;
@@ -123,7 +158,13 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 fn announce(config: &Config, app: &App, address: SocketAddr, started: Instant) {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), ready_ms = started.elapsed().as_millis(), "ready");
-    if config.bind.ip().is_loopback() {
+    if config.authorization {
+        if config.tls_certificate.is_none() && !config.bind.ip().is_loopback() {
+            eprintln!(
+                "UNENCRYPTED: passwords, tokens and records pass {address} in plain text (--insecure-plain)."
+            );
+        }
+    } else if config.bind.ip().is_loopback() {
         eprintln!(
             "Open server: whoever can use this machine can read and change every record; other machines cannot reach it."
         );

@@ -94,6 +94,9 @@ pub trait Storage: Send + Sync {
     async fn group(&self, table: Table, group: &str) -> Result<Vec<(String, Record)>, StorageError>;
 }
 
+/// The group of all records of a table that can be listed.
+pub(crate) const EVERYONE: &str = "everyone";
+
 /// A type that is kept in a table of its own.
 pub(crate) trait Stored: Serialize + DeserializeOwned + Send + Sync {
     const TABLE: Table;

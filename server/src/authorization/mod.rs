@@ -1,3 +1,174 @@
-//! From what an authorization server granted to what the store lets through.
+//! The authorization server of this program: the crate `smart`, stood on the record's own store, keys and network. Decides nothing
+//! that `smart` decides, and knows no route of HTTP.
+//!
+//! | module | its one job |
+//! |---|---|
+//! | `records` | where clients, users, grants and tokens are kept: a reserved tenant beside each tenant |
+//! | `sweep` | forgetting those that have expired |
+//! | `directory` | patients and encounters that a user may choose |
+//! | `signer` | the keys of id_tokens |
+//! | `fetch` | the keys of clients, from where they are published |
+//! | `process` | the clock, password hashing, and events in the log |
+//! | `decision` | what a token permits, as the store heeds it |
+//! | `bearer` | from the token of a request to its caller |
+//! | `statement` | what the CapabilityStatement says of it |
+//! | `registry` | registering clients and users |
+//! | `command` | `vesta client`, `vesta user` |
 
+mod bearer;
+pub mod command;
 pub mod decision;
+mod directory;
+mod fetch;
+mod process;
+mod records;
+pub mod registry;
+mod signer;
+mod statement;
+mod sweep;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use interaction::Service;
+use smart::{AuthorizationServer, Fetch, Passwords, Services};
+use store::Tenant;
+
+use crate::config::{Config, Registration};
+use crate::open::{self, OpenError};
+
+pub use bearer::TokenRefused;
+pub use records::{RESERVED, reserved};
+pub use sweep::sweep;
+
+use records::Records;
+
+/// The last part of an issuer's path.
+pub const AUTH_PATH: &str = "/auth";
+
+/// What the authorization servers of all tenants share.
+#[derive(Clone)]
+pub struct Authorization {
+    settings: Settings,
+    signer: Arc<dyn smart::jwt::Signer>,
+    fetch: Arc<dyn Fetch>,
+    passwords: Arc<dyn Passwords>,
+    /// Of each tenant, whatever URLs it is reached at: revocation must count at all of them at once.
+    records: Arc<Mutex<HashMap<Tenant, Arc<Records>>>>,
+}
+
+/// What the configuration says. Times are seconds.
+#[derive(Clone)]
+struct Settings {
+    access_lifetime_s: i64,
+    refresh_lifetime_s: i64,
+    session_lifetime_s: i64,
+    registration: smart::Registration,
+    private_fetches: bool,
+}
+
+/// The authorization server of one tenant at one base URL.
+pub struct Authority {
+    /// What answers its routes.
+    pub server: AuthorizationServer,
+    records: Arc<Records>,
+    decided: bearer::Decided,
+}
+
+impl Authorization {
+    /// What a configuration asks for; `None` where it leaves authorization off.
+    ///
+    /// # Errors
+    /// Signing keys or secrets that cannot be had.
+    pub async fn open(config: &Config) -> Result<Option<Authorization>, OpenError> {
+        if !config.authorization {
+            return Ok(None);
+        }
+        let registration = match config.authorization_registration {
+            Registration::Off => smart::Registration::Off,
+            Registration::Open => smart::Registration::Open,
+            Registration::Token => {
+                let token = open::secret(config, &config.authorization_registration_token).await?;
+                smart::Registration::WithToken(token.secret().to_owned())
+            }
+        };
+        let seconds = |value: u64| i64::try_from(value).unwrap_or(i64::MAX / 2);
+        Ok(Some(Authorization {
+            settings: Settings {
+                access_lifetime_s: seconds(config.authorization_access_lifetime_s),
+                refresh_lifetime_s: seconds(config.authorization_refresh_lifetime_s),
+                session_lifetime_s: seconds(config.authorization_session_lifetime_s),
+                registration,
+                private_fetches: config.authorization_private_fetches,
+            },
+            signer: signer::open(config).await?,
+            fetch: Arc::new(fetch::Fetcher),
+            passwords: Arc::new(process::Hashing::default()),
+            records: Arc::default(),
+        }))
+    }
+
+    /// The authorization server of a tenant at the base URL of a service.
+    pub fn authority(&self, service: &Service, tenant: &Tenant) -> Authority {
+        let records = self.records(service, tenant);
+        let services = Services {
+            storage: Arc::<Records>::clone(&records),
+            directory: Arc::new(directory::Everyone::new(service.clone(), tenant.clone())),
+            signer: Arc::clone(&self.signer),
+            fetch: Arc::clone(&self.fetch),
+            passwords: Arc::clone(&self.passwords),
+            clock: Arc::new(process::SystemClock),
+            events: Arc::new(process::Log(tenant.clone())),
+        };
+        let Settings {
+            access_lifetime_s,
+            refresh_lifetime_s,
+            session_lifetime_s,
+            registration,
+            private_fetches,
+        } = self.settings.clone();
+        let config = smart::Config {
+            access_lifetime_s,
+            refresh_lifetime_s,
+            session_lifetime_s,
+            registration,
+            private_fetches,
+            ..smart::Config::new(&issuer(&service.base), &service.base)
+        };
+        Authority {
+            server: AuthorizationServer::new(config, services),
+            records,
+            decided: bearer::Decided::default(),
+        }
+    }
+
+    fn records(&self, service: &Service, tenant: &Tenant) -> Arc<Records> {
+        let mut known = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || Arc::new(Records::new(service, tenant));
+        Arc::clone(known.entry(tenant.clone()).or_insert_with(made))
+    }
+}
+
+/// `https://ehr.example.org/auth` of `https://ehr.example.org/fhir`: beside the FHIR base, whatever that is called.
+fn issuer(base: &str) -> String {
+    let authority = base.find("://").map_or(0, |at| at + 3);
+    let last = base.get(authority..).and_then(|rest| rest.rfind('/')).map(|at| authority + at);
+    format!("{}{AUTH_PATH}", last.and_then(|at| base.get(..at)).unwrap_or(base))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn issuers_are_beside_their_bases() {
+        for (base, expected) in [
+            ("https://ehr.example.org/fhir", "https://ehr.example.org/auth"),
+            ("http://127.0.0.1:8080/t/acme/fhir", "http://127.0.0.1:8080/t/acme/auth"),
+            ("https://records.example.org/c/r4", "https://records.example.org/c/auth"),
+            ("https://fhir.example.org", "https://fhir.example.org/auth"),
+        ] {
+            assert_eq!(issuer(base), expected);
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use interaction::ValidationLevel;
 
-use super::{EngineKind, Identity, Key, KeyType, LogFormat, Secret};
+use super::{EngineKind, Identity, Key, KeyType, LogFormat, Registration, Secret};
 
 macro_rules! keys {
     ($( $(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:literal; )+) => {
@@ -84,8 +84,36 @@ keys! {
     /// Canonical URLs of profiles, one for a type at most, that every resource of their type must meet when it is written,
     /// whether it claims them or not (unless validation is `off`). The CapabilityStatement names them as the types' profiles.
     required_profiles: Vec<String> = "";
+    /// Whether requests need an access token (SMART App Launch). Then this is the authorization server too, at /auth
+    /// beside the FHIR base; `vesta client` and `vesta user` say who gets one.
+    authorization: bool = "false";
+    /// How long an access token that a user granted counts, seconds.
+    authorization_access_lifetime_s: u64 = "3600";
+    /// How long a refresh token counts after its last use, seconds.
+    authorization_refresh_lifetime_s: u64 = "15_552_000";
+    /// How long a user stays logged in, seconds.
+    authorization_session_lifetime_s: u64 = "28_800";
+    /// Who may register apps by themselves (RFC 7591): nobody, who has authorization_registration_token, or everybody.
+    authorization_registration: Registration = "off";
+    /// What those who register apps have to send, if authorization_registration is `token`.
+    authorization_registration_token: Secret = "";
+    /// Fetch the keys of apps also from private networks and by plain http.
+    authorization_private_fetches: bool = "false";
+    /// Directory of the keys that id_tokens are signed with; without it, one in the data directory. Servers that share a
+    /// store share these.
+    signing_keys: Option<PathBuf> = "";
+    /// What these keys are encrypted with, 64 hexadecimal digits; without it, a key that is kept beside them.
+    signing_wrapping_key: Secret = "";
+    /// Certificate chain (PEM) for TLS, the server's own certificate first; without it, plain HTTP is spoken. It is read again
+    /// when it changes. `vesta dev-cert` makes one for a machine of one's own.
+    tls_certificate: Option<PathBuf> = "";
+    /// Private key (PEM) of the certificate.
+    tls_key: Option<PathBuf> = "";
     /// Listen on an address that other machines can reach although nobody has to log in.
     insecure_open: bool = "false";
+    /// Listen on an address that other machines can reach although passwords, tokens and records pass unencrypted: for a
+    /// proxy in front that speaks TLS.
+    insecure_plain: bool = "false";
     /// Web origins whose pages may call the API from a browser (CORS), or `*`. None by default: with an open server,
     /// any page that a browser on this machine shows could otherwise read every record.
     cors_origins: Vec<String> = "";

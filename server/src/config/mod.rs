@@ -7,7 +7,7 @@ mod value;
 use std::path::{Path, PathBuf};
 
 pub use keys::{Config, KEYS};
-pub use value::{EngineKind, Identity, KeyType, LogFormat, Secret};
+pub use value::{EngineKind, Identity, KeyType, LogFormat, Registration, Secret};
 
 /// One configuration key.
 pub struct Key {
@@ -162,8 +162,9 @@ pub fn load(
 }
 
 fn read_variable(config: &mut Config, name: &str, text: &str) -> Result<(), ConfigError> {
-    // VESTA_CONFIG names the file, and VESTA_SHARED_DATA and VESTA_REQUIRE_SUITES belong to the tests.
-    if matches!(name, "VESTA_CONFIG" | "VESTA_SHARED_DATA" | "VESTA_REQUIRE_SUITES") {
+    // VESTA_CONFIG names the file, VESTA_PASSWORD is for `vesta user`, and VESTA_SHARED_DATA and VESTA_REQUIRE_SUITES belong
+    // to the tests.
+    if matches!(name, "VESTA_CONFIG" | "VESTA_PASSWORD" | "VESTA_SHARED_DATA" | "VESTA_REQUIRE_SUITES") {
         return Ok(());
     }
     match KEYS.iter().find(|key| key.variable() == name) {
@@ -222,17 +223,38 @@ impl Config {
     /// Whether what is configured may be run.
     ///
     /// # Errors
-    /// A bind address that others can reach, without `insecure_open`.
+    /// A bind address that others can reach, without authorization or without TLS, unless a key names that danger; keys that
+    /// lack what they need.
     pub fn check_exposure(&self) -> Result<(), ConfigError> {
-        if self.bind.ip().is_loopback() || self.insecure_open {
+        let refuse = |text: String| Err(ConfigError::Refused(text));
+        if self.tls_certificate.is_some() != self.tls_key.is_some() {
+            return refuse("tls_certificate and tls_key go together; give both".to_owned());
+        }
+        if self.authorization_registration == Registration::Token
+            && self.authorization_registration_token.is_none()
+        {
+            let text = "authorization_registration = token needs authorization_registration_token";
+            return refuse(text.to_owned());
+        }
+        if self.bind.ip().is_loopback() {
             return Ok(());
         }
-        Err(ConfigError::Refused(format!(
-            "{} can be reached from other machines, and this server asks nobody who they are; \
-             bind to 127.0.0.1 (and put a proxy that authenticates in front), or give --insecure-open \
-             if everybody who can reach it may read and change every record",
-            self.bind
-        )))
+        if !self.authorization && !self.insecure_open {
+            return refuse(format!(
+                "{} can be reached from other machines, and this server asks nobody who they are; \
+                 switch authorization on (--authorization, with --tls-certificate and --tls-key), bind to 127.0.0.1, \
+                 or give --insecure-open if everybody who can reach it may read and change every record",
+                self.bind
+            ));
+        }
+        if self.authorization && self.tls_certificate.is_none() && !self.insecure_plain {
+            return refuse(format!(
+                "{} can be reached from other machines, and passwords, tokens and records would pass unencrypted; \
+                 give --tls-certificate and --tls-key, or --insecure-plain if a proxy in front speaks TLS",
+                self.bind
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -352,6 +374,37 @@ mod tests {
         let refused = load(None, &[], &flags("false")).unwrap().check_exposure().unwrap_err().to_string();
         assert!(refused.starts_with("0.0.0.0:8080 can be reached from other machines"), "{refused}");
         assert_eq!(load(None, &[], &flags("true")).unwrap().check_exposure(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_dangerous_has_to_be_named() {
+        let check = |keys: &[(&'static str, &str)], expected: &str| {
+            let bind = if keys.iter().any(|(name, _)| *name == "bind") {
+                vec![]
+            } else {
+                vec![("bind", "0.0.0.0:1")]
+            };
+            let flags: Vec<_> =
+                keys.iter().chain(&bind).map(|(name, value)| (*name, vec![(*value).to_owned()])).collect();
+            let found = load(None, &[], &flags).unwrap().check_exposure();
+            let found = found.map_or_else(|error| error.to_string(), |()| "served".to_owned());
+            assert!(found.contains(expected), "{keys:?}: {found}");
+        };
+        let tls = [("tls_certificate", "c.pem"), ("tls_key", "k.pem")];
+        check(&[], "asks nobody who they are");
+        check(&[("bind", "127.0.0.1:1")], "served");
+        check(&[("bind", "127.0.0.1:1"), ("authorization", "true")], "served");
+        check(&tls, "asks nobody who they are");
+        check(&[("insecure_plain", "true")], "asks nobody who they are");
+        check(&[("authorization", "true")], "would pass unencrypted");
+        check(&[("authorization", "true"), ("insecure_open", "true")], "would pass unencrypted");
+        check(&[("authorization", "true"), ("insecure_plain", "true")], "served");
+        check(&[("authorization", "true"), tls[0], tls[1]], "served");
+        check(&[("bind", "127.0.0.1:1"), tls[0]], "go together");
+        check(
+            &[("bind", "127.0.0.1:1"), ("authorization_registration", "token")],
+            "needs authorization_registration_token",
+        );
     }
 
     #[test]

@@ -39,6 +39,17 @@ pub enum EngineKind {
     Cosmos,
 }
 
+/// Who may register apps by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Nobody.
+    Off,
+    /// Who has the token.
+    Token,
+    /// Everybody.
+    Open,
+}
+
 /// As whom Microsoft Entra ID knows this server, as [`keys::entra`] reads it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity(String);
@@ -133,6 +144,21 @@ impl KeyType for EngineKind {
         match only(texts)? {
             "embedded" => Some(EngineKind::Embedded),
             "cosmos" => Some(EngineKind::Cosmos),
+            _ => None,
+        }
+    }
+}
+
+impl KeyType for Registration {
+    const NAME: &'static str = "off, token or open";
+    fn blank() -> Registration {
+        Registration::Off
+    }
+    fn read(texts: &[String]) -> Option<Registration> {
+        match only(texts)? {
+            "off" => Some(Registration::Off),
+            "token" => Some(Registration::Token),
+            "open" => Some(Registration::Open),
             _ => None,
         }
     }

@@ -18,11 +18,15 @@ use super::App;
 use super::refusal::Refusal;
 use super::respond;
 use super::router::Part;
+use crate::authorization::{RESERVED, registry, reserved};
 
 /// Path of the backup.
 pub const BACKUP: &str = "/admin/backup";
 /// Path of the check.
 pub const CHECK: &str = "/admin/check";
+
+/// Path of what `vesta client` and `vesta user` ask.
+pub const REGISTRY: &str = "/admin/registry";
 
 /// Path of the question how far a tenant is ahead of an archive.
 pub const LAG: &str = "/admin/lag";
@@ -61,6 +65,15 @@ pub struct LagRequest {
 pub struct CheckRequest {
     /// Of which tenant.
     pub tenant: String,
+}
+
+/// Asks for something of the clients and users of a tenant; answered by a [`registry::Report`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RegistryRequest {
+    /// Of which tenant.
+    pub tenant: String,
+    /// What.
+    pub order: registry::Order,
 }
 
 impl From<Appended> for BackupReport {
@@ -107,7 +120,7 @@ impl Secret {
     }
 
     /// Whether a request knows it. Takes the same time wherever it differs.
-    fn is_known(&self, authorization: Option<&HeaderValue>) -> bool {
+    pub(super) fn is_known(&self, authorization: Option<&HeaderValue>) -> bool {
         let given =
             authorization.and_then(|value| value.as_bytes().strip_prefix(b"Bearer ")).unwrap_or_default();
         let differs = given.iter().zip(self.token.bytes()).fold(0, |seen, (a, b)| seen | (a ^ b));
@@ -128,6 +141,7 @@ pub(super) async fn answer(app: &App, part: Part, request: Request) -> Result<Re
     match part {
         Part::Backup => backup(app, &body).await,
         Part::Lag => lag(app, &body).await,
+        Part::Registry => registry(app, &body).await,
         _ => check(app, &body).await,
     }
 }
@@ -148,6 +162,26 @@ async fn lag(app: &App, body: &[u8]) -> Result<Response, Refusal> {
     json(&super::long::run(true, archive::lag(&store, &tenant, request.sequence)).await.map_err(failed)?)
 }
 
+async fn registry(app: &App, body: &[u8]) -> Result<Response, Refusal> {
+    let RegistryRequest { tenant, order } = read(body)?;
+    let (_, known) = of(app, &tenant)?;
+    if known.as_str().ends_with(RESERVED) {
+        return Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            IssueType::NotFound,
+            format!("There is no tenant {tenant}."),
+        ));
+    }
+    let unprocessable =
+        |text: String| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, IssueType::Processing, text);
+    let Some(authorization) = app.directory.authorization() else {
+        return Err(unprocessable("authorization is off on this server".to_owned()));
+    };
+    let service = app.directory.service();
+    let done = registry::carry_out(authorization, service, &known, order).await;
+    json(&done.map_err(|error| unprocessable(error.to_string()))?)
+}
+
 async fn check(app: &App, body: &[u8]) -> Result<Response, Refusal> {
     let request: CheckRequest = read(body)?;
     let (store, tenant) = of(app, &request.tenant)?;
@@ -161,10 +195,11 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     })
 }
 
-/// The tenant of a name, and its store.
+/// The tenant of a name, or the one beside it that its authorization server has, and its store.
 fn of(app: &App, name: &str) -> Result<(Store, Tenant), Refusal> {
-    let mut tenants = app.directory.tenants().into_iter().map(|(tenant, _)| tenant);
-    let tenant = tenants.find(|tenant| tenant.as_str() == name).ok_or_else(|| {
+    let tenants = app.directory.tenants().into_iter().map(|(tenant, _)| tenant);
+    let mut all = tenants.flat_map(|tenant| [reserved(&tenant), Some(tenant)]).flatten();
+    let tenant = all.find(|tenant| tenant.as_str() == name).ok_or_else(|| {
         Refusal::new(StatusCode::NOT_FOUND, IssueType::NotFound, format!("There is no tenant {name}."))
     })?;
     Ok((app.directory.service().store.clone(), tenant))

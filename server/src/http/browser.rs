@@ -10,6 +10,7 @@ use axum::response::Response;
 use fhirpath::IssueType;
 
 use super::refusal::Refusal;
+use super::router::Place;
 use super::{negotiate, respond};
 use crate::config::Config;
 
@@ -18,6 +19,8 @@ pub struct Guard {
     /// Host names a request may be addressed to; `None` when any may (the address is open to others anyway).
     names: Option<Vec<String>>,
     origins: Vec<String>,
+    /// Whether requests to the API need a token: then no page can send one that its user did not give it.
+    needs_token: bool,
 }
 
 impl Guard {
@@ -31,6 +34,7 @@ impl Guard {
                 .iter()
                 .map(|origin| origin.trim_end_matches('/').to_owned())
                 .collect(),
+            needs_token: config.authorization,
         }
     }
 
@@ -38,7 +42,12 @@ impl Guard {
     ///
     /// # Errors
     /// 421 for a host name that is not this server's, 403 for a change from a page of another origin.
-    pub fn check<B>(&self, request: &Request<B>, is_tenants: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+    pub fn check<B>(
+        &self,
+        request: &Request<B>,
+        place: Place,
+        is_tenants: impl Fn(&str) -> bool,
+    ) -> Result<(), Refusal> {
         let host = request.headers().get(header::HOST);
         if let (Some(names), Some(host)) = (&self.names, host)
             && !is_known(names, host)
@@ -48,6 +57,10 @@ impl Guard {
             return Err(
                 Refusal::new(StatusCode::MISDIRECTED_REQUEST, IssueType::Security, details).at("http.Host")
             );
+        }
+        // The forms of the authorization server have secrets of their own; what else it answers stands on no cookie.
+        if self.needs_token && matches!(place, Place::Fhir | Place::Authorization(_)) {
+            return Ok(());
         }
         let Some(origin) = request.headers().get(header::ORIGIN) else { return Ok(()) };
         let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
@@ -59,9 +72,13 @@ impl Guard {
     }
 
     /// The `Access-Control-Allow-Origin` for a request, if it comes from a page that may read the answer.
-    pub fn cors(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        if self.origins.is_empty() {
-            return None;
+    pub fn cors(&self, headers: &HeaderMap, place: Place) -> Option<HeaderValue> {
+        match (place, self.origins.is_empty()) {
+            // Its routes say so themselves.
+            (Place::Authorization(_), _) => return None,
+            (Place::Fhir, true) if self.needs_token => return Some(HeaderValue::from_static("*")),
+            (_, true) => return None,
+            (_, false) => {}
         }
         headers.get(header::ORIGIN).filter(|origin| self.allows(origin)).cloned()
     }
@@ -143,7 +160,7 @@ mod tests {
             request = request.header("origin", origin);
         }
         guard
-            .check(&request.body(()).unwrap(), |host| host == "acme.example.org")
+            .check(&request.body(()).unwrap(), Place::Fhir, |host| host == "acme.example.org")
             .map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
     }
 
@@ -175,9 +192,9 @@ mod tests {
     fn only_configured_origins_may_read() {
         let headers: HeaderMap =
             [(header::ORIGIN, HeaderValue::from_static("https://a.example.org"))].into_iter().collect();
-        assert_eq!(guard("127.0.0.1:1", "").cors(&headers), None);
-        assert_eq!(guard("127.0.0.1:1", "https://b.example.org").cors(&headers), None);
-        assert!(guard("127.0.0.1:1", "https://a.example.org").cors(&headers).is_some());
-        assert!(guard("127.0.0.1:1", "*").cors(&headers).is_some());
+        assert_eq!(guard("127.0.0.1:1", "").cors(&headers, Place::Fhir), None);
+        assert_eq!(guard("127.0.0.1:1", "https://b.example.org").cors(&headers, Place::Fhir), None);
+        assert!(guard("127.0.0.1:1", "https://a.example.org").cors(&headers, Place::Fhir).is_some());
+        assert!(guard("127.0.0.1:1", "*").cors(&headers, Place::Fhir).is_some());
     }
 }

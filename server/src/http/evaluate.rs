@@ -93,6 +93,11 @@ async fn stored(site: &Site, reference: &str) -> Result<Option<Vec<u8>>, Refusal
     if reference.is_empty() {
         return Ok(None);
     }
+    if site.authority.is_some() {
+        let details = "This page reads no stored resource where requests need a token; paste one.";
+        let refusal = Refusal::new(StatusCode::FORBIDDEN, fhirpath::IssueType::Forbidden, details);
+        return Err(refusal.at("http.reference"));
+    }
     let Some((kind, id)) = reference.split_once('/') else {
         let issue = Issue::error(fhirpath::IssueType::Value, "A stored resource is named as Type/id.");
         return Err(Refusal::bad_request(vec![issue.at("http.reference")]));

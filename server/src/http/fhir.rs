@@ -10,7 +10,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use fhirpath::IssueType;
-use interaction::{Failure, Outcome, PatchDocument, PatchFormat, Projection, ReadConditions};
+use interaction::{Caller, Failure, Outcome, PatchDocument, PatchFormat, Projection, ReadConditions};
 use operations::Invocation;
 use store::units::Ledger;
 use store::{HistoryScope, Key};
@@ -22,16 +22,20 @@ use super::parameters::Parameters;
 use super::refusal::Refusal;
 use super::respond;
 use super::route::{self, Interaction, Shape, Target};
-use super::{App, Exchange, Meter, browser, long, xml};
+use super::{App, Exchange, Meter, bearer, browser, long, oauth, xml};
 use crate::tenants::Site;
 
 /// Parameters that every interaction takes besides `_format` and `_pretty`.
 const PROJECTION: &[&str] = &["_summary", "_elements"];
 
+/// Below the base.
+const SMART_CONFIGURATION: &str = "/.well-known/smart-configuration";
+
 /// A request, taken apart.
 struct Call<'r> {
     app: &'r App,
     site: &'r Arc<Site>,
+    caller: &'r Caller,
     target: Target<'r>,
     headers: &'r HeaderMap,
     parameters: Parameters,
@@ -46,6 +50,9 @@ pub(super) async fn answer(
     request: Request,
     exchange: &mut Exchange,
 ) -> Result<Response, Refusal> {
+    if request.uri().path().ends_with(SMART_CONFIGURATION) {
+        return Box::pin(smart_configuration(app, request, exchange)).await;
+    }
     let (head, incoming) = request.into_parts();
     let format = Format::of_accept(head.headers.get(header::ACCEPT));
     exchange.format = *format.as_ref().unwrap_or(&Format::Json);
@@ -73,7 +80,15 @@ pub(super) async fn answer(
         route::interaction(target.shape, &head.method).ok_or_else(|| not_allowed(target.shape))?;
     exchange.interaction = Some(interaction);
     exchange.is_safe = interaction.is_safe(&head.method);
-    let mut call = Call { app, site: &site, target, headers: &head.headers, parameters };
+    let decided;
+    let caller = match &site.authority {
+        Some(authority) if interaction != Interaction::Capabilities => {
+            decided = bearer::caller(app, &site, authority, &head.headers).await?;
+            &*decided
+        }
+        _ => &site.caller,
+    };
+    let mut call = Call { app, site: &site, caller, target, headers: &head.headers, parameters };
     if interaction == Interaction::Read && !app.is_metered {
         // The most frequent by far; it waits for nothing, so it needs no timer.
         return call.read(exchange).await;
@@ -86,6 +101,24 @@ pub(super) async fn answer(
     match tokio::time::timeout(app.request_timeout, others).await {
         Ok(response) => response,
         Err(_) => Err(timed_out(app)),
+    }
+}
+
+/// What apps read first; it stands below the base, and is of the authorization server.
+async fn smart_configuration(
+    app: &App,
+    request: Request,
+    exchange: &mut Exchange,
+) -> Result<Response, Refusal> {
+    exchange.template = SMART_CONFIGURATION;
+    let path = request.uri().path().to_owned();
+    let (tenant, below) = route::below_base(&path);
+    let site = app.site(tenant, request.headers())?;
+    match &site.authority {
+        Some(authority) if below == SMART_CONFIGURATION => {
+            oauth::replied(app, authority, smart::Route::SmartConfiguration, request).await
+        }
+        _ => Err(no_route("Authorization is off on this server.")),
     }
 }
 
@@ -139,8 +172,8 @@ impl<'r> Call<'r> {
         }
         let parameters = std::mem::take(&mut self.parameters);
         let site = self.site.with_own_parameters().await?;
-        let mut call =
-            Call { app: self.app, site: &site, target: self.target, headers: self.headers, parameters };
+        let Call { app, caller, target, headers, .. } = *self;
+        let mut call = Call { app, site: &site, caller, target, headers, parameters };
         call.run_on_site(interaction, method, incoming, exchange).await
     }
 
@@ -175,7 +208,7 @@ impl<'r> Call<'r> {
         let conditions = self.read_conditions(exchange)?;
         let Target { resource_type, id, .. } = self.target;
         let outcome =
-            interaction::read(&self.site.service, &self.site.caller, resource_type, id, &conditions).await?;
+            interaction::read(&self.site.service, self.caller, resource_type, id, &conditions).await?;
         self.finish(exchange, outcome, projection.as_ref(), false)
     }
 
@@ -184,8 +217,7 @@ impl<'r> Call<'r> {
         let conditions = self.read_conditions(exchange)?;
         let Target { resource_type, id, last, .. } = self.target;
         let outcome =
-            interaction::vread(&self.site.service, &self.site.caller, resource_type, id, last, &conditions)
-                .await?;
+            interaction::vread(&self.site.service, self.caller, resource_type, id, last, &conditions).await?;
         self.finish(exchange, outcome, projection.as_ref(), false)
     }
 
@@ -195,7 +227,7 @@ impl<'r> Call<'r> {
         let (body, _share) = self.resource(incoming).await?;
         let length = body.len();
         let prefer = Prefer::read(self.headers).returns.unwrap_or_default();
-        let (service, caller) = (&self.site.service, &self.site.caller);
+        let (service, caller) = (&self.site.service, self.caller);
         let kind = self.target.resource_type;
         let create = interaction::create(service, caller, kind, body, if_none_exist, prefer);
         let outcome = long::run(length > long::BODY, create).await.map_err(|failure| self.failed(failure))?;
@@ -205,7 +237,7 @@ impl<'r> Call<'r> {
     async fn update(&mut self, incoming: Body, exchange: &Exchange) -> Result<Response, Refusal> {
         let conditions = headers::write_conditions(self.headers)?;
         let prefer = Prefer::read(self.headers).returns.unwrap_or_default();
-        let (service, caller) = (&self.site.service, &self.site.caller);
+        let (service, caller) = (&self.site.service, self.caller);
         let Target { resource_type, id, .. } = self.target;
         let projection = if id.is_empty() { self.criteria()? } else { self.projection("an update")? };
         let (body, _share) = self.resource(incoming).await?;
@@ -227,7 +259,7 @@ impl<'r> Call<'r> {
     async fn patch(&mut self, incoming: Body, exchange: &Exchange) -> Result<Response, Refusal> {
         let conditions = headers::write_conditions(self.headers)?;
         let prefer = Prefer::read(self.headers).returns.unwrap_or_default();
-        let (service, caller) = (&self.site.service, &self.site.caller);
+        let (service, caller) = (&self.site.service, self.caller);
         let Target { resource_type, id, .. } = self.target;
         let projection = if id.is_empty() { self.criteria()? } else { self.projection("a patch")? };
         let format = negotiate::patch_format(self.headers.get(header::CONTENT_TYPE))?;
@@ -254,7 +286,7 @@ impl<'r> Call<'r> {
     async fn delete(&mut self, exchange: &Exchange) -> Result<Response, Refusal> {
         let conditions = headers::write_conditions(self.headers)?;
         let prefer = Prefer::read(self.headers).returns.unwrap_or_default();
-        let (service, caller) = (&self.site.service, &self.site.caller);
+        let (service, caller) = (&self.site.service, self.caller);
         let Target { resource_type, id, .. } = self.target;
         let projection = if id.is_empty() { self.criteria()? } else { self.projection("a delete")? };
         let outcome = if id.is_empty() {
@@ -276,7 +308,7 @@ impl<'r> Call<'r> {
             Shape::TypeHistory => HistoryScope::Type(resource_type.into()),
             _ => HistoryScope::System,
         };
-        let (service, caller) = (&self.site.service, &self.site.caller);
+        let (service, caller) = (&self.site.service, self.caller);
         let outcome = interaction::history(service, caller, scope, &self.parameters.others).await?;
         self.finish(exchange, outcome, None, false)
     }
@@ -308,7 +340,7 @@ impl<'r> Call<'r> {
             _ => (Some(resource_type), None),
         };
         let handling = Prefer::read(self.headers).handling;
-        let (service, caller) = (&self.site.service, &self.site.caller);
+        let (service, caller) = (&self.site.service, self.caller);
         let outcome =
             interaction::search(service, caller, kind, compartment, &self.parameters.others, handling)
                 .await?;
@@ -320,7 +352,7 @@ impl<'r> Call<'r> {
         let (body, _share) = self.resource(incoming).await?;
         let length = body.len();
         let prefer = Prefer::read(self.headers).returns;
-        let bundle = interaction::bundle(&self.site.service, &self.site.caller, body, prefer);
+        let bundle = interaction::bundle(&self.site.service, self.caller, body, prefer);
         let outcome = long::run(length > long::BODY, bundle).await.map_err(|failure| self.failed(failure))?;
         self.finish(exchange, outcome, None, false)
     }
@@ -379,7 +411,7 @@ impl<'r> Call<'r> {
             is_xml,
             accept,
         };
-        let (service, caller) = (&self.site.service, &self.site.caller);
+        let (service, caller) = (&self.site.service, self.caller);
         let operation = operations::invoke(service, caller, self.target.last, invocation);
         let outcome = long::run(is_long, operation).await.map_err(|failure| match is_xml {
             true => failure.into(),
@@ -503,6 +535,7 @@ impl Site {
             Cow::Owned(service) => Arc::new(Site {
                 service,
                 caller: self.caller.clone(),
+                authority: self.authority.clone(),
                 budget: self.budget,
                 usage: Arc::clone(&self.usage),
                 path: self.path.clone(),
@@ -514,7 +547,13 @@ impl Site {
     /// The CapabilityStatement, made once.
     pub(super) fn capability_statement(&self) -> Bytes {
         self.capabilities
-            .get_or_init(|| interaction::capabilities(&self.service, &operations::descriptors()))
+            .get_or_init(|| {
+                let statement = interaction::capabilities(&self.service, &operations::descriptors());
+                match &self.authority {
+                    Some(authority) => authority.secured(&statement),
+                    None => statement,
+                }
+            })
             .clone()
     }
 }

@@ -5,6 +5,7 @@
 //! interaction), `respond` (headers and the stored bytes).
 
 pub(crate) mod admin;
+mod bearer;
 mod body;
 mod browser;
 mod date;
@@ -17,6 +18,7 @@ pub mod log;
 pub(crate) mod long;
 pub mod metrics;
 mod negotiate;
+mod oauth;
 pub mod parameters;
 mod ready;
 mod refusal;
@@ -24,6 +26,7 @@ mod respond;
 pub mod route;
 mod router;
 mod site;
+pub mod tls;
 mod xml;
 
 use std::future::poll_fn;
@@ -43,6 +46,7 @@ use fhirpath::{IssueType, Schema};
 use interaction::Service;
 use store::units::Ledger;
 
+use crate::authorization::Authorization;
 use crate::config::Config;
 use crate::open::BASE_PATH;
 use crate::page;
@@ -128,13 +132,19 @@ impl Exchange {
 
 impl App {
     /// A server of these parts, listening on `address`.
-    pub fn new(service: Service, table: Option<&Table>, config: &Config, address: SocketAddr) -> App {
+    pub fn new(
+        service: Service,
+        table: Option<&Table>,
+        authorization: Option<Authorization>,
+        config: &Config,
+        address: SocketAddr,
+    ) -> App {
         let guard = browser::Guard::new(config, address, &service.base);
         let random = uuid::Uuid::new_v4().as_u128();
         App {
             schema: Arc::clone(&service.definitions.schema),
             is_metered: service.store.is_metered(),
-            directory: Directory::new(service, table),
+            directory: Directory::new(service, table, authorization),
             alarm: Alarm::default(),
             readiness: ready::Readiness::default(),
             metrics: Metrics::default(),
@@ -177,7 +187,7 @@ impl App {
     async fn answer(&self, place: Place, request: Request) -> Response {
         let started = Instant::now();
         let id = self.request_id(request.headers());
-        let cors = self.guard.cors(request.headers());
+        let cors = self.guard.cors(request.headers(), place);
         let mut exchange = Exchange {
             site: None,
             meter: None,
@@ -252,11 +262,16 @@ impl App {
             );
             return Err(Refusal::new(StatusCode::URI_TOO_LONG, IssueType::TooLong, details));
         }
-        self.guard.check(&request, |host| self.directory.has_host(host))?;
+        self.guard.check(&request, place, |host| self.directory.has_host(host))?;
         // Futures but a read's are boxed, so that what is made for each request stays small.
         match place {
             Place::Fhir => fhir::answer(self, request, exchange).await,
             Place::Site(part) => Box::pin(site::answer(self, part, request, exchange)).await,
+            Place::Authorization(route) => {
+                let answered = Box::pin(oauth::answer(self, route, request, exchange));
+                let timed = tokio::time::timeout(self.request_timeout, answered).await;
+                timed.unwrap_or_else(|_| Err(Refusal::internal()))
+            }
             Place::WrongMethod(_) | Place::Nowhere => Err(site::refuse(place, &request, exchange)),
         }
     }

@@ -46,6 +46,21 @@ impl Parameters {
         Ok(())
     }
 
+    /// The pairs of a form or a query, none of them the transport's.
+    ///
+    /// # Errors
+    /// 400 for a broken escape or text that is not UTF-8.
+    pub fn pairs(form: &[u8]) -> Result<Vec<(String, String)>, Refusal> {
+        let pairs = form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+        let read = pairs.map(|pair| {
+            let mut halves = pair.splitn(2, |byte| *byte == b'=');
+            let name = text(halves.next().unwrap_or_default(), "a parameter's name")?;
+            let value = text(halves.next().unwrap_or_default(), "a parameter's value")?;
+            Ok((name, value))
+        });
+        read.collect()
+    }
+
     /// Refuses every parameter but those named.
     ///
     /// # Errors

@@ -17,6 +17,8 @@ pub struct Refusal {
     pub accept_patch: Option<String>,
     /// `Retry-After`, seconds.
     pub retry_after_s: Option<u32>,
+    /// `WWW-Authenticate`, with 401.
+    pub challenge: Option<&'static str>,
 }
 
 impl Refusal {
@@ -32,7 +34,7 @@ impl Refusal {
 
     /// For some reasons.
     pub(super) fn of(status: StatusCode, issues: Vec<Issue>) -> Refusal {
-        Refusal { status, issues, allow: None, accept_patch: None, retry_after_s: None }
+        Refusal { status, issues, allow: None, accept_patch: None, retry_after_s: None, challenge: None }
     }
 
     /// 500: what happened is in the log only.
@@ -63,6 +65,12 @@ impl Refusal {
     pub fn accept_patch(mut self, formats: String) -> Refusal {
         self.accept_patch = Some(formats);
         self
+    }
+
+    /// 401: a token is needed, or another one.
+    pub fn unauthorized(challenge: &'static str, details: &str) -> Refusal {
+        let refusal = Refusal::new(StatusCode::UNAUTHORIZED, IssueType::Login, details);
+        Refusal { challenge: Some(challenge), ..refusal }
     }
 
     /// The same refusal with a `Retry-After` header.

@@ -126,6 +126,9 @@ pub fn refusal(app: &App, exchange: &Exchange, refusal: Refusal) -> Response {
     if let Some(value) = refusal.accept_patch.and_then(|formats| HeaderValue::try_from(formats).ok()) {
         response.headers_mut().insert(ACCEPT_PATCH, value);
     }
+    if let Some(challenge) = refusal.challenge {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
     if let Some(seconds) = refusal.retry_after_s {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }

@@ -10,7 +10,8 @@ use axum::handler::Handler;
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, any, on};
 
-use super::{App, admin};
+use super::{App, admin, oauth};
+use crate::authorization::AUTH_PATH;
 use crate::open::BASE_PATH;
 use crate::page;
 
@@ -19,6 +20,8 @@ use crate::page;
 pub(super) enum Place {
     /// The FHIR base, of the host's tenant or below /t/TENANT, and all below it.
     Fhir,
+    /// A route of an authorization server, below /auth or /t/TENANT/auth.
+    Authorization(smart::Route),
     /// A path of the site.
     Site(Part),
     /// A path of the site with a method that it does not take.
@@ -48,10 +51,12 @@ pub(super) enum Part {
     Lag,
     /// Check, for `vesta check`.
     Check,
+    /// Clients and users, for `vesta client` and `vesta user`.
+    Registry,
 }
 
 impl Part {
-    const ALL: [Part; 9] = [
+    const ALL: [Part; 10] = [
         Part::Root,
         Part::Find,
         Part::Fhirpath,
@@ -61,6 +66,7 @@ impl Part {
         Part::Backup,
         Part::Lag,
         Part::Check,
+        Part::Registry,
     ];
 
     /// Its path, which is also its name in the log.
@@ -75,13 +81,14 @@ impl Part {
             Part::Backup => admin::BACKUP,
             Part::Lag => admin::LAG,
             Part::Check => admin::CHECK,
+            Part::Registry => admin::REGISTRY,
         }
     }
 
     /// The methods it takes, for `Allow`.
     pub(super) fn methods(self) -> &'static str {
         match self {
-            Part::Backup | Part::Lag | Part::Check => "POST",
+            Part::Backup | Part::Lag | Part::Check | Part::Registry => "POST",
             Part::Fhirpath => "GET, HEAD, POST",
             _ => "GET, HEAD",
         }
@@ -89,7 +96,7 @@ impl Part {
 
     fn routes(self, app: &Arc<App>) -> MethodRouter {
         let filter = match self {
-            Part::Backup | Part::Lag | Part::Check => MethodFilter::POST,
+            Part::Backup | Part::Lag | Part::Check | Part::Registry => MethodFilter::POST,
             Part::Fhirpath => MethodFilter::GET.or(MethodFilter::POST),
             // HEAD goes where GET goes.
             _ => MethodFilter::GET,
@@ -105,6 +112,11 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         Part::ALL.into_iter().fold(Router::new(), |router, part| router.route(part.path(), part.routes(app)));
     let at = |place| Endpoint { app: Arc::clone(app), place };
     let fhir = || any(at(Place::Fhir));
+    let site = oauth::routes().fold(site, |router, route| {
+        let path = format!("{AUTH_PATH}{}", route.path());
+        let answered = || any(at(Place::Authorization(route)));
+        router.route(&path, answered()).route(&format!("/t/{{tenant}}{path}"), answered())
+    });
     let bases = [BASE_PATH.to_owned(), format!("/t/{{tenant}}{BASE_PATH}")];
     bases
         .iter()

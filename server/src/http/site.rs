@@ -17,6 +17,7 @@ use super::refusal::Refusal;
 use super::respond;
 use super::router::{Part, Place};
 use super::{App, Exchange, admin};
+use crate::authorization::AUTH_PATH;
 use crate::open::BASE_PATH;
 use crate::page;
 use crate::tenants::Site;
@@ -47,7 +48,7 @@ pub(super) async fn answer(
         Part::Healthz => Ok(respond::text(StatusCode::OK, "ok\n")),
         Part::Readyz => Ok(super::ready::answer(app).await),
         Part::Metrics => metrics(app).await,
-        Part::Backup | Part::Lag | Part::Check => admin::answer(app, part, request).await,
+        Part::Backup | Part::Lag | Part::Check | Part::Registry => admin::answer(app, part, request).await,
     }
 }
 
@@ -75,8 +76,12 @@ fn format(request: &Request) -> Format {
 
 async fn root(app: &App, site: &Site) -> Result<Response, Refusal> {
     let Site { service, caller, path, .. } = site;
-    let counts = service.store.counts(&caller.tenant, &caller.access).await.map_err(Failure::from)?;
     let base = page::Base { url: &service.base, path };
+    if site.authority.is_some() {
+        // How many of what there are is nobody's business who has not said who they are.
+        return Ok(respond::page(StatusCode::OK, page::closed(base, AUTH_PATH)));
+    }
+    let counts = service.store.counts(&caller.tenant, &caller.access).await.map_err(Failure::from)?;
     Ok(respond::page(StatusCode::OK, page::root(base, &counts, app.started.elapsed())))
 }
 

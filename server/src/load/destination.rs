@@ -32,6 +32,7 @@ pub struct InProcess {
 pub struct Remote {
     /// Its FHIR base URL, no slash at the end.
     pub base: String,
+    token: Option<String>,
     agent: ureq::Agent,
 }
 
@@ -208,7 +209,13 @@ impl Remote {
             .timeout_connect(Some(std::time::Duration::from_secs(10)))
             .timeout_global(Some(std::time::Duration::from_secs(600)))
             .build();
-        Remote { base: base.trim_end_matches('/').to_owned(), agent: config.into() }
+        Remote { base: base.trim_end_matches('/').to_owned(), token: None, agent: config.into() }
+    }
+
+    /// The same server, sent a token with every request.
+    #[must_use]
+    pub fn with_token(self, token: &str) -> Remote {
+        Remote { token: Some(format!("Bearer {token}")), ..self }
     }
 
     /// Whether somebody speaks FHIR there.
@@ -235,13 +242,16 @@ impl Remote {
     }
 
     fn post(&self, body: &[u8]) -> Result<Vec<u8>, Refused> {
-        let sent = self
+        let request = self
             .agent
             .post(&self.base)
             .header("content-type", "application/fhir+json")
             .header("accept", "application/fhir+json")
-            .header("prefer", "return=minimal")
-            .send(body);
+            .header("prefer", "return=minimal");
+        let sent = match &self.token {
+            Some(token) => request.header("authorization", token).send(body),
+            None => request.send(body),
+        };
         let mut response = sent.map_err(|error| Refused::Gone(self.gone(&error)))?;
         let status = response.status();
         let read = response.body_mut().with_config().limit(1 << 30).read_to_vec();

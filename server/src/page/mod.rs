@@ -16,4 +16,4 @@ pub struct Base<'b> {
 
 pub use fhirpath::{Evaluated, FHIRPATH, Form, fhirpath};
 pub use resource::resource;
-pub use root::root;
+pub use root::{closed, root};

@@ -40,6 +40,22 @@ pub fn root(base: Base<'_>, counts: &[(Box<str>, u64)], running: Duration) -> Ma
     frame(base.path, "FHIR R4 server", &content)
 }
 
+/// The first page where requests need a token: nothing of the records.
+pub fn closed(base: Base<'_>, auth: &str) -> Markup {
+    let content = html! {
+        dl {
+            dt { "FHIR base URL" } dd { a href={ (base.path) "/metadata" } { code { (base.url) } } }
+            dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) ", FHIR 4.0.1" }
+        }
+        p { "Requests need an access token; apps get one from this server by SMART App Launch." }
+        ul {
+            li { a href={ (auth) "/manage" } { "Apps with access to your records" } }
+            li { a href={ (auth) "/apps" } { "Open an app for a patient" } }
+        }
+    };
+    frame(base.path, "FHIR R4 server", &content)
+}
+
 fn find(counts: &[(Box<str>, u64)]) -> Markup {
     let has_patients = counts.iter().any(|(name, _)| &**name == "Patient");
     html! {

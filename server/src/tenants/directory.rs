@@ -11,14 +11,17 @@ use store::{Access, Tenant};
 
 use super::table::{Row, Table};
 use super::usage::{Budget, Usage};
+use crate::authorization::{Authority, Authorization};
 use crate::open::BASE_PATH;
 
 /// What answers the requests of one tenant at one base URL.
 pub struct Site {
     /// What the interactions run on, with the tenant's base URL.
     pub service: Service,
-    /// As whom they run.
+    /// As whom they run where nobody has to say who they are.
     pub caller: Caller,
+    /// What says as whom they run, where requests need a token.
+    pub authority: Option<Arc<Authority>>,
     /// What it may spend.
     pub budget: Budget,
     /// What it has spent, at all its base URLs.
@@ -44,6 +47,7 @@ pub struct Evidence<'r> {
 /// All that is served.
 pub struct Directory {
     service: Service,
+    authorization: Option<Authorization>,
     current: RwLock<Arc<Sites>>,
 }
 
@@ -61,17 +65,19 @@ struct Sites {
 
 impl Directory {
     /// Of a table, or of the one tenant of a server without one.
-    pub fn new(service: Service, table: Option<&Table>) -> Directory {
+    pub fn new(service: Service, table: Option<&Table>, authorization: Option<Authorization>) -> Directory {
+        let parts = Parts { service: &service, authorization: authorization.as_ref() };
         let sites = match table {
-            Some(table) => Sites::of(&service, table, &[]),
-            None => Sites::only(&service),
+            Some(table) => Sites::of(&parts, table, &[]),
+            None => Sites::only(&parts),
         };
-        Directory { service, current: RwLock::new(Arc::new(sites)) }
+        Directory { service, authorization, current: RwLock::new(Arc::new(sites)) }
     }
 
     /// Serves another table from now on; requests under way end as they began.
     pub fn set(&self, table: &Table) {
-        let sites = Sites::of(&self.service, table, &self.now().all);
+        let parts = Parts { service: &self.service, authorization: self.authorization.as_ref() };
+        let sites = Sites::of(&parts, table, &self.now().all);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sites);
     }
 
@@ -87,6 +93,11 @@ impl Directory {
     /// What all tenants share.
     pub fn service(&self) -> &Service {
         &self.service
+    }
+
+    /// What says who may do what, where requests need a token.
+    pub fn authorization(&self) -> Option<&Authorization> {
+        self.authorization.as_ref()
     }
 
     /// The site of a request.
@@ -115,33 +126,40 @@ impl Directory {
     }
 }
 
+/// What all sites are made of.
+struct Parts<'p> {
+    service: &'p Service,
+    authorization: Option<&'p Authorization>,
+}
+
 impl Sites {
-    fn only(service: &Service) -> Sites {
+    fn only(parts: &Parts<'_>) -> Sites {
         let tenant = Tenant::default_tenant();
         let usage = Arc::<Usage>::default();
         let all = vec![(tenant.clone(), Arc::clone(&usage))];
-        let site =
-            site(service, service.base.clone(), BASE_PATH.to_owned(), tenant, Budget::default(), usage);
+        let base = parts.service.base.clone();
+        let site = site(parts, base, BASE_PATH.to_owned(), tenant, Budget::default(), usage);
         Sites { only: Some(Arc::new(site)), all, ..Sites::default() }
     }
 
-    fn of(service: &Service, table: &Table, before: &[(Tenant, Arc<Usage>)]) -> Sites {
+    fn of(parts: &Parts<'_>, table: &Table, before: &[(Tenant, Arc<Usage>)]) -> Sites {
         let mut sites = Sites::default();
         for (tenant, row) in &table.tenants {
             let known = before.iter().find(|(known, _)| known == tenant);
             let usage = known.map(|(_, usage)| Arc::clone(usage)).unwrap_or_default();
             sites.all.push((tenant.clone(), Arc::clone(&usage)));
-            sites.add(service, tenant, row, &usage);
+            sites.add(parts, tenant, row, &usage);
         }
         sites
     }
 
-    fn add(&mut self, service: &Service, tenant: &Tenant, row: &Row, usage: &Arc<Usage>) {
+    fn add(&mut self, parts: &Parts<'_>, tenant: &Tenant, row: &Row, usage: &Arc<Usage>) {
+        let service = parts.service;
         let budget = Budget { per_second: row.ru_per_second, per_day: row.ru_per_day };
         let own = row.base_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
         let at = |base: String, path: String| {
             Arc::new(site(
-                service,
+                parts,
                 own.clone().unwrap_or(base),
                 path,
                 tenant.clone(),
@@ -186,15 +204,19 @@ impl Sites {
 }
 
 fn site(
-    service: &Service,
+    parts: &Parts<'_>,
     base: String,
     path: String,
     tenant: Tenant,
     budget: Budget,
     usage: Arc<Usage>,
 ) -> Site {
+    let service = Service { base, ..parts.service.clone() };
     Site {
-        service: Service { base, ..service.clone() },
+        authority: parts
+            .authorization
+            .map(|authorization| Arc::new(authorization.authority(&service, &tenant))),
+        service,
         caller: Caller { tenant, access: Access::unrestricted() },
         budget,
         usage,
@@ -247,7 +269,7 @@ mod tests {
         let service = crate::open::open(&config, table.as_ref(), "http://127.0.0.1:8080/fhir".to_owned())
             .await
             .unwrap();
-        Directory::new(service, table.as_ref())
+        Directory::new(service, table.as_ref(), None)
     }
 
     fn named<'r>(path: &'r str, host: &'r str, claim: &'r str) -> Evidence<'r> {

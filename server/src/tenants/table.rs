@@ -24,6 +24,7 @@ use serde::Deserialize;
 use store::Tenant;
 use store::cosmos::TenantHome;
 
+use crate::authorization::{RESERVED, reserved};
 use crate::config::{Config, EngineKind, Secret};
 
 /// Name of the account that the configuration names.
@@ -206,6 +207,12 @@ impl Table {
                 let message = "a name has 1 to 63 of a-z, 0-9 and -, and begins with a letter or digit";
                 return refuse(format!("tenant {name}"), message.to_owned());
             };
+            if name.ends_with(RESERVED) || (config.authorization && reserved(&tenant).is_none()) {
+                let message = format!(
+                    "a name does not end with {RESERVED}, and with authorization leaves room for that"
+                );
+                return refuse(format!("tenant {name}"), message);
+            }
             tenants.insert(tenant, row);
         }
         let table = Table { tenants, accounts: form.accounts };

@@ -15,6 +15,7 @@ pub struct Managing<'p> {
     pub revoked: bool,
     pub path: String,
     pub logout: String,
+    pub apps: String,
 }
 
 /// The page.
@@ -44,6 +45,7 @@ pub fn manage(server: &AuthorizationServer, at: &Managing<'_>) -> Reply {
                 }
             }
         }
+        p { a href=(at.apps) { "Open an app for a patient" } }
         form method="post" action=(at.logout) {
             input type="hidden" name="csrf" value=(at.csrf);
             div.actions { button.second type="submit" { "Log out" } }

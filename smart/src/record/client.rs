@@ -7,7 +7,7 @@ use url::Url;
 use crate::jwt::{Jwks, JwksError};
 use crate::scope::{ScopeError, ScopeSet};
 use crate::secret::digested;
-use crate::storage::{Stored, Table};
+use crate::storage::{EVERYONE, Stored, Table};
 
 /// The shortest secret that a client may have, in characters: it is kept as a plain digest, so it must not be guessable.
 const MIN_SECRET_LENGTH: usize = 16;
@@ -170,4 +170,8 @@ fn is_redirect(uri: &str) -> bool {
 
 impl Stored for Client {
     const TABLE: Table = Table::Client;
+
+    fn groups(&self) -> Vec<String> {
+        vec![EVERYONE.to_owned()]
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::storage::{Stored, Table};
+use crate::storage::{EVERYONE, Stored, Table};
 
 /// A person who logs in, with the FHIR resource that stands for them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,4 +54,8 @@ impl User {
 
 impl Stored for User {
     const TABLE: Table = Table::User;
+
+    fn groups(&self) -> Vec<String> {
+        vec![EVERYONE.to_owned()]
+    }
 }

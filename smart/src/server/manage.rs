@@ -6,7 +6,7 @@ use crate::event::EventKind;
 use crate::message::{Reply, Request};
 use crate::page::{self, Managing};
 use crate::record::{Client, ClientError, Grant, User};
-use crate::storage::{Condition, Stored as _};
+use crate::storage::{Condition, EVERYONE, Stored as _};
 
 /// A grant, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,7 @@ impl AuthorizationServer {
             revoked: request.get("revoked").is_some(),
             path: self.path(Route::Manage),
             logout: self.path(Route::Logout),
+            apps: self.path(Route::Apps),
         };
         Ok(page::manage(self, &managing))
     }
@@ -120,6 +121,49 @@ impl AuthorizationServer {
     /// The store failed.
     pub async fn user(&self, username: &str) -> Result<Option<User>, ServerError> {
         Ok(self.records().get(&User::key(username)).await?)
+    }
+
+    /// All clients, by id.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn clients(&self) -> Result<Vec<Client>, ServerError> {
+        let clients = self.records().group::<Client>(EVERYONE).await?;
+        let mut clients: Vec<Client> = clients.into_iter().map(|(_, client)| client).collect();
+        clients.sort_by(|one, two| one.id.cmp(&two.id));
+        Ok(clients)
+    }
+
+    /// All users, by name.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn users(&self) -> Result<Vec<User>, ServerError> {
+        let users = self.records().group::<User>(EVERYONE).await?;
+        let mut users: Vec<User> = users.into_iter().map(|(_, user)| user).collect();
+        users.sort_by(|one, two| one.username.cmp(&two.username));
+        Ok(users)
+    }
+
+    /// Removes a client, and what was granted to it; `false` if there is none of that id.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn remove_client(&self, id: &str) -> Result<bool, ServerError> {
+        let removed = self.services.storage.take(Client::TABLE, id).await?;
+        self.revoke_group(&Grant::of_client(id)).await?;
+        Ok(removed.is_some())
+    }
+
+    /// Removes a user, and what they granted; `false` if there is none of that name.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn remove_user(&self, username: &str) -> Result<bool, ServerError> {
+        let Some(user) = self.user(username).await? else { return Ok(false) };
+        self.services.storage.take(User::TABLE, &User::key(username)).await?;
+        self.revoke_group(&Grant::of_user(&user.sub)).await?;
+        Ok(true)
     }
 
     async fn revoke_group(&self, group: &str) -> Result<(), ServerError> {

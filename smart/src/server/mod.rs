@@ -1,5 +1,6 @@
 //! The authorization server: one route at a time, each in a file of its own.
 
+mod apps;
 mod authorize;
 mod client_authentication;
 mod consent;
@@ -28,6 +29,7 @@ use crate::message::{Reply, Request};
 use crate::services::Services;
 use crate::storage::Records;
 
+pub use apps::NO_ENCOUNTER;
 pub use consent::{Offer, Part};
 pub use discovery::CAPABILITIES;
 pub use error::ServerError;
@@ -93,6 +95,7 @@ impl AuthorizationServer {
             Route::Introspect => self.introspect(request).await,
             Route::Register => self.register(request).await,
             Route::Manage => self.manage(request).await,
+            Route::Apps => self.apps(request).await,
         }
     }
 

@@ -33,6 +33,8 @@ pub enum Route {
     Register,
     /// The page of what a user granted, and its form.
     Manage,
+    /// The page from which a user opens an app for a patient (EHR launch), and its form.
+    Apps,
 }
 
 const GET: &[&str] = &["GET"];
@@ -56,6 +58,7 @@ const TABLE: &[(Route, &str, &[&str], bool)] = &[
     (Route::Introspect, "/introspect", POST, true),
     (Route::Register, "/register", POST, true),
     (Route::Manage, "/manage", BOTH, false),
+    (Route::Apps, "/apps", BOTH, false),
 ];
 
 impl Route {

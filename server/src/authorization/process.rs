@@ -1,0 +1,52 @@
+//! What the authorization server needs of the process: the time, threads to hash passwords on, and the log.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use smart::{Clock, Event, Events, Passwords};
+use store::Tenant;
+use tokio::sync::Semaphore;
+
+/// Passwords that are hashed at a time: each takes 19 MiB and a core.
+const HASHES: usize = 4;
+
+/// The clock of the system.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_s(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Hashes on threads that answer no requests, a few at a time.
+pub struct Hashing(Semaphore);
+
+impl Default for Hashing {
+    fn default() -> Hashing {
+        Hashing(Semaphore::new(HASHES))
+    }
+}
+
+#[async_trait]
+impl Passwords for Hashing {
+    async fn verify(&self, hash: String, password: String) -> bool {
+        let Ok(_turn) = self.0.acquire().await else { return false };
+        tokio::task::spawn_blocking(move || smart::password::verify(&hash, &password)).await.unwrap_or(false)
+    }
+}
+
+/// Tells the log what happened, without patients' ids and users' names.
+pub struct Log(pub Tenant);
+
+impl Events for Log {
+    fn record(&self, event: Event) {
+        let (tenant, kind) = (self.0.as_str(), event.kind);
+        let (client, address) = (event.client.unwrap_or_default(), event.address);
+        match event.failure {
+            None => tracing::info!(tenant, ?kind, client, address, "authorization"),
+            Some(failure) => tracing::warn!(tenant, ?kind, client, address, failure, "authorization refused"),
+        }
+    }
+}
