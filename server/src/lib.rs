@@ -5,6 +5,7 @@
 //! - [`config`]: the table of keys.
 //! - [`open`]: the parts of a server put together over its store.
 //! - [`tenants`]: whose records a request is about, and what it may cost.
+//! - [`authorization`]: the authorization server, on the store, keys and network.
 //! - [`secrets`]: keys and connection strings, from where they are kept.
 //! - [`evaluate`]: FHIRPath over a file.
 //! - [`validate`]: validation of files.

@@ -227,9 +227,8 @@ fn commands_work_on_stopped_and_running_servers_and_backups_have_the_records() {
         .env("VESTA_PASSWORD", "short")
         .output();
     assert!(said(&short.unwrap()).contains("a password has 12 characters"));
-    let nobody = world
-        .vesta(&["user", "add", "bob", "--fhir-user", "Device/p1"])
-        .env("VESTA_PASSWORD", "x".repeat(12));
+    let mut nobody = world.vesta(&["user", "add", "bob", "--fhir-user", "Device/p1"]);
+    let nobody = nobody.env("VESTA_PASSWORD", "x".repeat(12));
     assert!(said(&nobody.output().unwrap()).contains("is no reference to a Patient"));
     assert!(
         said(&world.vesta(&["user", "remove", "zoe"]).output().unwrap()).contains("there is no user zoe")

@@ -93,7 +93,7 @@ impl Records {
         match self.service.store.commit(self.tenant()?, &self.access, batch).await {
             Ok(_) => Ok(true),
             Err(CommitError::Conflict { .. } | CommitError::Precondition { .. }) => Ok(false),
-            Err(CommitError::Store(error)) => Err(failed(error)),
+            Err(error @ (CommitError::Forbidden { .. } | CommitError::Store(_))) => Err(failed(error)),
         }
     }
 

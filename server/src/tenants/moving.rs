@@ -9,6 +9,7 @@ use store::Tenant;
 use super::command::{TenantCommandError, make, runtime, shown, table_path};
 use super::edit;
 use super::table::{Row, Table, Tier};
+use crate::authorization::reserved;
 use crate::config::{Config, EngineKind};
 use crate::open;
 use crate::progress::Progress;
@@ -82,9 +83,16 @@ fn copy(
         let base = || open::base_url(config, config.bind);
         let source = open::open(config, Some(table), base()).await?.store;
         let destination = open::open(config, Some(&edit.table), base()).await?.store;
-        let switch = async move || match edit.write() {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Box::<dyn Error + Send + Sync>::from(error)),
+        let switch = async || {
+            // Those of its authorization server go with it.
+            if let Some(reserved) = reserved(tenant) {
+                let nothing = async || Ok(());
+                archive::move_tenant(&source, &destination, &reserved, nothing, &|_, _| ()).await?;
+            }
+            match edit.write() {
+                Ok(_) => Ok(()),
+                Err(error) => Err(Box::<dyn Error + Send + Sync>::from(error)),
+            }
         };
         let moved = archive::move_tenant(&source, &destination, tenant, switch, &tell).await;
         moved.map_err(TenantCommandError::from)

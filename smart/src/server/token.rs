@@ -9,7 +9,7 @@ use super::AuthorizationServer;
 use super::error::{Refusal, ServerError, Stop};
 use crate::event::{Event, EventKind, cleaned};
 use crate::message::{Reply, Request};
-use crate::record::{AccessToken, Client, Code, Grant, RefreshToken, Session};
+use crate::record::{AccessToken, Authentication, Client, Code, Grant, RefreshToken, Session};
 use crate::scope::{Level, Meaning, Scope, ScopeSet};
 use crate::secret::{digested, new_secret, same};
 use crate::storage::{Condition, Stored as _};
@@ -46,13 +46,34 @@ impl AuthorizationServer {
             }
             Some(_) => {}
         }
-        let client = self.client_of(request).await?;
+        let client = match self.public_client_of_refresh(request).await? {
+            Some(client) => client,
+            None => self.client_of(request).await?,
+        };
         event.client = Some(client.id.clone());
         match grant_type {
             Some("authorization_code") => self.redeem(request, &client, event).await,
             Some("refresh_token") => self.refresh(request, &client, event).await,
             _ => self.client_credentials(request, &client).await,
         }
+    }
+
+    /// The public client that a refresh token is of, where a request for another says nothing else: RFC 6749 section 6 asks a
+    /// public client for no more, and SMART's own library sends no more.
+    async fn public_client_of_refresh(&self, request: &Request) -> Result<Option<Client>, Stop> {
+        let says_who =
+            ["client_id", "client_secret", "client_assertion"].map(|name| request.get(name).is_some());
+        let refreshes = request.get("grant_type") == Some("refresh_token");
+        let (true, None, false, Some(secret)) =
+            (refreshes, &request.authorization, says_who.contains(&true), request.get("refresh_token"))
+        else {
+            return Ok(None);
+        };
+        let Some(token) = self.records().get::<RefreshToken>(&digested(secret)).await? else {
+            return Ok(None);
+        };
+        let client = self.records().get::<Client>(&token.client_id).await?;
+        Ok(client.filter(|client| client.enabled && client.authentication == Authentication::Public))
     }
 
     /// A code for tokens.

@@ -160,6 +160,20 @@ fn introspection_tells_what_the_token_response_told() {
 }
 
 #[test]
+fn a_refresh_token_alone_says_which_public_app_it_is_of_and_no_other() {
+    let world = World::new();
+    let nobody = [("client_id", "")];
+    let tokens = world.tokens("offline_access patient/*.rs");
+    assert_eq!(world.refresh(text(&tokens, "refresh_token"), &nobody).status, 200);
+    let scope = ("scope", "offline_access patient/*.rs");
+    let code = Browser::new(&world).code("ann", &[("client_id", "confidential"), scope]);
+    let secret = [("client_id", "confidential"), ("client_secret", SECRET)];
+    let tokens = json(&world.redeem_with(&code, &secret));
+    check_error(&world.refresh(text(&tokens, "refresh_token"), &nobody), 401, "invalid_client");
+    assert_eq!(world.refresh(text(&tokens, "refresh_token"), &secret).status, 200);
+}
+
+#[test]
 fn a_confidential_app_uses_its_secret_in_either_place() {
     let world = World::new();
     let code = |world: &World| Browser::new(world).code("ann", &[("client_id", "confidential")]);
