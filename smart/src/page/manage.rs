@@ -39,7 +39,7 @@ pub fn manage(server: &AuthorizationServer, at: &Managing<'_>) -> Reply {
                         form method="post" action=(at.path) {
                             input type="hidden" name="csrf" value=(at.csrf);
                             input type="hidden" name="grant" value=(granted.id);
-                            button.second type="submit" aria-label={ "Take access back from " (granted.client_name) } { "Take back" }
+                            button.second type="submit" aria-label={ "Take back access from " (granted.client_name) } { "Take back" }
                         }
                     }
                 }

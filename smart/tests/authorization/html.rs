@@ -21,9 +21,9 @@ impl Tag {
 
 const VOID: &[&str] = &["meta", "link", "input", "br", "hr", "img"];
 const KNOWN: &[&str] = &[
-    "html", "head", "meta", "title", "link", "body", "header", "span", "main", "h1", "h2", "p", "strong",
-    "form", "input", "label", "button", "fieldset", "legend", "div", "ul", "li", "details", "summary",
-    "code",
+    "a", "html", "head", "meta", "title", "link", "body", "header", "span", "main", "h1", "h2", "p",
+    "strong", "form", "input", "label", "button", "fieldset", "legend", "div", "ul", "li", "details",
+    "summary", "code",
 ];
 
 pub fn source(reply: &Reply) -> &str {
