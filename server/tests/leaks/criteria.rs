@@ -1,9 +1,11 @@
 //! Searches made of the values that resources have.
 
+use std::collections::BTreeSet;
+
 use conformance::SearchParameter;
 use store::{Entries, Indexer as _, Value};
 
-use super::seeds::{self, WORDS_ASKING, WORDS_OTHER, Words};
+use super::seeds::{self, Cast, Seed};
 use super::world::{DEFINITIONS, INDEX};
 
 /// The first finds every value by what it begins with, a period of days too.
@@ -19,12 +21,12 @@ pub struct Criterion {
     pub is_value: bool,
 }
 
-/// The index entries of a tenant's resources.
-fn entries(words: &Words, resources: &[(&'static str, &str)]) -> Vec<(&'static str, Entries)> {
-    let made = resources.iter().map(|(key, members)| {
-        let (resource_type, _) = key.split_once('/').unwrap();
+/// The index entries of resources.
+fn entries(seeds: &[Seed]) -> Vec<(&'static str, Entries)> {
+    let made = seeds.iter().map(|seed| {
+        let resource_type = seed.resource_type();
         let mut entries = Entries::new();
-        INDEX.entries(resource_type, words.resource(key, members).as_bytes(), &mut entries).unwrap();
+        INDEX.entries(resource_type, seed.resource().as_bytes(), &mut entries).unwrap();
         (resource_type, entries)
     });
     made.collect()
@@ -43,23 +45,22 @@ fn parameter(index: u16) -> (&'static SearchParameter, &'static str) {
     (parameter.expect("entries have known parameters"), modifier)
 }
 
-/// The types and parameters that the asking tenant's resources have values of.
-pub fn with_values() -> Vec<(&'static str, &'static SearchParameter)> {
-    let kept: Vec<_> =
-        seeds::BOTH.iter().copied().filter(|(key, _)| *key != seeds::DELETED_BY_ASKING).collect();
+/// The types and parameters that the resources of the one who asks have values of.
+pub fn with_values(cast: Cast) -> Vec<(&'static str, &'static SearchParameter)> {
+    let mut kept = seeds::own(cast);
+    kept.retain(|seed| seed.key != seeds::DELETED_BY_ASKING);
     let mut all = Vec::new();
-    for (resource_type, entries) in entries(&WORDS_ASKING, &kept) {
+    for (resource_type, entries) in entries(&kept) {
         all.extend(entries.iter().map(|(id, _)| (resource_type, parameter(id.0).0)));
     }
     all
 }
 
-/// For each parameter of each seeded type: whether it is there, and the values of both tenants in every form.
-pub fn all() -> Vec<Criterion> {
+/// For each parameter of each seeded type: whether it is there, and the values of both in every form.
+pub fn all(cast: Cast) -> Vec<Criterion> {
     let mut all = Vec::new();
-    let mut types: Vec<&str> =
-        seeds::BOTH.iter().chain(seeds::ONLY_OTHER).filter_map(|(key, _)| key.split('/').next()).collect();
-    types.dedup();
+    let (own, others) = (seeds::own(cast), seeds::others(cast));
+    let types: BTreeSet<&str> = own.iter().chain(&others).map(Seed::resource_type).collect();
     for resource_type in types {
         for parameter in DEFINITIONS.search_parameters.of(resource_type).filter(|it| it.is_indexed()) {
             for value in ["true", "false"] {
@@ -67,10 +68,7 @@ pub fn all() -> Vec<Criterion> {
             }
         }
     }
-    let of_asking = entries(&WORDS_ASKING, seeds::BOTH);
-    let of_other = entries(&WORDS_OTHER, seeds::BOTH);
-    let hidden = entries(&WORDS_OTHER, seeds::ONLY_OTHER);
-    for (resource_type, entries) in of_asking.iter().chain(&of_other).chain(&hidden) {
+    for (resource_type, entries) in entries(&own).iter().chain(&entries(&others)) {
         for (id, value) in entries.iter() {
             let (parameter, aspect) = parameter(id.0);
             match aspect {

@@ -10,24 +10,40 @@ use interaction::{
 };
 use operations::Invocation;
 use store::{Access, HistoryScope, Key, Tenant, Timestamp};
+use vesta::authorization::decision;
 use vesta::http::route::{self, Interaction, Shape};
 
 use super::requests::Request;
+use super::seeds::{self, Cast};
 use super::world::{BASE, DEFINITIONS, INDEX, Said, Who};
+
+/// Of the patient who asks: all that is theirs, and definitions, which belong to nobody.
+fn token() -> smart::Verified {
+    let scopes = "patient/*.cruds user/ValueSet.cruds user/CodeSystem.rs user/ConceptMap.rs user/Binary.cruds \
+                  user/StructureDefinition.rs";
+    let (scopes, unread) = smart::ScopeSet::read(scopes).unwrap();
+    assert!(unread.is_empty());
+    let patient = Some("pat".to_owned());
+    let user = Some("Practitioner/doc1".to_owned());
+    let context = smart::Context { patient: patient.clone(), user, system: false };
+    let access = smart::Access::compile(&scopes, &context);
+    smart::Verified { client_id: "app".into(), user: None, patient, scopes, access, expires_s: i64::MAX }
+}
 
 /// The interactions on a store.
 pub struct InProcess {
     service: Service,
+    cast: Cast,
     asking: Caller,
     other: Caller,
     _opened: Opened,
 }
 
 impl InProcess {
-    pub async fn new(engine: Engine) -> InProcess {
+    pub async fn new(engine: Engine, cast: Cast) -> InProcess {
         let tenants = ["asking", "other"].map(|name| Tenant::new(name).unwrap());
         let opened = engine.open_for(Arc::clone(&INDEX) as _, &tenants).await;
-        let [asking, other] = tenants.map(|tenant| Caller { tenant, access: Access::unrestricted() });
+        let [mut asking, mut other] = tenants.map(|tenant| Caller { tenant, access: Access::unrestricted() });
         let ids = AtomicU64::new(0);
         let limits = Limits {
             body: fhirpath::tree::Limits::DEFAULT,
@@ -49,7 +65,11 @@ impl InProcess {
             clock: Arc::new(|| Timestamp(1_795_313_433_123)),
             new_id: Arc::new(move || format!("n{}", ids.fetch_add(1, Ordering::Relaxed) + 1)),
         };
-        InProcess { service, asking, other, _opened: opened }
+        if cast == Cast::Patients {
+            other.tenant = asking.tenant.clone();
+            asking.access = decision::compile(&service, &token()).unwrap();
+        }
+        InProcess { service, cast, asking, other, _opened: opened }
     }
 
     fn caller(&self, who: Who) -> &Caller {
@@ -59,18 +79,30 @@ impl InProcess {
         }
     }
 
-    /// Everything that a tenant's store holds: counts, and each change with its version.
+    /// Everything that is stored of one of them: counts, and each change with its version.
     pub async fn state(&self, who: Who) -> String {
-        let Caller { tenant, access } = self.caller(who);
-        let store = &self.service.store;
+        let Caller { tenant, .. } = self.caller(who);
+        let (store, access) = (&self.service.store, &Access::unrestricted());
         let mut counts = store.counts(tenant, access).await.unwrap();
         counts.sort();
-        let mut text = format!("{counts:?}\n");
+        let mut text = match self.cast {
+            Cast::Tenants => format!("{counts:?}\n"),
+            Cast::Patients => String::new(),
+        };
+        let of_other = |key: &Key| {
+            let seeds = seeds::others(self.cast);
+            seeds.iter().any(|seed| seed.key == key.as_str()) || key.as_str() == seeds::LEFT[0].0
+        };
         for change in store.changes(tenant, access, 0, usize::MAX).await.unwrap() {
+            if self.cast == Cast::Patients && of_other(&change.key) != (who == Who::Other) {
+                continue;
+            }
             let version = store.vread(tenant, access, &change.key, change.version).await.unwrap();
             let version = version.expect("each change has its version");
             let body = String::from_utf8_lossy(&version.body).into_owned();
-            let (sequence, key) = (change.sequence, change.key.as_str());
+            // What others commit counts between.
+            let sequence = if self.cast == Cast::Tenants { change.sequence } else { 0 };
+            let key = change.key.as_str();
             text.push_str(&format!("{sequence} {key} {} {:?} {body}\n", change.version, change.method));
         }
         text

@@ -1,6 +1,7 @@
-//! Two tenants with the same ids and different secrets. Each question that the registries let a client ask is asked for the
-//! one tenant twice: when it is alone in the store, and when the other is there too. The answers must be the same, byte for
-//! byte, none may show the other's secret, and nothing of the other may change. The crate that has this module says on which
+//! Two who must not meet: tenants with the same ids and different secrets, or patients of one tenant, of whom the one holds a
+//! token with `patient/` scopes. Each question that the registries let a client ask is asked for the one twice: when it is alone
+//! in the store, and when the other is there too. The answers must be the same, byte for byte, none may show the other's secret,
+//! and nothing of the other may change. The crate that has this module says on which
 //! engine.
 //!
 //! | registry | what is made of each row |
@@ -15,6 +16,7 @@
 mod criteria;
 mod in_process;
 mod over_http;
+mod patients;
 mod requests;
 mod seeds;
 mod world;
@@ -23,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use operations::REGISTRY;
 use requests::Request;
+use seeds::Cast;
 use vesta::http::route::{ROUTES, Shape};
 use world::{Answer, DEFINITIONS, Way, Who, World};
 
@@ -39,16 +42,16 @@ struct Told {
 }
 
 /// Asks everything for the first tenant.
-async fn ask(world: &World, way: Way) -> Told {
-    let reading = requests::reading(way);
+async fn ask(world: &World, way: Way, cast: Cast) -> Told {
+    let reading = requests::reading(way, cast);
     let mut told = Told { answers: Vec::new(), changed: BTreeSet::new(), state: String::new() };
     for request in &reading {
         told.answers.push((request.clone(), world.send(Who::Asking, request).await));
     }
-    let mut before = world.versions(Who::Asking).await;
-    for request in requests::writing(&reading) {
+    let mut before = world.versions().await;
+    for request in requests::writing(&reading, cast) {
         let answer = world.send(Who::Asking, &request).await;
-        let after = world.versions(Who::Asking).await;
+        let after = world.versions().await;
         if after != before {
             told.changed.insert(told.answers.len());
         }
@@ -65,20 +68,25 @@ async fn ask(world: &World, way: Way) -> Told {
 
 #[tokio::test]
 async fn a_tenant_learns_nothing_of_another_by_the_interactions() {
-    compare(Way::InProcess).await;
+    compare(Way::InProcess, Cast::Tenants).await;
+}
+
+#[tokio::test]
+async fn a_patient_learns_nothing_of_another_by_the_interactions() {
+    compare(Way::InProcess, Cast::Patients).await;
 }
 
 #[tokio::test]
 async fn a_tenant_learns_nothing_of_another_over_http() {
-    compare(Way::Http).await;
+    compare(Way::Http, Cast::Tenants).await;
 }
 
 /// What the tenant is told when it is alone, and beside the other, whom nothing happens to.
-async fn compare(way: Way) {
-    let alone = ask(&World::new(crate::ENGINE, way, false).await, way).await;
-    let world = World::new(crate::ENGINE, way, true).await;
+async fn compare(way: Way, cast: Cast) {
+    let alone = ask(&World::new(crate::ENGINE, way, cast, false).await, way, cast).await;
+    let world = World::new(crate::ENGINE, way, cast, true).await;
     let others = world.state(Who::Other).await;
-    let beside = ask(&world, way).await;
+    let beside = ask(&world, way, cast).await;
     let mut leaks = Vec::new();
     for ((request, alone), (_, beside)) in alone.answers.iter().zip(&beside.answers) {
         if let Some(difference) = alone.differs(beside) {
@@ -109,7 +117,7 @@ async fn compare(way: Way) {
     assert!(leaks.is_empty(), "{} leaks, the first:\n{shown}", leaks.len());
     println!("{} requests", beside.answers.len());
     every_row_is_covered(&beside);
-    every_parameter_is_covered(&beside);
+    every_parameter_is_covered(&beside, cast);
 }
 
 /// Each route and each operation was asked for, and showed or changed something of the tenant's own.
@@ -138,10 +146,10 @@ fn every_row_is_covered(told: &Told) {
 }
 
 /// Each search parameter that the tenant's resources have values of found one of them; each kind of parameter has such.
-fn every_parameter_is_covered(told: &Told) {
+fn every_parameter_is_covered(told: &Told, cast: Cast) {
     let mut found: BTreeMap<String, bool> = BTreeMap::new();
     let mut kinds = BTreeSet::new();
-    for (resource_type, parameter) in criteria::with_values() {
+    for (resource_type, parameter) in criteria::with_values(cast) {
         kinds.insert(parameter.kind.as_str());
         found.insert(format!("{resource_type}?{}", parameter.code), false);
     }
@@ -154,6 +162,9 @@ fn every_parameter_is_covered(told: &Told) {
     }
     let blind: Vec<&String> = found.iter().filter(|(_, found)| !**found).map(|(asked, _)| asked).collect();
     assert!(blind.is_empty(), "these parameters found nothing of the tenant's own: {blind:?}");
+    if cast == Cast::Patients {
+        return;
+    }
     let indexed = DEFINITIONS.search_parameters.all().iter().filter(|it| it.is_indexed());
     let all: BTreeSet<&str> = indexed.map(|parameter| parameter.kind.as_str()).collect();
     assert_eq!(kinds, all, "the seeds have a value of each kind of parameter");
@@ -171,7 +182,7 @@ async fn a_page_link_is_of_one_tenant_over_http() {
 }
 
 async fn page_links(way: Way) {
-    let world = World::new(crate::ENGINE, way, true).await;
+    let world = World::new(crate::ENGINE, way, Cast::Tenants, true).await;
     let mut interactions = BTreeSet::new();
     for request in requests::paged() {
         let interaction = request.interaction().name();

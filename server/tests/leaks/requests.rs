@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use vesta::http::route::{self, Interaction, ROUTES, Route, Shape};
 
 use super::criteria;
-use super::seeds::{self, ASKING, OTHER, WORDS_ASKING};
+use super::patients;
+use super::seeds::{self, ASKING, Cast, OTHER, WORDS_ASKING};
 use super::world::{DEFINITIONS, Way};
 
 /// A request below the base.
@@ -110,23 +111,34 @@ impl Request {
 }
 
 /// The resources that are asked for by id: all of both tenants, and one that nobody has.
-fn keys() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let both = seeds::BOTH.iter().chain(seeds::ONLY_OTHER).map(|(key, _)| *key);
-    both.chain(["Patient/nobody"]).map(|key| key.split_once('/').unwrap())
+fn keys(cast: Cast) -> Vec<(&'static str, String)> {
+    let mut keys: Vec<(&'static str, String)> = Vec::new();
+    for seed in seeds::own(cast).into_iter().chain(seeds::others(cast)) {
+        let (_, id) = seed.key.split_once('/').unwrap();
+        let key = (seed.resource_type(), id.to_owned());
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    if cast == Cast::Patients {
+        keys.extend(["moved", "left"].map(|id| ("Observation", id.to_owned())));
+    }
+    keys.push(("Patient", "nobody".to_owned()));
+    keys
 }
 
-fn types() -> BTreeSet<&'static str> {
-    keys().map(|(resource_type, _)| resource_type).collect()
+fn types(cast: Cast) -> BTreeSet<&'static str> {
+    keys(cast).into_iter().map(|(resource_type, _)| resource_type).collect()
 }
 
 /// Everything that is asked without changing anything.
-pub fn reading(way: Way) -> Vec<Request> {
+pub fn reading(way: Way, cast: Cast) -> Vec<Request> {
     let mut all = Vec::new();
     for route in ROUTES {
-        all.extend(of_route(route));
+        all.extend(of_route(route, cast));
     }
     let mut met = BTreeSet::new();
-    for criterion in criteria::all() {
+    for criterion in criteria::all(cast) {
         let parameter = format!("{}?{}", criterion.resource_type, criterion.code);
         // What values mean is not the way's: over HTTP one of each parameter is enough.
         if way == Way::Http && criterion.is_value && !met.insert(parameter.clone()) {
@@ -139,15 +151,18 @@ pub fn reading(way: Way) -> Vec<Request> {
         request.parameters.push(("_summary".to_owned(), "count".to_owned()));
         all.push(request);
     }
-    all.extend(results());
-    all.extend(through_references());
+    all.extend(results(cast));
+    all.extend(through_references(cast));
+    if cast == Cast::Patients {
+        all.extend(patients::reading());
+    }
     all
 }
 
 /// What a row of the table is asked, if it changes nothing. A new interaction does not compile until it says what it is asked.
-fn of_route(route: &Route) -> Vec<Request> {
+fn of_route(route: &Route, cast: Cast) -> Vec<Request> {
     let request = |path: String| Request::new(route.method, &path);
-    let paths = || paths(route.shape);
+    let paths = || paths(route.shape, cast);
     match route.interaction {
         Interaction::Read | Interaction::Vread | Interaction::Capabilities => {
             paths().into_iter().map(request).collect()
@@ -189,7 +204,7 @@ fn of_route(route: &Route) -> Vec<Request> {
         Interaction::Operation => REGISTRY
             .iter()
             .filter(|operation| !changes(&operation.descriptor))
-            .flat_map(|operation| calls(route, &operation.descriptor))
+            .flat_map(|operation| calls(route, &operation.descriptor, cast))
             .collect(),
         Interaction::Update
         | Interaction::ConditionalUpdate
@@ -203,7 +218,7 @@ fn of_route(route: &Route) -> Vec<Request> {
 }
 
 /// The calls of an operation that a row of the table offers. One that needs parameters gets them here, by its name.
-fn calls(route: &Route, descriptor: &interaction::OperationDescriptor) -> Vec<Request> {
+fn calls(route: &Route, descriptor: &interaction::OperationDescriptor, cast: Cast) -> Vec<Request> {
     let name = descriptor.name;
     let offered = |resource_type: &str| {
         descriptor.resource_types.is_empty() || descriptor.resource_types.contains(&resource_type)
@@ -215,10 +230,11 @@ fn calls(route: &Route, descriptor: &interaction::OperationDescriptor) -> Vec<Re
             vec![format!("/ViewDefinition/${name}")]
         }
         Shape::TypeOperation if descriptor.type_level => {
-            types().into_iter().filter(|it| offered(it)).map(|it| format!("/{it}/${name}")).collect()
+            types(cast).into_iter().filter(|it| offered(it)).map(|it| format!("/{it}/${name}")).collect()
         }
         Shape::InstanceOperation if descriptor.instance => {
-            keys().filter(|(it, _)| offered(it)).map(|(it, id)| format!("/{it}/{id}/${name}")).collect()
+            let offered = keys(cast).into_iter().filter(|(it, _)| offered(it));
+            offered.map(|(it, id)| format!("/{it}/{id}/${name}")).collect()
         }
         _ => Vec::new(),
     };
@@ -331,10 +347,11 @@ fn in_body(parameters: &[(&str, &str)]) -> Value {
 }
 
 /// The paths of a shape, for all that is seeded.
-fn paths(shape: Shape) -> Vec<String> {
-    let each_key =
-        |form: &dyn Fn(&str, &str) -> Vec<String>| keys().flat_map(|(kind, id)| form(kind, id)).collect();
-    let each_type = |form: &dyn Fn(&str) -> String| types().into_iter().map(form).collect();
+fn paths(shape: Shape, cast: Cast) -> Vec<String> {
+    let each_key = |form: &dyn Fn(&str, &str) -> Vec<String>| {
+        keys(cast).into_iter().flat_map(|(kind, id)| form(kind, &id)).collect()
+    };
+    let each_type = |form: &dyn Fn(&str) -> String| types(cast).into_iter().map(form).collect();
     match shape {
         Shape::System => vec!["/".to_owned()],
         Shape::Metadata => vec!["/metadata".to_owned()],
@@ -348,18 +365,18 @@ fn paths(shape: Shape) -> Vec<String> {
         Shape::Version => {
             each_key(&|kind, id| (1..=5).map(|number| format!("/{kind}/{id}/_history/{number}")).collect())
         }
-        Shape::Compartment => compartments(""),
-        Shape::CompartmentSearch => compartments("/_search"),
+        Shape::Compartment => compartments("", cast),
+        Shape::CompartmentSearch => compartments("/_search", cast),
         Shape::SystemOperation | Shape::TypeOperation | Shape::InstanceOperation => Vec::new(),
     }
 }
 
-fn compartments(end: &str) -> Vec<String> {
+fn compartments(end: &str, cast: Cast) -> Vec<String> {
     let codes = DEFINITIONS.compartments.codes();
     let mut paths = Vec::new();
-    for (owner, id) in keys().filter(|(kind, _)| codes.contains(kind)) {
+    for (owner, id) in keys(cast).into_iter().filter(|(kind, _)| codes.contains(kind)) {
         let of = DEFINITIONS.compartments.resource_types(owner);
-        for kind in types().into_iter().filter(|kind| of.contains(kind)).chain(["*"]) {
+        for kind in types(cast).into_iter().filter(|kind| of.contains(kind)).chain(["*"]) {
             paths.push(format!("/{owner}/{id}/{kind}{end}"));
         }
     }
@@ -367,9 +384,9 @@ fn compartments(end: &str) -> Vec<String> {
 }
 
 /// Parameters of the result: order, pages, what is included, what is left out.
-fn results() -> Vec<Request> {
+fn results(cast: Cast) -> Vec<Request> {
     let mut all = Vec::new();
-    for kind in types() {
+    for kind in types(cast) {
         let plain = Request::new("GET", &format!("/{kind}"));
         for (name, value) in [
             ("_id", "pat,obs,hidden,org,doc1,set,app,enc"),
@@ -395,10 +412,10 @@ fn results() -> Vec<Request> {
 }
 
 /// Includes in both directions, and chains through every reference to what the other tenant is found by.
-fn through_references() -> Vec<Request> {
+fn through_references(cast: Cast) -> Vec<Request> {
     let mut all = Vec::new();
     let parameters = &DEFINITIONS.search_parameters;
-    for kind in types() {
+    for kind in types(cast) {
         let references = parameters
             .of(kind)
             .filter(|it| it.is_indexed() && it.kind == conformance::SearchParameterType::Reference);
@@ -406,11 +423,25 @@ fn through_references() -> Vec<Request> {
             let code = &parameter.code;
             let of = Request::new("GET", &format!("/{kind}"));
             all.push(of.clone().with("_include", &format!("{kind}:{code}")));
-            for target in types().into_iter().filter(|target| parameter.targets.iter().any(|it| it == target))
+            for target in
+                types(cast).into_iter().filter(|target| parameter.targets.iter().any(|it| it == target))
             {
                 let to = Request::new("GET", &format!("/{target}"));
                 all.push(to.with("_revinclude", &format!("{kind}:{code}")));
+                let from = format!("_has:{kind}:{code}");
+                for id in ["pat", "hidden"] {
+                    let to = Request::new("GET", &format!("/{target}"));
+                    all.push(to.clone().with(&format!("{from}:_id"), id));
+                    // Of what refers, by what that refers to.
+                    all.push(to.with(&format!("{from}:{code}"), &format!("{target}/{id}")));
+                }
                 for mark in [ASKING, OTHER] {
+                    for field in ["identifier", "code", "name", "title"] {
+                        if parameters.get(kind, field).is_some() {
+                            let to = Request::new("GET", &format!("/{target}"));
+                            all.push(to.with(&format!("{from}:{field}"), &format!("{field}-{mark}")));
+                        }
+                    }
                     for (field, value) in [
                         ("identifier", format!("urn:{mark}|")),
                         ("name", mark.to_owned()),
@@ -434,7 +465,7 @@ pub fn paged() -> Vec<Request> {
     for route in ROUTES {
         let all_pages = match route.interaction {
             Interaction::SearchSystem => {
-                vec![format!("{}?_type=Patient,Observation", paths(route.shape)[0])]
+                vec![format!("{}?_type=Patient,Observation", paths(route.shape, Cast::Tenants)[0])]
             }
             Interaction::SearchType => vec![
                 route.shape.template().replace("{type}", "Patient"),
@@ -472,7 +503,7 @@ pub fn paged() -> Vec<Request> {
 }
 
 /// Everything that may change something: aimed at what only the other has, at what both have, and at the tenant's own.
-pub fn writing(reading: &[Request]) -> Vec<Request> {
+pub fn writing(reading: &[Request], cast: Cast) -> Vec<Request> {
     let mut all = Vec::new();
     for route in ROUTES {
         match route.interaction {
@@ -483,10 +514,10 @@ pub fn writing(reading: &[Request]) -> Vec<Request> {
             Interaction::ConditionalPatch => all.extend(conditional_patches()),
             Interaction::Delete => all.extend(deletes()),
             Interaction::ConditionalDelete => all.extend(conditional_deletes()),
-            Interaction::Bundle => all.extend(bundles(reading)),
+            Interaction::Bundle => all.extend(bundles(reading, cast)),
             Interaction::Operation => {
                 let changing = REGISTRY.iter().filter(|operation| changes(&operation.descriptor));
-                all.extend(changing.flat_map(|operation| calls(route, &operation.descriptor)));
+                all.extend(changing.flat_map(|operation| calls(route, &operation.descriptor, cast)));
             }
             Interaction::Read
             | Interaction::Vread
@@ -498,8 +529,19 @@ pub fn writing(reading: &[Request]) -> Vec<Request> {
             | Interaction::SearchCompartment
             | Interaction::Capabilities => {}
         }
+        all.extend(between_patients(cast, &|request| {
+            request.method == route.method && request.shape() == route.shape
+        }));
     }
     all
+}
+
+/// What one patient writes to come at the other's, of those requests that are wanted.
+fn between_patients(cast: Cast, wanted: &dyn Fn(&Request) -> bool) -> Vec<Request> {
+    match cast {
+        Cast::Tenants => Vec::new(),
+        Cast::Patients => patients::writing().into_iter().filter(wanted).collect(),
+    }
 }
 
 fn patient(id: &str, note: &str) -> String {
@@ -616,7 +658,7 @@ fn conditional_deletes() -> Vec<Request> {
 }
 
 /// Batches of everything that is asked by GET, and transactions that meet the other's resources in each way a Bundle can.
-fn bundles(reading: &[Request]) -> Vec<Request> {
+fn bundles(reading: &[Request], cast: Cast) -> Vec<Request> {
     let bundle = |kind: &str, entries: Vec<Value>| {
         let body = json!({"resourceType": "Bundle", "type": kind, "entry": entries});
         Request::new("POST", "/").with_body(body)
@@ -645,6 +687,7 @@ fn bundles(reading: &[Request]) -> Vec<Request> {
         conditional_patches(),
         deletes(),
         conditional_deletes(),
+        between_patients(cast, &|_| true),
     ]
     .concat();
     // Each by itself, as both kinds; together they would contradict each other.

@@ -1,4 +1,108 @@
-//! What the two tenants have: the same resources by the same ids, but for every text, number, date and reference of theirs.
+//! What the two have who must not meet. Tenants: the same resources by the same ids, but for every text, number, date and
+//! reference of theirs. Patients of one tenant: the same but for the ids, and what belongs to neither of them or to both in turn.
+
+/// Who must not meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cast {
+    /// Two tenants.
+    Tenants,
+    /// Two patients of one tenant; the one who asks holds a token with `patient/` scopes.
+    Patients,
+}
+
+/// A resource to be stored.
+pub struct Seed {
+    pub key: String,
+    pub members: String,
+    pub words: &'static Words,
+}
+
+impl Seed {
+    fn new(key: &str, members: &str, words: &'static Words) -> Seed {
+        Seed { key: key.to_owned(), members: members.to_owned(), words }
+    }
+
+    pub fn resource_type(&self) -> &'static str {
+        let (resource_type, _) = self.key.split_once('/').expect("a key");
+        let known = BOTH.iter().chain(ONLY_OTHER).chain(OF_PATIENT).map(|(key, _)| *key);
+        known
+            .filter_map(|key| key.split('/').next())
+            .find(|name| *name == resource_type)
+            .expect("a known type")
+    }
+
+    pub fn resource(&self) -> String {
+        self.words.resource(&self.key, &self.members)
+    }
+}
+
+/// What the one who asks has, or may see.
+pub fn own(cast: Cast) -> Vec<Seed> {
+    let of_patient: &[(&str, &str)] = match cast {
+        Cast::Tenants => &[],
+        Cast::Patients => OF_PATIENT,
+    };
+    BOTH.iter().chain(of_patient).map(|(key, members)| Seed::new(key, members, &WORDS_ASKING)).collect()
+}
+
+/// What must not show.
+pub fn others(cast: Cast) -> Vec<Seed> {
+    match cast {
+        Cast::Tenants => {
+            let all = BOTH.iter().chain(ONLY_OTHER);
+            all.map(|(key, members)| Seed::new(key, members, &WORDS_OTHER)).collect()
+        }
+        // The patient's own, of the other patient.
+        Cast::Patients => {
+            let all = BOTH.iter().chain(OF_PATIENT);
+            let of_patient =
+                all.filter(|(key, members)| *key == "Patient/pat" || members.contains("Patient/pat"));
+            of_patient.map(|(key, members)| Seed::new(&hidden(key), &hidden(members), &WORDS_OTHER)).collect()
+        }
+    }
+}
+
+/// The ids of the other patient's resources in a text.
+fn hidden(text: &str) -> String {
+    let own = ["Patient/pat", "Encounter/enc", "Observation/obs", "Condition/con", "RiskAssessment/risk"];
+    let text = own.iter().fold(text.to_owned(), |text, key| {
+        let (resource_type, _) = key.split_once('/').expect("a key");
+        text.replace(key, &format!("{resource_type}/hidden"))
+    });
+    let more = [
+        ("Observation/said", "Observation/hidden-said"),
+        ("Observation/links", "Observation/hidden-links"),
+        ("Appointment/app", "Appointment/hidden"),
+        ("Provenance/own", "Provenance/hidden"),
+        ("List/own", "List/hidden"),
+    ];
+    more.iter().fold(text, |text, (own, hidden)| text.replace(own, hidden))
+}
+
+/// Resources of a patient that refer to the other's: what is at the end of these references does not show.
+const OF_PATIENT: &[(&str, &str)] = &[
+    (
+        "Observation/links",
+        r#""status":"final","code":{"coding":[{"system":"urn:c","code":"links-MARK"}]},"subject":{"reference":"Patient/pat"},"focus":[{"reference":"Patient/hidden"}],"hasMember":[{"reference":"Observation/obs"},{"reference":"Observation/hidden"},{"reference":"Observation/hidden-said"}],"derivedFrom":[{"reference":"Observation/said"},{"reference":"Observation/hidden"}]"#,
+    ),
+    (
+        "List/own",
+        r#""status":"current","mode":"working","title":"MARK","subject":{"reference":"Patient/pat"},"entry":[{"item":{"reference":"Observation/obs"}},{"item":{"reference":"Observation/hidden"}}]"#,
+    ),
+    (
+        "Provenance/own",
+        r#""target":[{"reference":"Patient/pat"},{"reference":"Observation/obs"}],"recorded":"YEAR-01-01T00:00:00Z","agent":[{"who":{"display":"MARK"}}]"#,
+    ),
+];
+
+/// A resource that was the other patient's in its first version, and is the asking one's.
+pub const MOVED: [(&str, &str, &Words); 2] =
+    [("Observation/moved", MOVED_FROM, &WORDS_OTHER), ("Observation/moved", MOVED_TO, &WORDS_ASKING)];
+/// The other way round.
+pub const LEFT: [(&str, &str, &Words); 2] =
+    [("Observation/left", MOVED_TO, &WORDS_OTHER), ("Observation/left", MOVED_FROM, &WORDS_OTHER)];
+const MOVED_FROM: &str = r#""status":"final","code":{"coding":[{"system":"urn:c","code":"moved-MARK"}]},"subject":{"reference":"Patient/hidden"}"#;
+const MOVED_TO: &str = r#""status":"final","code":{"coding":[{"system":"urn:c","code":"moved-MARK"}]},"subject":{"reference":"Patient/pat"}"#;
 
 /// In every text of the tenant that asks, and nowhere else.
 pub const ASKING: &str = "alderquist";
@@ -116,9 +220,14 @@ pub const ONLY_OTHER: &[(&str, &str)] = &[
     ),
 ];
 
-/// Deleted by the other; the tenant that asks has it.
-pub const DELETED_BY_OTHER: &str = "Appointment/app";
-/// Deleted by the tenant that asks; the other has it.
+/// Deleted by the other; the one who asks has it.
+pub fn deleted_by_other(cast: Cast) -> &'static str {
+    match cast {
+        Cast::Tenants => "Appointment/app",
+        Cast::Patients => "Appointment/hidden",
+    }
+}
+/// Deleted by the one who asks; the other has it.
 pub const DELETED_BY_ASKING: &str = "Condition/con";
 
 impl Words {

@@ -1,4 +1,4 @@
-//! Two tenants, and a client that speaks for either.
+//! Two who must not meet, and a client that speaks for either.
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,7 +11,7 @@ use vesta::http::route::{self, Interaction};
 use super::in_process::InProcess;
 use super::over_http::OverHttp;
 use super::requests::Request;
-use super::seeds::{self, WORDS_ASKING, WORDS_OTHER, Words};
+use super::seeds::{self, Cast, Seed, Words};
 
 pub const BASE: &str = "http://127.0.0.1:8080/fhir";
 
@@ -23,9 +23,9 @@ pub static INDEX: LazyLock<Arc<SearchIndex>> =
 /// For whom a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
-    /// The tenant whose answers are looked at.
+    /// The one whose answers are looked at.
     Asking,
-    /// The tenant that must not show.
+    /// The one who must not show; of patients, who may do everything in their tenant.
     Other,
 }
 
@@ -41,6 +41,7 @@ pub enum Way {
 /// A store with both tenants, and what answers their requests.
 pub struct World {
     face: Face,
+    cast: Cast,
 }
 
 enum Face {
@@ -93,37 +94,61 @@ impl Answer {
 }
 
 impl World {
-    /// Seeds the first tenant, and the other before and after it.
-    pub async fn new(engine: Engine, way: Way, with_other: bool) -> World {
+    /// Seeds the one who asks, and the other before and after.
+    pub async fn new(engine: Engine, way: Way, cast: Cast, with_other: bool) -> World {
         let face = match way {
-            Way::InProcess => Face::InProcess(Box::new(InProcess::new(engine).await)),
+            Way::InProcess => Face::InProcess(Box::new(InProcess::new(engine, cast).await)),
             Way::Http => Face::Http(Box::new(OverHttp::new(engine))),
         };
-        let world = World { face };
-        // The other is older and younger than the tenant that asks.
-        let (first, last) = seeds::BOTH.split_at(seeds::BOTH.len() / 2);
+        let world = World { face, cast };
+        let seeder = world.open();
+        // The other is older and younger than the one who asks.
+        let others = seeds::others(cast);
+        let (first, last) = others.split_at(others.len() / 2);
         if with_other {
-            world.seed(Who::Other, &WORDS_OTHER, first).await;
+            world.seed(Who::Other, first).await;
         }
-        world.seed(Who::Asking, &WORDS_ASKING, seeds::BOTH).await;
-        world.delete(Who::Asking, seeds::DELETED_BY_ASKING).await;
+        world.seed(seeder, &seeds::own(cast)).await;
+        world.delete(seeder, seeds::DELETED_BY_ASKING).await;
+        if cast == Cast::Patients {
+            world.seed_moving(&seeds::MOVED).await;
+        }
         if with_other {
-            world.seed(Who::Other, &WORDS_OTHER, last).await;
-            world.seed(Who::Other, &WORDS_OTHER, seeds::ONLY_OTHER).await;
-            world.delete(Who::Other, seeds::DELETED_BY_OTHER).await;
+            world.seed(Who::Other, last).await;
+            world.delete(Who::Other, seeds::deleted_by_other(cast)).await;
+            if cast == Cast::Patients {
+                world.seed_moving(&seeds::LEFT).await;
+            }
         }
         world
     }
 
-    async fn seed(&self, who: Who, words: &Words, resources: &[(&str, &str)]) {
-        for (key, members) in resources {
+    /// Who may do everything in the tenant that is asked.
+    fn open(&self) -> Who {
+        match self.cast {
+            Cast::Tenants => Who::Asking,
+            Cast::Patients => Who::Other,
+        }
+    }
+
+    async fn seed(&self, who: Who, seeds: &[Seed]) {
+        for Seed { key, members, words } in seeds {
             for number in 0..words.versions {
-                let request =
-                    Request::new("PUT", &format!("/{key}")).with_body(words.version(key, members, number));
-                let answer = self.send(who, &request).await;
-                assert!([200, 201].contains(&answer.status), "{request}: {}", answer.excerpt());
+                self.put(who, key, words.version(key, members, number)).await;
             }
         }
+    }
+
+    async fn seed_moving(&self, versions: &[(&str, &str, &Words)]) {
+        for (key, members, words) in versions {
+            self.put(self.open(), key, words.resource(key, members)).await;
+        }
+    }
+
+    async fn put(&self, who: Who, key: &str, body: String) {
+        let request = Request::new("PUT", &format!("/{key}")).with_body(body);
+        let answer = self.send(who, &request).await;
+        assert!([200, 201].contains(&answer.status), "{request}: {}", answer.excerpt());
     }
 
     async fn delete(&self, who: Who, key: &str) {
@@ -131,7 +156,7 @@ impl World {
         assert_eq!(answer.status, 204, "{key}: {}", answer.excerpt());
     }
 
-    /// Everything that a tenant's store holds.
+    /// Everything that is stored of one of them.
     pub async fn state(&self, who: Who) -> String {
         let text = match &self.face {
             Face::InProcess(face) => face.state(who).await,
@@ -140,8 +165,9 @@ impl World {
         without_times(&text)
     }
 
-    /// How many versions a tenant's store holds.
-    pub async fn versions(&self, who: Who) -> u64 {
+    /// How many versions there are in the store of the tenant that is asked.
+    pub async fn versions(&self) -> u64 {
+        let who = self.open();
         let count = Request::new("GET", "/_history").with("_summary", "count");
         let answer = self.send(who, &count).await;
         let (_, total) =
