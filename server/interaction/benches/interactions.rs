@@ -11,7 +11,9 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use interaction::{Caller, Handling, Limits, ReadConditions, Return, Service};
 use search::SearchIndex;
-use store::{Access, EmbeddedOptions, Store, Tenant, Timestamp};
+use store::{
+    Access, EmbeddedOptions, Filter, Key, ParameterId, Predicate, Query, Rules, Store, Tenant, Timestamp,
+};
 
 fn main() {
     divan::main();
@@ -92,10 +94,52 @@ fn transaction_of_a_patient(bencher: Bencher<'_, '_>) {
         .bench_values(|body| server.bundle(body));
 }
 
-#[divan::bench]
-fn read(bencher: Bencher<'_, '_>) {
-    let Some((server, patient, _)) = with_patient() else { return };
+/// Who asks: one who may see everything, or one who is held to the patient's compartment.
+#[derive(Debug, Clone, Copy)]
+enum Asker {
+    Open,
+    Held,
+}
+
+impl Server {
+    /// Has the caller be one who asks so.
+    fn ask_as(&mut self, asker: Asker) {
+        if let Asker::Held = asker {
+            let query = Query {
+                resource_type: Some("Patient".into()),
+                filter: Filter::All,
+                sort: Vec::new(),
+                after: None,
+                limit: 1,
+                total: false,
+            };
+            let found = self.service.store.search(&self.caller.tenant, &self.caller.access, &query);
+            let found = self.runtime.block_on(found).expect("the search runs").matches;
+            self.caller.access = compartment(&found.first().expect("the patient").key);
+        }
+    }
+}
+
+/// All that is in a patient's compartment.
+fn compartment(patient: &Key) -> Access {
+    let rules = DEFINITIONS.compartments.resource_types("Patient").into_iter().map(|kind| {
+        let codes = DEFINITIONS.compartments.parameters("Patient", kind).unwrap_or_default();
+        let parameters = codes.iter().filter_map(|code| DEFINITIONS.search_parameters.get(kind, code));
+        let refers = parameters.map(|parameter| {
+            let target = Predicate::Reference(vec![patient.as_str().into()]);
+            Filter::Match(ParameterId(parameter.index), target)
+        });
+        let itself = (kind == "Patient").then(|| Filter::Ids(vec![patient.id().into()]));
+        (kind.into(), Rules::all(Filter::Or(itself.into_iter().chain(refers).collect())))
+    });
+    Access::granted(rules)
+}
+
+#[divan::bench(args = [Asker::Open, Asker::Held])]
+fn read(bencher: Bencher<'_, '_>, asker: Asker) {
+    let Some((mut server, patient, _)) = with_patient() else { return };
     server.bundle(patient);
+    server.ask_as(asker);
     let id = format!("{:032x}", 1_000);
     let (service, caller, none) = (&server.service, &server.caller, ReadConditions::default());
     let types = [
@@ -118,10 +162,11 @@ fn read(bencher: Bencher<'_, '_>) {
         .bench(|| server.runtime.block_on(interaction::read(service, caller, black_box(kind), &id, &none)));
 }
 
-#[divan::bench]
-fn search_of_a_page(bencher: Bencher<'_, '_>) {
-    let Some((server, patient, _)) = with_patient() else { return };
+#[divan::bench(args = [Asker::Open, Asker::Held])]
+fn search_of_a_page(bencher: Bencher<'_, '_>, asker: Asker) {
+    let Some((mut server, patient, _)) = with_patient() else { return };
     server.bundle(patient);
+    server.ask_as(asker);
     let (service, caller) = (&server.service, &server.caller);
     let asked = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

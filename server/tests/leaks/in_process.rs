@@ -17,15 +17,42 @@ use super::requests::Request;
 use super::seeds::{self, Cast};
 use super::world::{BASE, DEFINITIONS, INDEX, Said, Who};
 
+/// The interactions on an open store, validating.
+pub fn service(opened: &Opened) -> Service {
+    let ids = AtomicU64::new(0);
+    let limits = Limits {
+        body: fhirpath::tree::Limits::DEFAULT,
+        bundle_entries: 10_000,
+        default_count: 50,
+        max_count: 1000,
+        includes: 1000,
+    };
+    Service {
+        store: opened.store.clone(),
+        validation: interaction::Validation::embedded(interaction::ValidationLevel::Profiles, &DEFINITIONS),
+        definitions: Arc::clone(&DEFINITIONS),
+        index: Arc::clone(&INDEX),
+        limits,
+        base: BASE.to_owned(),
+        clock: Arc::new(|| Timestamp(1_795_313_433_123)),
+        new_id: Arc::new(move || format!("n{}", ids.fetch_add(1, Ordering::Relaxed) + 1)),
+    }
+}
+
 /// Of the patient who asks: all that is theirs, and definitions, which belong to nobody.
-fn token() -> smart::Verified {
-    let scopes = "patient/*.cruds user/ValueSet.cruds user/CodeSystem.rs user/ConceptMap.rs user/Binary.cruds \
-                  user/StructureDefinition.rs";
+const TOKEN: &str = "patient/*.cruds user/ValueSet.cruds user/CodeSystem.rs user/ConceptMap.rs user/Binary.cruds \
+                     user/StructureDefinition.rs";
+
+/// A token with scopes, of a patient in context and a user; without a user a client's own.
+pub fn token(scopes: &str, patient: Option<&str>, user: &str) -> smart::Verified {
     let (scopes, unread) = smart::ScopeSet::read(scopes).unwrap();
     assert!(unread.is_empty());
-    let patient = Some("pat".to_owned());
-    let user = Some("Practitioner/doc1".to_owned());
-    let context = smart::Context { patient: patient.clone(), user, system: false };
+    let patient = patient.map(str::to_owned);
+    let context = smart::Context {
+        patient: patient.clone(),
+        user: (!user.is_empty()).then(|| user.to_owned()),
+        system: user.is_empty(),
+    };
     let access = smart::Access::compile(&scopes, &context);
     smart::Verified { client_id: "app".into(), user: None, patient, scopes, access, expires_s: i64::MAX }
 }
@@ -44,30 +71,11 @@ impl InProcess {
         let tenants = ["asking", "other"].map(|name| Tenant::new(name).unwrap());
         let opened = engine.open_for(Arc::clone(&INDEX) as _, &tenants).await;
         let [mut asking, mut other] = tenants.map(|tenant| Caller { tenant, access: Access::unrestricted() });
-        let ids = AtomicU64::new(0);
-        let limits = Limits {
-            body: fhirpath::tree::Limits::DEFAULT,
-            bundle_entries: 10_000,
-            default_count: 50,
-            max_count: 1000,
-            includes: 1000,
-        };
-        let service = Service {
-            store: opened.store.clone(),
-            validation: interaction::Validation::embedded(
-                interaction::ValidationLevel::Profiles,
-                &DEFINITIONS,
-            ),
-            definitions: Arc::clone(&DEFINITIONS),
-            index: Arc::clone(&INDEX),
-            limits,
-            base: BASE.to_owned(),
-            clock: Arc::new(|| Timestamp(1_795_313_433_123)),
-            new_id: Arc::new(move || format!("n{}", ids.fetch_add(1, Ordering::Relaxed) + 1)),
-        };
+        let service = service(&opened);
         if cast == Cast::Patients {
             other.tenant = asking.tenant.clone();
-            asking.access = decision::compile(&service, &token()).unwrap();
+            asking.access =
+                decision::compile(&service, &token(TOKEN, Some("pat"), "Practitioner/doc1")).unwrap();
         }
         InProcess { service, cast, asking, other, _opened: opened }
     }

@@ -14,6 +14,7 @@
 //! silence about the other tenant would say nothing.
 
 mod criteria;
+mod decisions;
 mod in_process;
 mod over_http;
 mod patients;

@@ -119,6 +119,8 @@ pub fn writing() -> Vec<Request> {
         let patch = replace("Observation.status", "valueCode", json!("amended"));
         all.push(Request::new("PATCH", "/Observation").with(name, value).with_body(patch));
     }
+    let patch = replace("Observation.status", "valueCode", json!("corrected"));
+    all.push(Request::new("PATCH", "/Observation").with("identifier", "obs-alderquist").with_body(patch));
     for (name, value) in OTHERS {
         all.push(Request::new("DELETE", "/Observation").with(name, value));
     }
