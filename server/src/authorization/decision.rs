@@ -9,8 +9,6 @@
 //! | a user's who is a Practitioner, PractitionerRole, Person or Organization | all |
 //! | another user's | none |
 
-use std::collections::BTreeMap;
-
 use fhirpath::{Issue, IssueType};
 use interaction::{Failure, Service, Status};
 use smart::{Allowance, Compartment, Decision, Interaction, PATIENTLESS, Verified};
@@ -23,9 +21,9 @@ const WORKING_HERE: [&str; 4] = ["Practitioner", "PractitionerRole", "Person", "
 /// parameter of a scope's query is not permitted by that scope.
 ///
 /// # Errors
-/// Forbidden for a scope whose query no type understands, and what is wrong with it.
+/// Forbidden for a token that permits nothing because no type understands a scope's query, and what is wrong with it.
 pub fn compile(service: &Service, granted: &Verified) -> Result<Access, Failure> {
-    let mut compiler = Compiler { service, queries: BTreeMap::new() };
+    let mut compiler = Compiler { service, fault: None };
     let mut types = Vec::new();
     for resource_type in service.definitions.resource_types() {
         let mut filter = |interaction| match granted.access.decide(interaction, resource_type) {
@@ -41,7 +39,12 @@ pub fn compile(service: &Service, granted: &Verified) -> Result<Access, Failure>
         };
         types.push((resource_type.as_str().into(), rules));
     }
-    compiler.not_understood()?;
+    if let Some(fault) = compiler.fault {
+        if types.iter().all(|(_, rules)| *rules == Rules::all(Filter::None)) {
+            return Err(not_understood(fault));
+        }
+        tracing::debug!(client = granted.client_id, "some types do not understand the search of a scope");
+    }
     let everything = Rules::all(Filter::All);
     match types.iter().all(|(_, rules)| *rules == everything) {
         true => Ok(Access::unrestricted()),
@@ -51,8 +54,15 @@ pub fn compile(service: &Service, granted: &Verified) -> Result<Access, Failure>
 
 struct Compiler<'a> {
     service: &'a Service,
-    /// The queries met, each with what is wrong with it as long as no type understood it.
-    queries: BTreeMap<String, Option<Vec<Issue>>>,
+    /// What is wrong with a scope's query, for the first type that does not understand it.
+    fault: Option<Vec<Issue>>,
+}
+
+fn not_understood(fault: Vec<Issue>) -> Failure {
+    let what =
+        "The access token has a scope whose search is not understood, and no other; ask for one without it.";
+    let own = Issue::error(IssueType::Forbidden, what);
+    Failure::of(Status::Forbidden, [own].into_iter().chain(fault).collect())
 }
 
 impl Compiler<'_> {
@@ -78,25 +88,12 @@ impl Compiler<'_> {
         }
     }
 
-    /// The criteria of a scope, of a type that understands them.
+    /// The criteria of a scope; a type that does not understand them has nothing that fulfils them.
     fn query(&mut self, query: &str, resource_type: &str) -> Filter {
-        let read = interaction::criteria(self.service, resource_type, query);
-        let fault = read.as_ref().err().map(|failure| failure.issues.clone());
-        let known = self.queries.entry(query.to_owned()).or_insert_with(|| fault.clone());
-        if fault.is_none() {
-            *known = None;
-        }
-        read.unwrap_or(Filter::None)
-    }
-
-    fn not_understood(self) -> Result<(), Failure> {
-        let issues: Vec<Issue> = self.queries.into_values().flatten().flatten().collect();
-        if issues.is_empty() {
-            return Ok(());
-        }
-        let what = "The access token has a scope whose search is not understood; ask for one without it.";
-        let own = Issue::error(IssueType::Forbidden, what);
-        Err(Failure::of(Status::Forbidden, [own].into_iter().chain(issues).collect()))
+        interaction::criteria(self.service, resource_type, query).unwrap_or_else(|failure| {
+            self.fault.get_or_insert(failure.issues);
+            Filter::None
+        })
     }
 
     /// What a user may see.

@@ -145,5 +145,5 @@ async fn tokens_reach_what_their_scopes_and_users_say() {
     let failure = refused.unwrap_err();
     assert_eq!(failure.status.code(), 403);
     let said: Vec<&str> = failure.issues.iter().map(|issue| issue.code.as_str()).collect();
-    assert_eq!(said, ["forbidden", "not-supported"], "{failure:?}");
+    assert_eq!(said, ["forbidden", "invalid"], "{failure:?}");
 }
