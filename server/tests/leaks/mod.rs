@@ -117,8 +117,10 @@ async fn compare(way: Way, cast: Cast) {
     let shown = leaks.iter().take(25).map(String::as_str).collect::<Vec<_>>().join("\n");
     assert!(leaks.is_empty(), "{} leaks, the first:\n{shown}", leaks.len());
     println!("{} requests", beside.answers.len());
-    every_row_is_covered(&beside);
-    every_parameter_is_covered(&beside, cast);
+    if !requests::is_sample(cast) {
+        every_row_is_covered(&beside);
+        every_parameter_is_covered(&beside, cast);
+    }
 }
 
 /// Each route and each operation was asked for, and showed or changed something of the tenant's own.
