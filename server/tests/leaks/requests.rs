@@ -169,7 +169,7 @@ pub fn reading(way: Way, cast: Cast) -> Vec<Request> {
 
 /// Of the patients' requests, one of so many is sent to Cosmos DB: the emulator looks at every document for each, and what a rule
 /// does to a query is compared on both engines by the tests of the store.
-const EACH: usize = 40;
+const EACH: usize = 100;
 
 /// Whether only a sample is asked.
 pub fn is_sample(cast: Cast) -> bool {
