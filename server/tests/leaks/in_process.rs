@@ -41,7 +41,7 @@ pub fn service(opened: &Opened) -> Service {
 
 /// Of the patient who asks: all that is theirs, and definitions, which belong to nobody.
 const TOKEN: &str = "patient/*.cruds user/ValueSet.cruds user/CodeSystem.rs user/ConceptMap.rs user/Binary.cruds \
-                     user/StructureDefinition.rs";
+                     user/StructureDefinition.rs user/SearchParameter.rs";
 
 /// A token with scopes, of a patient in context and a user; without a user a client's own.
 pub fn token(scopes: &str, patient: Option<&str>, user: &str) -> smart::Verified {
