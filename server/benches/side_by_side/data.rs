@@ -60,6 +60,15 @@ impl Archives {
         lines
     }
 
+    /// The resources of a type, a line each.
+    pub fn lines(&self, name: &str) -> Vec<&[u8]> {
+        let end = format!("{name}.ndjson");
+        let file =
+            self.ndjson.iter().find(|file| file.path.rsplit('/').next().is_some_and(|path| path == end));
+        let lines = file.into_iter().flat_map(|file| file.bytes.split(|byte| *byte == b'\n'));
+        lines.filter(|line| !line.is_empty()).collect()
+    }
+
     /// The id of the patient whose number of laboratory results is the median of those that have any.
     pub fn typical_patient(&self) -> String {
         let file =

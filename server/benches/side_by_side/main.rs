@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a broken run should stop
 
 mod client;
+#[allow(dead_code)] // the other program's part
 mod data;
 
 use std::io::{BufRead, BufReader, Write};
