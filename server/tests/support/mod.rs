@@ -116,7 +116,7 @@ impl Server {
             .expect("the server starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let base = line.trim().rsplit("http://").next().unwrap_or_default();
+        let base = line.trim().rsplit("://").next().unwrap_or_default();
         let address =
             base.trim_end_matches("/fhir").parse().unwrap_or_else(|_| panic!("no base URL in {line:?}"));
         Server { child, address }
