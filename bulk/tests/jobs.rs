@@ -1,0 +1,437 @@
+//! Jobs over a record that the test keeps: what is in the files, while the record changes, and when the process ends at any point.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bulk::{
+    Control, Directory, Environment, ExportError, Ids, Job, Jobs, Kickoff, Level, Output, OutputFile, Page,
+    Reading, Section, Source, State, Types, Wanted, run,
+};
+use bytes::Bytes;
+
+/// Versions of a resource: time, and the body (`None` is a deletion).
+type History = Vec<(i64, Option<String>)>;
+
+/// Histories by type and id.
+type Versions = BTreeMap<(String, String), History>;
+
+/// A record, and what to do to it before a page is read.
+struct Record {
+    versions: Mutex<Versions>,
+    pages: AtomicU64,
+    disturb: fn(&mut Versions, u64),
+}
+
+fn resource(kind: &str, id: &str, version: usize, refers_to: &str) -> String {
+    format!(
+        r#"{{"resourceType":"{kind}","id":"{id}","meta":{{"versionId":"{version}"}},"subject":{{"reference":"{refers_to}"}}}}"#
+    )
+}
+
+impl Record {
+    /// Patients of which each has observations by a practitioner of an organization; one observation is of a patient outside.
+    fn new(disturb: fn(&mut Versions, u64)) -> Record {
+        let mut versions = Versions::new();
+        let mut add = |kind: &str, id: &str, refers_to: &str| {
+            let body = resource(kind, id, 1, refers_to);
+            versions.insert((kind.to_owned(), id.to_owned()), vec![(10, Some(body))]);
+        };
+        for number in 0..30 {
+            add("Patient", &format!("p{number:02}"), "Organization/o1");
+            for observation in 0..4 {
+                add(
+                    "Observation",
+                    &format!("b{number:02}-{observation}"),
+                    &format!("Practitioner/d{observation}"),
+                );
+            }
+        }
+        for number in 0..6 {
+            add("Practitioner", &format!("d{number}"), "Organization/o2");
+        }
+        add("Organization", "o1", "Organization/o1");
+        add("Organization", "o2", "Location/l1");
+        add("Location", "l1", "Device/none");
+        Record { versions: Mutex::new(versions), pages: AtomicU64::new(0), disturb }
+    }
+
+    fn of(&self, wanted: &Wanted<'_>) -> Vec<(String, History)> {
+        let versions = self.versions.lock().unwrap();
+        let of_type = versions.iter().filter(|((kind, _), _)| kind == wanted.resource_type);
+        of_type.map(|((_, id), versions)| (id.clone(), versions.clone())).collect()
+    }
+}
+
+/// The patient of an id: `b07-1` and `p07` are of `p07`.
+fn is_of(wanted: &Wanted<'_>, id: &str, part: &[String]) -> bool {
+    wanted.patients.is_none() || part.iter().any(|patient| id.get(1..3) == patient.get(1..3))
+}
+
+fn as_of(versions: &[(i64, Option<String>)], time: i64) -> Option<&(i64, Option<String>)> {
+    versions.iter().rfind(|(at, _)| *at <= time)
+}
+
+#[async_trait]
+impl Source for Record {
+    async fn page(
+        &self,
+        wanted: &Wanted<'_>,
+        after: Option<&[u8]>,
+    ) -> std::result::Result<Page, ExportError> {
+        let count = self.pages.fetch_add(1, Ordering::Relaxed);
+        (self.disturb)(&mut self.versions.lock().unwrap(), count);
+        let part = wanted.patients.map_or(&[][..], |patients| &patients[wanted.part.clone()]);
+        let after = after.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
+        let mut page = Page::default();
+        let mut found = 0;
+        for (id, versions) in self.of(wanted) {
+            if after.as_ref().is_some_and(|after| id <= *after) || !is_of(wanted, &id, part) {
+                continue;
+            }
+            let (time, body) = versions.last().unwrap();
+            if let (true, Some(body)) = (*time <= wanted.snapshot_ms, body) {
+                page.resources.push(Bytes::from(body.clone()));
+            }
+            found += 1;
+            if found == 7 {
+                page.next = Some(id.into_bytes());
+                break;
+            }
+        }
+        Ok(page)
+    }
+
+    async fn changed(&self, wanted: &Wanted<'_>, _: Option<&[u8]>) -> std::result::Result<Ids, ExportError> {
+        let all = self.of(wanted).into_iter();
+        let changed = all.filter(|(_, versions)| versions.last().unwrap().0 > wanted.snapshot_ms);
+        Ok(Ids { ids: changed.map(|(id, _)| id).collect(), next: None })
+    }
+
+    async fn at_snapshot(
+        &self,
+        wanted: &Wanted<'_>,
+        ids: &[String],
+    ) -> std::result::Result<Vec<Bytes>, ExportError> {
+        let all = self.of(wanted);
+        let wanted_ids = all
+            .iter()
+            .filter(|(id, _)| ids.contains(id) && is_of(wanted, id, wanted.patients.unwrap_or_default()));
+        let bodies = wanted_ids.filter_map(|(_, versions)| as_of(versions, wanted.snapshot_ms)?.1.clone());
+        Ok(bodies.map(Bytes::from).collect())
+    }
+
+    async fn referred(
+        &self,
+        wanted: &Wanted<'_>,
+        ids: &[String],
+    ) -> std::result::Result<Vec<Bytes>, ExportError> {
+        let none = Wanted { patients: None, ..wanted.clone() };
+        self.at_snapshot(&none, ids).await
+    }
+
+    async fn deleted(&self, wanted: &Wanted<'_>, _: Option<&[u8]>) -> std::result::Result<Ids, ExportError> {
+        let since = wanted.request.since_ms.unwrap();
+        let is_gone = |versions: &[(i64, Option<String>)]| {
+            as_of(versions, wanted.snapshot_ms).is_some_and(|(time, body)| body.is_none() && *time >= since)
+        };
+        let gone = self.of(wanted).into_iter().filter(|(_, versions)| is_gone(versions));
+        Ok(Ids { ids: gone.map(|(id, _)| id).collect(), next: None })
+    }
+
+    fn local(&self, reference: &str) -> Option<(String, String)> {
+        reference.split_once('/').map(|(kind, id)| (kind.to_owned(), id.to_owned()))
+    }
+}
+
+/// A directory that takes so many writes, and then fails.
+struct Failing<'d> {
+    directory: &'d Directory,
+    writes_left: &'d AtomicU64,
+    kind: ErrorKind,
+}
+
+struct FailingFile<'d>(Box<dyn OutputFile>, &'d AtomicU64, ErrorKind);
+
+fn spend(left: &AtomicU64, kind: ErrorKind) -> Result<()> {
+    let spent = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+    spent.map(|_| ()).map_err(|_| Error::from(kind))
+}
+
+impl Write for FailingFile<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        spend(self.1, self.2)?;
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.0.flush()
+    }
+}
+
+impl OutputFile for FailingFile<'static> {
+    fn finish(self: Box<Self>) -> Result<()> {
+        spend(self.1, self.2)?;
+        self.0.finish()
+    }
+}
+
+impl Output for Failing<'static> {
+    fn create(&self, job: &str, name: &str) -> Result<Box<dyn OutputFile>> {
+        Ok(Box::new(FailingFile(self.directory.create(job, name)?, self.writes_left, self.kind)))
+    }
+
+    fn open(&self, job: &str, name: &str) -> Result<Box<dyn Reading>> {
+        self.directory.open(job, name)
+    }
+
+    fn remove_files(&self, job: &str) -> Result<()> {
+        self.directory.remove_files(job)
+    }
+}
+
+fn job(level: Level, parameters: &[(&str, &str)], snapshot_ms: i64) -> Job {
+    let types = Types {
+        all: vec!["Patient", "Observation", "Practitioner", "Organization", "Location"],
+        of_patients: vec!["Patient", "Observation"],
+    };
+    let parameters =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let request = Kickoff { level, parameters, is_post: true, lenient: false, types: &types }.read().unwrap();
+    Job::new("j1".to_owned(), "default".to_owned(), "http://x/$export".to_owned(), request, snapshot_ms, 100)
+}
+
+const SMALL: u64 = 600;
+
+/// Runs a job as far as it comes; what is in finished files, by section and type, sorted.
+fn export(
+    record: &Record,
+    directory: &Directory,
+    output: &dyn Output,
+    job: &mut Job,
+) -> std::result::Result<(), ExportError> {
+    if directory.load(&job.id).unwrap().is_none() {
+        directory.save(job).unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let environment = Environment {
+        source: record,
+        output,
+        jobs: directory,
+        file_bytes: SMALL,
+        control: &|| Control::Go,
+        progress: &|_| {},
+    };
+    runtime.block_on(run(&environment, job))
+}
+
+fn lines(directory: &Directory, job: &Job, section: Section) -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in job.files.iter().filter(|file| file.section == section) {
+        let mut text = String::new();
+        directory.open(&job.id, &file.name).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(
+            (text.lines().count() as u64, text.len() as u64),
+            (file.count, file.bytes),
+            "{}",
+            file.name
+        );
+        assert!(file.bytes < SMALL + 1000, "{} has {} bytes", file.name, file.bytes);
+        found.entry(file.resource_type.clone()).or_default().extend(text.lines().map(str::to_owned));
+    }
+    found.values_mut().for_each(|lines| lines.sort());
+    found
+}
+
+/// What a record has at a time, by type, sorted.
+fn expected(record: &Record, kinds: &[&str], time: i64) -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for ((kind, _), versions) in record.versions.lock().unwrap().iter() {
+        let body = as_of(versions, time).and_then(|(_, body)| body.clone());
+        if let (true, Some(body)) = (kinds.contains(&kind.as_str()), body) {
+            found.entry(kind.clone()).or_default().push(body);
+        }
+    }
+    found.values_mut().for_each(|lines| lines.sort());
+    found
+}
+
+const ALL: [&str; 5] = ["Patient", "Observation", "Practitioner", "Organization", "Location"];
+
+/// Before each page something is changed, deleted or made, in what was exported already and in what was not.
+fn disturb(versions: &mut Versions, page: u64) {
+    let time = 21 + i64::try_from(page).unwrap();
+    let body = |kind: &str, id: &str| Some(resource(kind, id, 9, "Practitioner/d5"));
+    let patient = format!("p{:02}", (page * 7) % 30);
+    let change = ("Patient".to_owned(), patient.clone());
+    versions.get_mut(&change).unwrap().push((time, body("Patient", &patient)));
+    let gone = ("Observation".to_owned(), format!("b{:02}-2", (page * 11) % 30));
+    versions.get_mut(&gone).unwrap().push((time, None));
+    let new = format!("b99-{page}");
+    versions.insert(("Observation".to_owned(), new.clone()), vec![(time, body("Observation", &new))]);
+}
+
+#[test]
+fn files_hold_the_snapshot_while_the_record_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = Directory::at(directory.path());
+    let record = Record::new(disturb);
+    let before = expected(&record, &ALL, 20);
+    let mut job = job(Level::System, &[], 20);
+    export(&record, &directory, &directory, &mut job).unwrap();
+    assert_eq!(lines(&directory, &job, Section::Output), before);
+    assert!(job.files.len() > 20, "files are of bounded size");
+    assert_ne!(expected(&record, &ALL, 1000), before, "it was changed");
+}
+
+#[test]
+fn patients_with_what_their_records_refer_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = Directory::at(directory.path());
+    let record = Record::new(|_, _| {});
+    let patients: Vec<String> = (3..5).map(|number| format!("p{number:02}")).collect();
+    for (parameters, kinds) in [
+        (&[][..], &ALL[..]),
+        (&[("_type", "Patient,Organization")][..], &["Patient", "Organization"][..]),
+        (&[("_type", "Observation")][..], &["Observation"][..]),
+    ] {
+        let mut job = job(Level::Group("g".to_owned()), parameters, 20);
+        directory.save_patients(&job.id, &patients).unwrap();
+        export(&record, &directory, &directory, &mut job).unwrap();
+        let found = lines(&directory, &job, Section::Output);
+        assert_eq!(found.keys().map(String::as_str).collect::<Vec<_>>().len(), kinds.len(), "{parameters:?}");
+        let count = |kind: &str| found.get(kind).map_or(0, Vec::len);
+        let all = |kind: &str| kinds.contains(&kind);
+        assert_eq!(count("Patient"), if all("Patient") { 2 } else { 0 });
+        assert_eq!(count("Observation"), if all("Observation") { 8 } else { 0 });
+        assert_eq!(
+            count("Practitioner"),
+            if all("Practitioner") { 4 } else { 0 },
+            "of six, four are referred to"
+        );
+        // Without practitioners, what only they refer to is not led to.
+        assert_eq!(
+            count("Organization"),
+            if parameters.is_empty() { 2 } else { usize::from(all("Organization")) }
+        );
+        directory.remove(&job.id).unwrap();
+    }
+}
+
+#[test]
+fn what_was_deleted_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = Directory::at(directory.path());
+    let record = Record::new(|_, _| {});
+    for (id, time) in [("b01-1", 12), ("b02-1", 18), ("b03-1", 25)] {
+        let key = ("Observation".to_owned(), id.to_owned());
+        record.versions.lock().unwrap().get_mut(&key).unwrap().push((time, None));
+    }
+    let mut job = job(Level::System, &[("_since", "1970-01-01T00:00:00.015Z")], 20);
+    export(&record, &directory, &directory, &mut job).unwrap();
+    let bundle = r#"{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"DELETE","url":"Observation/b02-1"}}]}"#;
+    assert_eq!(
+        lines(&directory, &job, Section::Deleted),
+        BTreeMap::from([("Bundle".to_owned(), vec![bundle.to_owned()])])
+    );
+}
+
+/// The process ends after any number of writes, again and again, while the record changes; what is saved goes on, and the result is
+/// that of a job that was never disturbed.
+#[test]
+fn a_job_goes_on_from_its_last_file() {
+    for round in [0, 6, 12, 24] {
+        let place = tempfile::tempdir().unwrap();
+        let directory: &'static Directory = Box::leak(Box::new(Directory::at(place.path())));
+        let record = Record::new(disturb);
+        let before = expected(&record, &ALL, 20);
+        directory.save(&job(Level::System, &[], 20)).unwrap();
+        let mut ends = 0;
+        loop {
+            let mut job = directory.load("j1").unwrap().unwrap();
+            let left: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(40 + round * 5)));
+            let output = Failing { directory, writes_left: left, kind: ErrorKind::Other };
+            match export(&record, directory, &output, &mut job) {
+                Ok(()) => {
+                    assert_eq!(lines(directory, &job, Section::Output), before, "round {round}");
+                    break;
+                }
+                Err(ExportError::Output(_)) => ends += 1,
+                Err(error) => panic!("{error}"),
+            }
+            assert!(ends < 200, "it does not come on");
+        }
+        assert!(ends > 0, "round {round} was never ended");
+    }
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    let place = tempfile::tempdir().unwrap();
+    let directory: &'static Directory = Box::leak(Box::new(Directory::at(place.path())));
+    let output = Failing {
+        directory,
+        writes_left: Box::leak(Box::new(AtomicU64::new(9))),
+        kind: ErrorKind::StorageFull,
+    };
+    let mut job = job(Level::System, &[], 20);
+    directory.save(&job).unwrap();
+    let issue = export(&Record::new(|_, _| {}), directory, &output, &mut job).unwrap_err().issue();
+    assert_eq!(
+        (issue.code.as_str(), issue.details.as_str()),
+        (
+            "no-store",
+            "The server has no room for the files of this export; its files were removed. Ask for less, or try again when there is room."
+        )
+    );
+}
+
+#[test]
+fn a_job_stops_when_it_is_told() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = Directory::at(place.path());
+    let record = Record::new(|_, _| {});
+    let stopped = AtomicBool::new(false);
+    for control in [Control::Stop, Control::Cancel] {
+        let decide = || if stopped.load(Ordering::Relaxed) { control } else { Control::Go };
+        let mut job = job(Level::System, &[], 20);
+        directory.save(&job).unwrap();
+        stopped.store(false, Ordering::Relaxed);
+        let environment = Environment {
+            source: &record,
+            output: &directory,
+            jobs: &directory,
+            file_bytes: SMALL,
+            control: &decide,
+            progress: &|written| stopped.store(written > 50, Ordering::Relaxed),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let error = runtime.block_on(run(&environment, &mut job)).unwrap_err();
+        let expected = match control {
+            Control::Stop => matches!(error, ExportError::Stopping),
+            _ => matches!(error, ExportError::Cancelled),
+        };
+        assert!(expected, "{error}");
+    }
+}
+
+#[test]
+fn names_lead_nowhere_else() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = Directory::at(place.path().join("exports"));
+    std::fs::write(place.path().join("job.json"), "{}").unwrap();
+    for name in ["..", ".", "", "a/b", "/etc", "a\0b", "%2e%2e"] {
+        assert!(directory.load(name).unwrap().is_none(), "{name:?}");
+        assert!(directory.open("j1", name).is_err(), "{name:?}");
+    }
+    let job = job(Level::System, &[], 20);
+    directory.save(&job).unwrap();
+    directory.save_patients("stray", &["1".to_owned()]).unwrap();
+    directory.remove_strays().unwrap();
+    assert_eq!(directory.all().unwrap().len(), 1);
+    assert_eq!(directory.load("j1").unwrap().unwrap().state, State::Active);
+    assert!(directory.patients("stray").unwrap().is_none());
+}
