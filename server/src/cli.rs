@@ -90,6 +90,11 @@ enum Action {
         #[command(flatten)]
         keys: Keys,
     },
+    /// The log of who did what
+    Audit {
+        #[command(subcommand)]
+        action: AuditAction,
+    },
     /// Append what is new to an archive of the data, whether a server runs or not
     Backup {
         /// Directory of archives; each tenant's is made if it is missing
@@ -174,6 +179,17 @@ enum Action {
     },
     /// List all configuration keys
     Config,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditAction {
+    /// Look for records of the audit log that were changed, removed, put elsewhere or cut off; exit code 1 when there is one
+    Verify {
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -486,6 +502,9 @@ fn act(action: Action) -> Result<(), CommandError> {
             crate::demo::demo(&destination, patients)?;
         }
         Action::Check { of, keys } => crate::maintain::check(&keys.load()?, of.tenant.as_deref())?,
+        Action::Audit { action: AuditAction::Verify { of, keys } } => {
+            crate::audit::verify::verify(&keys.load()?, of.tenant.as_deref())?;
+        }
         Action::Backup { directory, of, keys } => {
             backup::backup(&keys.load()?, of.tenant.as_deref(), &directory)?;
         }

@@ -12,6 +12,7 @@
 //! - [`http`]: requests in, responses out.
 //! - [`memory`]: what the allocator may keep.
 
+pub mod audit;
 pub mod authorization;
 pub mod backup;
 pub mod cli;

@@ -49,6 +49,9 @@ pub enum MaintainError {
     /// The check found faults.
     #[error("{0} faults; restore a backup, and keep the damaged directory for examination")]
     Faults(usize),
+    /// The audit log is not as it was written.
+    #[error("the audit log is not as it was written: {0} faults")]
+    Audit(u64),
     /// A path that cannot be used.
     #[error("cannot use {}: {error}", path.display())]
     Path {

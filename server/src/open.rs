@@ -99,7 +99,9 @@ pub async fn open(config: &Config, table: Option<&Table>, base: String) -> Resul
         store,
         definitions,
         index,
-        validation: Validation::new(config.validation, validator, terminology).requiring(required),
+        validation: Validation::new(config.validation, validator, terminology)
+            .requiring(required)
+            .reserving(config.is_audited().then_some(crate::audit::TYPE)),
         limits: limits(config),
         base,
         clock: Arc::new(now),

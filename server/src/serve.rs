@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::audit::Audit;
 use crate::authorization::{self, Authorization};
 use crate::backup;
 use crate::config::{Config, EngineKind};
@@ -70,9 +71,12 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
     let mark = config.tenants.as_deref().map(watch::mark);
     let table = Table::of(config).map_err(OpenError::from)?;
     let service = runtime.block_on(open::open(config, table.as_ref(), open::base_url(config, address)))?;
-    let authorization = runtime.block_on(Authorization::open(config))?;
+    let audit = runtime.block_on(Audit::open(config, &service))?;
+    let log = audit.as_ref().map(|audit| audit.log.clone());
+    let authorization =
+        runtime.block_on(Authorization::open(config))?.map(|server| server.recording(log.clone()));
     let sweeps = authorization.clone();
-    let app = Arc::new(App::new(service, table.as_ref(), authorization, config, address));
+    let app = Arc::new(App::new(service, table.as_ref(), authorization, audit, config, address));
     let reachable = match &program {
         Some(listener) => listener.local_addr()?,
         None => reachable(address),
@@ -116,6 +120,9 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
             program: program.map(tokio_listener).transpose()?,
         };
         listen::run(listeners, Arc::clone(&app), config, stop).await;
+        if let Some(log) = log {
+            log.stop().await;
+        }
         if let Some(indexing) = indexing {
             indexing.abort();
         }

@@ -107,6 +107,9 @@ pub(crate) async fn many(
     caller: &Caller,
     batch: Batch,
 ) -> Result<Option<Vec<Version>>, Failure> {
+    for write in &batch.writes {
+        service.validation.may_write(write.key().resource_type())?;
+    }
     let defines = stored_definitions::defines(&batch.writes);
     let parameters = own_parameters::defines(&batch.writes);
     let committed = service.store.commit(&caller.tenant, &caller.access, batch).await;

@@ -8,7 +8,7 @@ use conformance::resources::Resources;
 use conformance::terminology::{CodeTables, Terminology};
 use conformance::validation::{Options, Validator};
 use fhirpath::expression::DateTime;
-use fhirpath::{Severity, Tree};
+use fhirpath::{IssueType, Severity, Tree};
 use rustc_hash::FxHashMap;
 use store::{Access, Tenant};
 
@@ -33,6 +33,8 @@ pub struct Validation {
     level: ValidationLevel,
     /// The profile that all resources of a type must meet.
     required: Arc<FxHashMap<String, String>>,
+    /// A type that only the server writes.
+    reserved: Option<&'static str>,
     validator: Validator,
     terminology: Terminology,
     tenants: Arc<RwLock<FxHashMap<Tenant, Arc<OfTenant>>>>,
@@ -50,13 +52,32 @@ impl Validation {
     /// `validator` is one of `terminology`.
     pub fn new(level: ValidationLevel, validator: Validator, terminology: Terminology) -> Validation {
         let (required, tenants, own) = (Arc::default(), Arc::default(), OwnSearchParameters::default());
-        Validation { level, required, validator, terminology, tenants, own }
+        Validation { level, required, reserved: None, validator, terminology, tenants, own }
     }
 
     /// With profiles, by type, that every resource written must meet whether it claims them or not.
     #[must_use]
     pub fn requiring(self, profiles: impl IntoIterator<Item = (String, String)>) -> Validation {
         Validation { required: Arc::new(profiles.into_iter().collect()), ..self }
+    }
+
+    /// With a type that nobody may write: the server does, past the interactions.
+    #[must_use]
+    pub fn reserving(self, resource_type: Option<&'static str>) -> Validation {
+        Validation { reserved: resource_type, ..self }
+    }
+
+    /// Refuses to write resources of a type that only the server writes.
+    pub(crate) fn may_write(&self, resource_type: &str) -> Result<(), Failure> {
+        match self.reserved {
+            Some(reserved) if reserved == resource_type => {
+                let details = format!(
+                    "Each {reserved} here is a record of this server's log: it can be read, and not be written."
+                );
+                Err(Failure::new(Status::MethodNotAllowed, IssueType::NotSupported, details))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The profile that all resources of a type must meet, where there is one.

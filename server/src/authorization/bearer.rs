@@ -24,11 +24,23 @@ pub struct Decided(RwLock<HashMap<[u8; 32], Known>>);
 
 #[derive(Clone)]
 struct Known {
-    caller: Arc<Caller>,
+    holder: Arc<Holder>,
     expires_s: i64,
     /// [`super::Records::revocations`] before the token was looked up.
     revocations: u64,
     at: Instant,
+}
+
+/// Who has a token, and what it permits.
+pub struct Holder {
+    /// As whom requests with it are answered.
+    pub caller: Caller,
+    /// `client_id`.
+    pub client: String,
+    /// The user's resource, `Practitioner/1`; `None` for a backend service's own token.
+    pub user: Option<String>,
+    /// The id of the patient in context.
+    pub patient: Option<String>,
 }
 
 /// Why a token opens nothing.
@@ -50,7 +62,7 @@ impl Authority {
     ///
     /// # Errors
     /// The token does not count, or that cannot be known.
-    pub async fn caller(&self, site: &Site, token: &str) -> Result<Arc<Caller>, TokenRefused> {
+    pub async fn caller(&self, site: &Site, token: &str) -> Result<Arc<Holder>, TokenRefused> {
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let revocations = self.records.revocations();
         let is_shared = site.service.store.is_metered();
@@ -62,20 +74,23 @@ impl Authority {
             TokenError::Failed(error) => TokenRefused::Failed(error),
         })?;
         let access = decision::compile(&site.service, &verified).map_err(TokenRefused::Decision)?;
-        let caller = Arc::new(Caller { tenant: site.caller.tenant.clone(), access });
+        let caller = Caller { tenant: site.caller.tenant.clone(), access };
+        let user = verified.user.map(|user| user.fhir_user);
+        let holder = Holder { caller, client: verified.client_id, user, patient: verified.patient };
+        let holder = Arc::new(holder);
         let (expires_s, at) = (verified.expires_s, Instant::now());
-        self.decided.put(digest, Known { caller: Arc::clone(&caller), expires_s, revocations, at });
-        Ok(caller)
+        self.decided.put(digest, Known { holder: Arc::clone(&holder), expires_s, revocations, at });
+        Ok(holder)
     }
 }
 
 impl Decided {
-    fn get(&self, digest: &[u8; 32], revocations: u64, is_shared: bool) -> Option<Arc<Caller>> {
+    fn get(&self, digest: &[u8; 32], revocations: u64, is_shared: bool) -> Option<Arc<Holder>> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let found = known.get(digest)?;
         let is_fresh = !is_shared || found.at.elapsed() < Duration::from_secs(HOLDS_S);
         let counts = found.revocations == revocations && is_fresh && SystemClock.now_s() < found.expires_s;
-        counts.then(|| Arc::clone(&found.caller))
+        counts.then(|| Arc::clone(&found.holder))
     }
 
     fn put(&self, digest: [u8; 32], decided: Known) {

@@ -23,7 +23,7 @@ mod fetch;
 mod process;
 mod records;
 pub mod registry;
-mod signer;
+pub(crate) mod signer;
 mod statement;
 mod sweep;
 
@@ -37,7 +37,7 @@ use store::Tenant;
 use crate::config::{Config, Registration};
 use crate::open::{self, OpenError};
 
-pub use bearer::TokenRefused;
+pub use bearer::{Holder, TokenRefused};
 pub use records::{RESERVED, reserved};
 pub use sweep::sweep;
 
@@ -51,6 +51,7 @@ pub const AUTH_PATH: &str = "/auth";
 pub struct Authorization {
     settings: Settings,
     signer: Arc<dyn smart::jwt::Signer>,
+    audit: Option<audit::Log>,
     fetch: Arc<dyn Fetch>,
     passwords: Arc<dyn Passwords>,
     /// Of each tenant, whatever URLs it is reached at: revocation must count at all of them at once.
@@ -102,10 +103,17 @@ impl Authorization {
                 private_fetches: config.authorization_private_fetches,
             },
             signer: signer::open(config).await?,
+            audit: None,
             fetch: Arc::new(fetch::Fetcher),
             passwords: Arc::new(process::Hashing::default()),
             records: Arc::default(),
         }))
+    }
+
+    /// With a log that is told what happens.
+    #[must_use]
+    pub fn recording(self, log: Option<audit::Log>) -> Authorization {
+        Authorization { audit: log, ..self }
     }
 
     /// The authorization server of a tenant at the base URL of a service.
@@ -118,7 +126,11 @@ impl Authorization {
             fetch: Arc::clone(&self.fetch),
             passwords: Arc::clone(&self.passwords),
             clock: Arc::new(process::SystemClock),
-            events: Arc::new(process::Log(tenant.clone())),
+            events: Arc::new(process::Log {
+                tenant: tenant.clone(),
+                base: service.base.clone(),
+                audit: self.audit.clone(),
+            }),
         };
         let Settings {
             access_lifetime_s,

@@ -37,12 +37,21 @@ impl Passwords for Hashing {
     }
 }
 
-/// Tells the log what happened, without patients' ids and users' names.
-pub struct Log(pub Tenant);
+/// Tells the audit log what happened, and the program's log, without patients' ids and users' names.
+pub struct Log {
+    pub tenant: Tenant,
+    /// FHIR base URL.
+    pub base: String,
+    pub audit: Option<audit::Log>,
+}
 
 impl Events for Log {
     fn record(&self, event: Event) {
-        let (tenant, kind) = (self.0.as_str(), event.kind);
+        if let Some(log) = &self.audit {
+            let told = audit::Event { server: self.base.clone(), ..event.clone().into() };
+            log.offer(&self.tenant.as_str().into(), told);
+        }
+        let (tenant, kind) = (self.tenant.as_str(), event.kind);
         let (client, address) = (event.client.unwrap_or_default(), event.address);
         match event.failure {
             None => tracing::info!(tenant, ?kind, client, address, "authorization"),

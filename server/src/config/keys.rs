@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use interaction::ValidationLevel;
 
-use super::{EngineKind, Identity, Key, KeyType, LogFormat, Registration, Secret};
+use super::{AuditLog, EngineKind, Identity, Key, KeyType, LogFormat, Registration, Secret};
 
 macro_rules! keys {
     ($( $(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:literal; )+) => {
@@ -99,6 +99,9 @@ keys! {
     authorization_registration_token: Secret = "";
     /// Fetch the keys of apps also from private networks and by plain http.
     authorization_private_fetches: bool = "false";
+    /// Whether every interaction, login, token and refusal leaves an AuditEvent, which nobody can change (`vesta audit verify`
+    /// says whether somebody did). `auto` is on where authorization is.
+    audit: AuditLog = "auto";
     /// Directory of the keys that id_tokens are signed with; without it, one in the data directory. Servers that share a
     /// store share these.
     signing_keys: Option<PathBuf> = "";

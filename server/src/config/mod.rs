@@ -7,7 +7,7 @@ mod value;
 use std::path::{Path, PathBuf};
 
 pub use keys::{Config, KEYS};
-pub use value::{EngineKind, Identity, KeyType, LogFormat, Registration, Secret};
+pub use value::{AuditLog, EngineKind, Identity, KeyType, LogFormat, Registration, Secret};
 
 /// One configuration key.
 pub struct Key {
@@ -220,6 +220,15 @@ fn unknown(name: &str, origin: &str, spelled: impl Fn(&Key) -> String) -> Config
 }
 
 impl Config {
+    /// Whether there is an audit log.
+    pub fn is_audited(&self) -> bool {
+        match self.audit {
+            AuditLog::Auto => self.authorization,
+            AuditLog::On => true,
+            AuditLog::Off => false,
+        }
+    }
+
     /// Whether what is configured may be run.
     ///
     /// # Errors

@@ -39,6 +39,17 @@ pub enum EngineKind {
     Cosmos,
 }
 
+/// Whether there is an audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditLog {
+    /// Where authorization is on.
+    Auto,
+    /// There is.
+    On,
+    /// There is none.
+    Off,
+}
+
 /// Who may register apps by themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registration {
@@ -144,6 +155,21 @@ impl KeyType for EngineKind {
         match only(texts)? {
             "embedded" => Some(EngineKind::Embedded),
             "cosmos" => Some(EngineKind::Cosmos),
+            _ => None,
+        }
+    }
+}
+
+impl KeyType for AuditLog {
+    const NAME: &'static str = "auto, on or off";
+    fn blank() -> AuditLog {
+        AuditLog::Auto
+    }
+    fn read(texts: &[String]) -> Option<AuditLog> {
+        match only(texts)? {
+            "auto" => Some(AuditLog::Auto),
+            "on" => Some(AuditLog::On),
+            "off" => Some(AuditLog::Off),
             _ => None,
         }
     }

@@ -25,6 +25,8 @@ pub const BACKUP: &str = "/admin/backup";
 /// Path of the check.
 pub const CHECK: &str = "/admin/check";
 
+/// Path of the verification of the audit log.
+pub const AUDIT: &str = "/admin/audit";
 /// Path of what `vesta client` and `vesta user` ask.
 pub const REGISTRY: &str = "/admin/registry";
 
@@ -142,6 +144,7 @@ pub(super) async fn answer(app: &App, part: Part, request: Request) -> Result<Re
         Part::Backup => backup(app, &body).await,
         Part::Lag => lag(app, &body).await,
         Part::Registry => registry(app, &body).await,
+        Part::Audit => audit(app, &body).await,
         _ => check(app, &body).await,
     }
 }
@@ -187,6 +190,16 @@ async fn check(app: &App, body: &[u8]) -> Result<Response, Refusal> {
     let (store, tenant) = of(app, &request.tenant)?;
     let report = super::long::run(true, store.check(&tenant, &|_, _| ())).await.map_err(failed)?;
     json(&CheckReport::from(report))
+}
+
+async fn audit(app: &App, body: &[u8]) -> Result<Response, Refusal> {
+    let request: CheckRequest = read(body)?;
+    let (store, tenant) = of(app, &request.tenant)?;
+    let Some(audit) = &app.audit else {
+        let text = "the audit log is off on this server; stop it to verify what there is";
+        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, IssueType::Processing, text));
+    };
+    json(&super::long::run(true, audit.verified(&store, &tenant)).await.map_err(failed)?)
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {

@@ -11,7 +11,7 @@ use interaction::Caller;
 
 use super::App;
 use super::refusal::Refusal;
-use crate::authorization::{Authority, TokenRefused};
+use crate::authorization::{Authority, Holder, TokenRefused};
 use crate::tenants::Site;
 
 const NONE: &str = "Bearer realm=\"fhir\"";
@@ -23,7 +23,17 @@ pub enum Known<'s> {
     /// The program's own commands on the data directory.
     Program(&'s Caller),
     /// Whoever the token is of.
-    Token(Arc<Caller>),
+    Token(Arc<Holder>),
+}
+
+impl Known<'_> {
+    /// Who has the token.
+    pub fn holder(&self) -> Option<Arc<Holder>> {
+        match self {
+            Known::Program(_) => None,
+            Known::Token(holder) => Some(Arc::clone(holder)),
+        }
+    }
 }
 
 impl Deref for Known<'_> {
@@ -32,7 +42,7 @@ impl Deref for Known<'_> {
     fn deref(&self) -> &Caller {
         match self {
             Known::Program(caller) => caller,
-            Known::Token(caller) => caller,
+            Known::Token(holder) => &holder.caller,
         }
     }
 }

@@ -15,6 +15,7 @@ use operations::Invocation;
 use store::units::Ledger;
 use store::{HistoryScope, Key};
 
+use super::audited::Asked;
 use super::body::Share;
 use super::headers::{self, Prefer};
 use super::negotiate::{self, BodyFormat, Format};
@@ -80,10 +81,16 @@ pub(super) async fn answer(
         route::interaction(target.shape, &head.method).ok_or_else(|| not_allowed(target.shape))?;
     exchange.interaction = Some(interaction);
     exchange.is_safe = interaction.is_safe(&head.method);
+    if app.audit.is_some() {
+        exchange.asked = Asked::of(&site, interaction, &target, &head);
+    }
     let decided;
     let caller = match &site.authority {
         Some(authority) if interaction != Interaction::Capabilities => {
             decided = bearer::caller(app, &site, authority, &head.headers).await?;
+            if let Some(asked) = &mut exchange.asked {
+                asked.holder = decided.holder();
+            }
             &*decided
         }
         _ => &site.caller,
@@ -325,6 +332,9 @@ impl<'r> Call<'r> {
                 negotiate::check_form(self.headers.get(header::CONTENT_TYPE))?;
             }
             let (form, _share) = self.body(incoming).await?;
+            if let Some(asked) = &mut exchange.asked {
+                asked.form(&form);
+            }
             self.parameters.add(&form)?;
             exchange.pretty = self.parameters.pretty;
             if let Some(text) = &self.parameters.format {

@@ -64,7 +64,7 @@ impl Metrics {
     }
 
     /// The page of metrics.
-    pub fn render(&self, tenants: &[TenantFigures]) -> String {
+    pub fn render(&self, tenants: &[TenantFigures], audit: Option<&audit::Counts>) -> String {
         let mut out = String::with_capacity(8192);
         let named =
             Interaction::ALL.iter().zip(&self.interactions).map(|(which, series)| (which.name(), series));
@@ -92,12 +92,33 @@ impl Metrics {
             }
         }
         units(tenants, &mut out);
+        if let Some(counts) = audit {
+            audited(counts, &mut out);
+        }
         let _ = write!(
             out,
             "# HELP vesta_build_info The program's version.\n# TYPE vesta_build_info gauge\nvesta_build_info{{version=\"{}\"}} 1\n",
             env!("CARGO_PKG_VERSION")
         );
         out
+    }
+}
+
+fn audited(counts: &audit::Counts, out: &mut String) {
+    for (name, kind, help, value) in [
+        ("vesta_audit_events_total", "counter", "Events written to the audit log.", &counts.written),
+        ("vesta_audit_events_lost_total", "counter", "Events that the audit log lost.", &counts.lost),
+        (
+            "vesta_audit_failures_total",
+            "counter",
+            "Attempts to write the audit log that failed.",
+            &counts.failures,
+        ),
+        ("vesta_audit_events_waiting", "gauge", "Events that wait to be written.", &counts.waiting),
+    ] {
+        let value = value.load(Relaxed);
+        // Writing into a String cannot fail.
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
     }
 }
 
@@ -173,7 +194,10 @@ mod tests {
         let usage = Arc::<Usage>::default();
         usage.charge(Interaction::SearchType, 2.25, Budget::default(), Timestamp(0));
         let tenant = Tenant::new("acme").unwrap();
-        let text = metrics.render(&[TenantFigures { tenant, usage, counts: vec![("Patient".into(), 7)] }]);
+        let text = metrics.render(
+            &[TenantFigures { tenant, usage, counts: vec![("Patient".into(), 7)] }],
+            Some(&audit::Counts::default()),
+        );
         for line in [
             "vesta_requests_total{interaction=\"read\",status=\"2xx\"} 1",
             "vesta_requests_total{interaction=\"read\",status=\"4xx\"} 1",
@@ -183,6 +207,7 @@ mod tests {
             "vesta_request_duration_seconds_bucket{interaction=\"read\",le=\"30\"} 1",
             "vesta_request_duration_seconds_bucket{interaction=\"read\",le=\"+Inf\"} 2",
             "vesta_request_duration_seconds_sum{interaction=\"read\"} 100.00006",
+            "vesta_audit_events_lost_total 0",
             "vesta_resources{tenant=\"acme\",type=\"Patient\"} 7",
             "vesta_request_units_total{tenant=\"acme\",interaction=\"search-type\"} 2.25",
         ] {

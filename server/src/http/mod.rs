@@ -5,6 +5,7 @@
 //! interaction), `respond` (headers and the stored bytes).
 
 pub(crate) mod admin;
+mod audited;
 mod bearer;
 mod body;
 mod browser;
@@ -46,6 +47,7 @@ use fhirpath::{IssueType, Schema};
 use interaction::Service;
 use store::units::Ledger;
 
+use crate::audit::Audit;
 use crate::authorization::Authorization;
 use crate::config::Config;
 use crate::open::BASE_PATH;
@@ -72,6 +74,8 @@ pub struct App {
     readiness: ready::Readiness,
     /// The counters.
     pub metrics: Metrics,
+    /// What is told of every interaction.
+    pub audit: Option<Audit>,
     guard: browser::Guard,
     admin: admin::Secret,
     max_body_bytes: usize,
@@ -99,6 +103,8 @@ pub(crate) struct Exchange {
     pretty: bool,
     /// Path and query, for pages.
     address: String,
+    /// For the audit log, where there is one.
+    asked: Option<Box<audited::Asked>>,
 }
 
 /// What a request costs. Counted when it is dropped, also where the client has gone before the answer.
@@ -136,6 +142,7 @@ impl App {
         service: Service,
         table: Option<&Table>,
         authorization: Option<Authorization>,
+        audit: Option<Audit>,
         config: &Config,
         address: SocketAddr,
     ) -> App {
@@ -148,6 +155,7 @@ impl App {
             alarm: Alarm::default(),
             readiness: ready::Readiness::default(),
             metrics: Metrics::default(),
+            audit,
             guard,
             admin: admin::Secret::new(),
             max_body_bytes: config.max_body_bytes,
@@ -197,6 +205,7 @@ impl App {
             format: Format::Json,
             pretty: false,
             address: String::new(),
+            asked: None,
         };
         let answered = catch(self.dispatch(place, request, &mut exchange)).await;
         let mut response = match answered {
@@ -221,6 +230,10 @@ impl App {
         }
         if let Some(id) = id {
             response.headers_mut().insert(respond::REQUEST_ID, id);
+        }
+        if let (Some(audit), Some(asked)) = (&self.audit, exchange.asked.take()) {
+            let (tenant, event) = asked.event(&response, (self.directory.service().clock)().0);
+            Box::pin(audit.log.record(&tenant, event)).await;
         }
         let took = started.elapsed();
         self.metrics.count(exchange.interaction, response.status(), took);

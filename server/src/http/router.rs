@@ -53,10 +53,12 @@ pub(super) enum Part {
     Check,
     /// Clients and users, for `vesta client` and `vesta user`.
     Registry,
+    /// The audit log, for `vesta audit verify`.
+    Audit,
 }
 
 impl Part {
-    const ALL: [Part; 10] = [
+    const ALL: [Part; 11] = [
         Part::Root,
         Part::Find,
         Part::Fhirpath,
@@ -67,6 +69,7 @@ impl Part {
         Part::Lag,
         Part::Check,
         Part::Registry,
+        Part::Audit,
     ];
 
     /// Its path, which is also its name in the log.
@@ -82,13 +85,14 @@ impl Part {
             Part::Lag => admin::LAG,
             Part::Check => admin::CHECK,
             Part::Registry => admin::REGISTRY,
+            Part::Audit => admin::AUDIT,
         }
     }
 
     /// The methods it takes, for `Allow`.
     pub(super) fn methods(self) -> &'static str {
         match self {
-            Part::Backup | Part::Lag | Part::Check | Part::Registry => "POST",
+            Part::Backup | Part::Lag | Part::Check | Part::Registry | Part::Audit => "POST",
             Part::Fhirpath => "GET, HEAD, POST",
             _ => "GET, HEAD",
         }
@@ -96,7 +100,7 @@ impl Part {
 
     fn routes(self, app: &Arc<App>) -> MethodRouter {
         let filter = match self {
-            Part::Backup | Part::Lag | Part::Check | Part::Registry => MethodFilter::POST,
+            Part::Backup | Part::Lag | Part::Check | Part::Registry | Part::Audit => MethodFilter::POST,
             Part::Fhirpath => MethodFilter::GET.or(MethodFilter::POST),
             // HEAD goes where GET goes.
             _ => MethodFilter::GET,

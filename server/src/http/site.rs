@@ -48,7 +48,9 @@ pub(super) async fn answer(
         Part::Healthz => Ok(respond::text(StatusCode::OK, "ok\n")),
         Part::Readyz => Ok(super::ready::answer(app).await),
         Part::Metrics => metrics(app).await,
-        Part::Backup | Part::Lag | Part::Check | Part::Registry => admin::answer(app, part, request).await,
+        Part::Backup | Part::Lag | Part::Check | Part::Registry | Part::Audit => {
+            admin::answer(app, part, request).await
+        }
     }
 }
 
@@ -96,7 +98,7 @@ async fn metrics(app: &App) -> Result<Response, Refusal> {
         });
         tenants.push(TenantFigures { tenant, usage, counts });
     }
-    let text = app.metrics.render(&tenants);
+    let text = app.metrics.render(&tenants, app.audit.as_ref().map(|audit| audit.log.counts()));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(respond::body(StatusCode::OK, content_type, text.into()))
 }
