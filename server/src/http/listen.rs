@@ -161,7 +161,7 @@ impl Site {
             let text = "This is for the vesta commands that run on the server's data directory.\n";
             return Ok(respond::text(StatusCode::UNAUTHORIZED, text));
         }
-        if self.app.directory.authorization().is_some() {
+        if self.app.directory.authorization().is_some() || self.app.audit.is_some() {
             request.extensions_mut().insert(self.peer);
         }
         self.router.call(request).await
