@@ -19,7 +19,7 @@ const PAGE: usize = 1000;
 /// Verifies the log of a tenant, and says what it found.
 ///
 /// # Errors
-/// [`MaintainError::Audit`] when something is not as it was written.
+/// `MaintainError::Audit` when something is not as it was written.
 pub fn verify(config: &Config, tenant: Option<&str>) -> Result<(), MaintainError> {
     let (tenant, opened) = opened(config, tenant)?;
     let report = match opened {
