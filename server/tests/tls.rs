@@ -105,6 +105,8 @@ fn only_tls_1_2_and_1_3_are_spoken_with_a_certificate_that_is_read_again() {
     // The program's own commands find their way past it, and only they.
     let listed = done(&["user", "list", "--authorization", "--data", data.path().to_str().unwrap()]);
     assert_eq!(listed, "");
+    let sample = ["demo", "--patients", "1", "--authorization", "--data", data.path().to_str().unwrap()];
+    assert!(done(&sample).contains("Loaded "), "a running server takes a sample");
     let running: serde_json::Value =
         serde_json::from_slice(&std::fs::read(data.path().join("running.json")).unwrap()).unwrap();
     let inner = running["address"].as_str().unwrap().parse().unwrap();

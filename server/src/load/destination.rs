@@ -224,7 +224,11 @@ impl Remote {
     /// What there is instead, with what to do.
     pub fn check(&self) -> Result<(), LoadError> {
         let url = format!("{}/metadata?_summary=true", self.base);
-        match self.agent.get(&url).header("accept", "application/fhir+json").call() {
+        let mut request = self.agent.get(&url).header("accept", "application/fhir+json");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", token);
+        }
+        match request.call() {
             Ok(response) if response.status().is_success() => Ok(()),
             Ok(response) => Err(LoadError::Destination(format!(
                 "{url} answers {}; give the FHIR base URL, such as http://127.0.0.1:8080/fhir",
