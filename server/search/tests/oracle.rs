@@ -65,6 +65,9 @@ fn resources(test: &str, size: &Size) -> Option<Vec<serde_json::Value>> {
     Some(all)
 }
 
+/// Resources of a commit when all are loaded: the emulator copies a partition for each batch, and slow machines have to keep up.
+const LOADED: usize = 50;
+
 /// A store and its model.
 struct Both {
     opened: Opened,
@@ -155,7 +158,7 @@ fn stamped(json: &serde_json::Value, version: u64) -> Vec<u8> {
 fn filled(test: &str, engine: Engine, size: &Size) -> Option<Both> {
     let all = resources(test, size)?;
     let mut both = Both::new(engine);
-    for part in all.chunks(200) {
+    for part in all.chunks(LOADED) {
         let part: Vec<_> = part.iter().map(|json| (json.clone(), 0)).collect();
         both.put(&part);
     }
@@ -260,7 +263,7 @@ fn us_core_searches_find_the_resources_of_the_reference_patients() {
     let versions: BTreeMap<String, BTreeMap<String, Vec<serde_json::Value>>> =
         serde_json::from_slice(&text).expect("the searches are JSON");
     let mut both = Both::new(Engine::Embedded);
-    for part in all.chunks(200) {
+    for part in all.chunks(LOADED) {
         both.put(&part.iter().map(|json| (json.clone(), 0)).collect::<Vec<_>>());
     }
     let (mut searches, mut answered, mut made) = (0, 0, 0);
