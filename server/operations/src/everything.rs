@@ -17,6 +17,7 @@ use interaction::{
 };
 use store::Permission;
 
+pub(crate) use scope::{has as compartment_has, members as in_compartment};
 pub(crate) use subjects::members;
 
 use crate::{Invocation, Operation, Running};

@@ -9,13 +9,12 @@ mod request;
 use fhirpath::expression::{DateTime, Environment};
 use fhirpath::{IssueType, Tree};
 use interaction::{Caller, Failure, OperationDescriptor, Outcome, ReadConditions, Service, Status};
-use search::ParseContext;
 use store::{Comparison, Cursor, Filter, Key, Permission, Query};
 use views::View;
 use views::write::Writer;
 
 use crate::parameters::refuse;
-use crate::{Invocation, Operation, Running};
+use crate::{Invocation, Operation, Running, everything};
 use request::{Request, Source};
 
 pub(crate) const VIEWDEFINITION_RUN: Operation = operation("viewdefinition-run", &[], true);
@@ -59,7 +58,7 @@ async fn run(service: &Service, caller: &Caller, invocation: Invocation) -> Resu
             for group in groups {
                 let none = ReadConditions::default();
                 interaction::read(service, caller, group.resource_type(), group.id(), &none).await?;
-                let members = crate::everything::members(service, caller, group.clone()).await?;
+                let members = everything::members(service, caller, group.clone()).await?;
                 subjects.extend(members);
             }
             let anywhere = patients.is_empty() && groups.is_empty();
@@ -118,25 +117,11 @@ fn stored(
 ) -> Result<Filter, Failure> {
     let mut all = Vec::new();
     if let Some(patients) = patients {
-        let compartments = &service.definitions.compartments;
-        let parameters = compartments.parameters("Patient", resource_type).unwrap_or_default();
-        if parameters.is_empty() && resource_type != "Patient" {
+        if !everything::compartment_has(service, "Patient", resource_type) {
             let details = format!("A {resource_type} is of no patient; leave patient and group out.");
             return Err(refuse(IssueType::NotSupported, details, "ViewDefinition.resource".to_owned()));
         }
-        let context = ParseContext {
-            index: &service.index,
-            handling: interaction::Handling::Strict,
-            now: 0,
-            default_count: 1,
-            max_count: 1,
-            terminology: None,
-        };
-        let of_patient = |key: &Key| {
-            search::parse(&context, Some(resource_type), Some(("Patient", key.id())), &[])
-                .map(|request| request.query.filter)
-                .map_err(|issues| Failure::of(Status::BadRequest, issues))
-        };
+        let of_patient = |key: &Key| everything::in_compartment(service, key, resource_type);
         let any = patients.iter().map(of_patient).collect::<Result<Vec<Filter>, Failure>>()?;
         all.push(if any.is_empty() { Filter::None } else { Filter::Or(any) });
     }

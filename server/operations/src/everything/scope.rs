@@ -81,7 +81,27 @@ pub(super) fn filter(
     wants: &dyn Fn(&str) -> bool,
 ) -> Result<Filter, Failure> {
     let compartment = subject.resource_type();
-    let compartments = &service.definitions.compartments;
+    let types = service.definitions.compartments.resource_types(compartment).into_iter();
+    let mut filters = Vec::new();
+    for resource_type in types.filter(|name| wants(name) && has(service, compartment, name)) {
+        let mut all = vec![Filter::Type(resource_type.into()), members(service, subject, resource_type)?];
+        all.extend(in_range(service, resource_type, request));
+        filters.push(Filter::And(all));
+    }
+    Ok(if filters.is_empty() { Filter::None } else { Filter::Or(filters) })
+}
+
+/// Whether resources of a type are in compartments of a kind.
+pub(crate) fn has(service: &Service, compartment: &str, resource_type: &str) -> bool {
+    let parameters = service.definitions.compartments.parameters(compartment, resource_type);
+    resource_type == compartment || !parameters.unwrap_or_default().is_empty()
+}
+
+/// The resources of a type in a subject's compartment.
+///
+/// # Errors
+/// What the search for them is refused for.
+pub(crate) fn members(service: &Service, subject: &Key, resource_type: &str) -> Result<Filter, Failure> {
     let context = ParseContext {
         index: &service.index,
         handling: Handling::Strict,
@@ -90,19 +110,10 @@ pub(super) fn filter(
         max_count: 1,
         terminology: None,
     };
-    let mut filters = Vec::new();
-    for resource_type in compartments.resource_types(compartment).into_iter().filter(|name| wants(name)) {
-        let parameters = compartments.parameters(compartment, resource_type).unwrap_or_default();
-        if parameters.is_empty() && resource_type != compartment {
-            continue;
-        }
-        let members = search::parse(&context, Some(resource_type), Some((compartment, subject.id())), &[])
-            .map_err(|issues| Failure::of(Status::BadRequest, issues))?;
-        let mut all = vec![Filter::Type(resource_type.into()), members.query.filter];
-        all.extend(in_range(service, resource_type, request));
-        filters.push(Filter::And(all));
-    }
-    Ok(if filters.is_empty() { Filter::None } else { Filter::Or(filters) })
+    let compartment = Some((subject.resource_type(), subject.id()));
+    search::parse(&context, Some(resource_type), compartment, &[])
+        .map(|request| request.query.filter)
+        .map_err(|issues| Failure::of(Status::BadRequest, issues))
 }
 
 /// What must hold of a resource of a type to be of the range of care.
