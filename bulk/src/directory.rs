@@ -46,12 +46,43 @@ impl Directory {
         Ok(())
     }
 
+    /// Keeps the record of a job, of any kind, in place of what was kept of it.
+    pub(crate) fn keep(&self, job: &str, record: &impl Serialize) -> Result<()> {
+        let directory = self.of(job)?;
+        fs::create_dir_all(&directory)?;
+        replace(&directory.join(JOB), record)
+    }
+
+    /// That record.
+    pub(crate) fn kept<T: DeserializeOwned>(&self, job: &str) -> Result<Option<T>> {
+        match self.of(job) {
+            Ok(directory) => read(&directory.join(JOB)),
+            // No job has such a name.
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The records of all jobs, in no order.
+    pub(crate) fn all_kept<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            found.extend(read(&entry?.path().join(JOB))?);
+        }
+        Ok(found)
+    }
+
     /// The directory of a job. Names come from URLs: none leads elsewhere.
     fn of(&self, job: &str) -> Result<PathBuf> {
         plain(job).map(|name| self.path.join(name))
     }
 
-    fn file(&self, job: &str, name: &str) -> Result<PathBuf> {
+    /// Where a file of a job is, whether it is there or not.
+    pub(crate) fn file(&self, job: &str, name: &str) -> Result<PathBuf> {
         Ok(self.of(job)?.join(plain(name)?))
     }
 }
@@ -96,9 +127,7 @@ fn removed(result: Result<()>) -> Result<()> {
 
 impl Jobs for Directory {
     fn save(&self, job: &Job) -> Result<()> {
-        let directory = self.of(&job.id)?;
-        fs::create_dir_all(&directory)?;
-        replace(&directory.join(JOB), job)
+        self.keep(&job.id, job)
     }
 
     fn save_patients(&self, job: &str, patients: &[String]) -> Result<()> {
@@ -112,23 +141,11 @@ impl Jobs for Directory {
     }
 
     fn load(&self, job: &str) -> Result<Option<Job>> {
-        match self.of(job) {
-            Ok(directory) => read(&directory.join(JOB)),
-            // No job has such a name.
-            Err(_) => Ok(None),
-        }
+        self.kept(job)
     }
 
     fn all(&self) -> Result<Vec<Job>> {
-        let mut jobs = Vec::new();
-        let entries = match fs::read_dir(&self.path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(jobs),
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            jobs.extend(read::<Job>(&entry?.path().join(JOB))?);
-        }
+        let mut jobs: Vec<Job> = self.all_kept()?;
         jobs.sort_by(|one, other| (one.created_ms, &one.id).cmp(&(other.created_ms, &other.id)));
         Ok(jobs)
     }

@@ -32,6 +32,11 @@ impl ExportError {
                                    try again when there is room.";
                     return Issue::error(IssueType::NoStore, details);
                 }
+                _ if is_unreachable(error) => {
+                    let details =
+                        "The store of the files of exports cannot be reached; ask for the export again.";
+                    return Issue::error(IssueType::Transient, details);
+                }
                 _ => "The server could not write the files of this export; its log says why.",
             },
             ExportError::Stopping => "The server stops.",
@@ -44,4 +49,14 @@ impl ExportError {
     pub(crate) fn too_costly(details: String) -> ExportError {
         ExportError::Source(Box::new(Issue::error(IssueType::TooCostly, details)))
     }
+}
+
+/// That where jobs or their files are kept cannot be used now, and may be later; what is said of it is for the log.
+pub fn unreachable(what: impl Into<String>) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::NotConnected, what.into())
+}
+
+/// Whether an error is of that kind.
+pub fn is_unreachable(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::NotConnected
 }

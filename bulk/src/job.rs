@@ -26,6 +26,8 @@ pub enum Section {
     Deleted,
     /// OperationOutcomes.
     Error,
+    /// What tells how to read the others; no lines of resources.
+    Documentation,
 }
 
 /// A finished file.
@@ -41,6 +43,9 @@ pub struct File {
     pub count: u64,
     /// How long it is.
     pub bytes: u64,
+    /// SHA-256 of its bytes in hexadecimal, where the export is documented.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// What a job does to a type.
@@ -55,6 +60,8 @@ pub enum Stage {
     Deleted,
     /// Writes what the resources refer to.
     Referred,
+    /// Writes what tells how to read the files.
+    Described,
     /// Writes what is to be said about the request.
     Notes,
     /// All is done.
@@ -90,9 +97,10 @@ pub struct Job {
     pub tenant: String,
     /// Who asked: nobody else sees the job.
     pub owner: String,
-    /// Whether who asked may see everything there is; a job of other rights does not outlive the server's process, which alone
-    /// knows them.
-    pub unrestricted: bool,
+    /// What who asked may see, as the server writes it down; `None` is everything.
+    pub rights: Option<String>,
+    /// The FHIR base URL that was asked.
+    pub base: String,
     /// URL of the request.
     pub url: String,
     /// What it asks.
@@ -129,7 +137,8 @@ impl Job {
             id,
             tenant,
             owner: String::new(),
-            unrestricted: true,
+            rights: None,
+            base: String::new(),
             url,
             request,
             snapshot_ms,
@@ -150,8 +159,36 @@ impl Job {
     }
 }
 
+/// Who may work on a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// This process, for a while: it claims the job again before that is over.
+    Ours,
+    /// Another process, which has not let go of it.
+    Others,
+    /// There is no such job (any more).
+    Gone,
+}
+
 /// Where jobs are kept. What is saved is durable.
 pub trait Jobs: Send + Sync {
+    /// Whether several processes have these jobs, so that one that is under way may be another's.
+    fn are_shared(&self) -> bool {
+        false
+    }
+
+    /// Asks to work on a job, or to go on with it. While it is this process's, no other can save it.
+    ///
+    /// # Errors
+    /// It cannot be known.
+    fn claim(&self, job: &str) -> std::io::Result<Claim> {
+        let is_there = self.load(job)?.is_some();
+        Ok(if is_there { Claim::Ours } else { Claim::Gone })
+    }
+
+    /// Lets go of a job; where it cannot be told, that runs out by itself.
+    fn release(&self, _job: &str) {}
+
     /// Keeps a job, in place of what was kept of it.
     ///
     /// # Errors

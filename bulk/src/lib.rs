@@ -2,12 +2,15 @@
 //! files and manifest. Reads resources through [`Source`], writes files through [`Output`] and keeps jobs in [`Jobs`]; knows no
 //! HTTP and no store.
 //!
+//! [`import`] is the other way.
+//!
 //! A job exports one snapshot: of each resource the version that was current at [`Job::snapshot_ms`], which is the manifest's
 //! `transactionTime`. It goes on after a crash from its last finished file. Stands on `fhirpath` for [`fhirpath::Issue`], the form of
 //! every refusal of the server, and for the reading of times.
 
 mod directory;
 mod error;
+pub mod import;
 mod job;
 mod manifest;
 mod referred;
@@ -18,11 +21,11 @@ mod source;
 mod writer;
 
 pub use directory::Directory;
-pub use error::ExportError;
-pub use job::{File, Job, Jobs, Position, Section, Stage, State};
+pub use error::{ExportError, is_unreachable, unreachable};
+pub use job::{Claim, File, Job, Jobs, Position, Section, Stage, State};
 pub use manifest::manifest;
 pub use referred::MAX_REFERRED;
 pub use request::{Kickoff, Level, Request, Types, of_body};
 pub use run::{Control, Environment, MAX_CHANGED, run};
 pub use source::{Ids, Page, Source, Wanted};
-pub use writer::{Output, OutputFile, Reading};
+pub use writer::{Output, OutputFile, Place, Reading};

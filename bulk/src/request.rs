@@ -10,6 +10,8 @@ use serde_json::Value;
 const MAX_FILTERS: usize = 100;
 /// Most `patient` references.
 const MAX_PATIENTS: usize = 10_000;
+/// The one kind of associated data that is offered.
+const ALL_PROVENANCE: &str = "RelevantProvenanceResources";
 /// Most characters of the client's that a message repeats.
 const SHOWN: usize = 64;
 
@@ -23,6 +25,8 @@ pub enum Level {
     Patient,
     /// The compartments of the members of the group of this id.
     Group(String),
+    /// The compartment of the patient of this id.
+    One(String),
 }
 
 /// A request, understood.
@@ -45,8 +49,14 @@ pub struct Request {
     pub filters: Vec<(String, String)>,
     /// What the `patient` parameter names, as sent.
     pub patients: Vec<String>,
+    /// Whether what is not offered is left out.
+    pub lenient: bool,
     /// What was left out, in words.
     pub ignored: Vec<String>,
+    /// Whether the files are to be told apart from others and understood without the server that made them: with their checksums and
+    /// a data dictionary.
+    #[serde(default)]
+    pub documented: bool,
 }
 
 /// The types there are.
@@ -69,6 +79,8 @@ pub struct Kickoff<'a> {
     pub is_post: bool,
     /// Whether what is not offered is to be left out.
     pub lenient: bool,
+    /// Whether the export is to be documented.
+    pub documented: bool,
     /// The types there are.
     pub types: &'a Types<'a>,
 }
@@ -88,7 +100,9 @@ impl Kickoff<'_> {
             elements: Vec::new(),
             filters: Vec::new(),
             patients: Vec::new(),
+            lenient: self.lenient,
             ignored: Vec::new(),
+            documented: self.documented,
         };
         let (mut faults, mut named) = (Vec::new(), Vec::new());
         for (name, value) in &self.parameters {
@@ -105,15 +119,29 @@ impl Kickoff<'_> {
             let details = format!("_typeFilter is about {kind}, which _type does not name.");
             faults.push(fault("_typeFilter", IssueType::Invalid, details));
         }
+        if let Some(fault) = self.narrowed_provenance(&named) {
+            match self.lenient {
+                true => request.ignored.push(fault.details),
+                false => faults.push(fault),
+            }
+        }
+        if named.is_empty() && faults.is_empty() && self.parameters.iter().any(|(name, _)| name == "_type") {
+            let details = "_type names no type that there is; without it, everything is exported.";
+            faults.push(fault("_type", IssueType::Invalid, details.to_owned()));
+        }
         if !faults.is_empty() {
             return Err(faults);
         }
         let walked = match self.level {
             Level::System => &self.types.all,
-            Level::Patient | Level::Group(_) => &self.types.of_patients,
+            Level::Patient | Level::Group(_) | Level::One(_) => &self.types.of_patients,
         };
         let is_named = |kind: &str| named.is_empty() || named.iter().any(|name| name == kind);
         request.types = walked.iter().filter(|kind| is_named(kind)).map(|kind| (*kind).to_owned()).collect();
+        if request.types.is_empty() {
+            let details = "No type of _type is in a patient's compartment; others are exported where these refer to them, or at the base.";
+            return Err(vec![fault("_type", IssueType::Invalid, details.to_owned())]);
+        }
         request.referred = (!named.is_empty()).then_some(named);
         Ok(request)
     }
@@ -130,13 +158,15 @@ impl Kickoff<'_> {
             "_since" => once(name, &mut request.since_ms, time(name, value)?.0),
             "_until" => once(name, &mut request.until_ms, time(name, value)?.1),
             "_type" => {
+                let mut answer = Ok(());
                 for kind in list(value) {
-                    self.known_type(name, kind)?;
-                    if !named.iter().any(|known| known == kind) {
-                        named.push(kind.to_owned());
+                    match self.known_type(name, kind) {
+                        Ok(()) if named.iter().any(|known| known == kind) => {}
+                        Ok(()) => named.push(kind.to_owned()),
+                        Err(issue) => answer = answer.and(Err(issue)),
                     }
                 }
-                Ok(())
+                answer
             }
             "_elements" => {
                 for element in list(value) {
@@ -159,7 +189,7 @@ impl Kickoff<'_> {
                 let details = "patient is taken by POST, in a Parameters resource.".to_owned();
                 Err(fault(name, IssueType::Invalid, details))
             }
-            "patient" if self.level == Level::System => {
+            "patient" if matches!(self.level, Level::System | Level::One(_)) => {
                 let details = "patient is for the export of Patient or of a Group.".to_owned();
                 Err(fault(name, IssueType::Invalid, details))
             }
@@ -167,12 +197,41 @@ impl Kickoff<'_> {
                 request.patients.push(value.to_owned());
                 bounded(name, request.patients.len(), MAX_PATIENTS)
             }
+            "includeAssociatedData" => list(value).try_for_each(|asked| match asked {
+                // Every export has it.
+                ALL_PROVENANCE => Ok(()),
+                _ => {
+                    let details = format!(
+                        "includeAssociatedData is offered as {ALL_PROVENANCE}, not as {}.",
+                        shown(asked)
+                    );
+                    Err(fault(name, IssueType::NotSupported, details))
+                }
+            }),
+            // What may be partial is always whole.
+            "allowPartialManifests" if matches!(value, "true" | "false") => Ok(()),
+            "allowPartialManifests" => {
+                let details = "allowPartialManifests is true or false.".to_owned();
+                Err(fault(name, IssueType::Value, details))
+            }
             _ => Err(fault(
                 name,
                 IssueType::NotSupported,
                 format!("{} is not offered by this export.", shown(name)),
             )),
         }
+    }
+
+    /// What is wrong where the Provenance of exactly what is exported is asked for, and `_type` leaves Provenance out.
+    fn narrowed_provenance(&self, named: &[String]) -> Option<Issue> {
+        const NAME: &str = "includeAssociatedData";
+        let is_asked =
+            |(name, value): &(String, String)| name == NAME && list(value).any(|it| it == ALL_PROVENANCE);
+        let is_left_out = !named.is_empty() && named.iter().all(|kind| kind != "Provenance");
+        (is_left_out && self.parameters.iter().any(is_asked)).then(|| {
+            let details = format!("{ALL_PROVENANCE} needs Provenance among the types of _type.");
+            fault(NAME, IssueType::NotSupported, details)
+        })
     }
 
     fn known_type(&self, parameter: &str, kind: &str) -> Result<(), Issue> {
@@ -337,7 +396,7 @@ mod tests {
         };
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let parameters = parameters.iter().map(own).collect();
-        let kickoff = Kickoff { level, parameters, is_post, lenient, types: &types };
+        let kickoff = Kickoff { level, parameters, is_post, lenient, documented: false, types: &types };
         kickoff.read().map_err(|issues| {
             let text = |issue: &Issue| {
                 let at = issue.expression.as_deref().unwrap_or_default();
@@ -384,6 +443,9 @@ mod tests {
         assert_eq!(request.elements_of("Patient").unwrap(), ["id", "name"]);
         assert_eq!(request.elements_of("Observation").unwrap(), ["id"]);
         assert!(!request.wants_referred("Practitioner"));
+        let whole =
+            [("includeAssociatedData", "RelevantProvenanceResources"), ("allowPartialManifests", "true")];
+        assert_eq!(read(Level::System, &whole, false, false).unwrap().types.len(), 3);
         let all = read(Level::Patient, &[("patient", "Patient/1")], true, false).unwrap();
         assert_eq!((all.types.len(), all.patients.len()), (2, 1));
         assert!(all.wants_referred("Practitioner"));
@@ -431,18 +493,39 @@ mod tests {
             &[("patient", "Patient/1")],
             "error invalid http.patient: patient is taken by POST, in a Parameters resource.",
         );
-        for name in ["includeAssociatedData", "organizeOutputBy", "allowPartialManifests", "_sort"] {
+        refused(
+            Level::Patient,
+            &[("_type", "Practitioner")],
+            "error invalid http._type: No type of _type is in a patient's compartment; others are exported where these refer to them, or at the base.",
+        );
+        refused(
+            Level::System,
+            &[("includeAssociatedData", "RelevantProvenanceResources,LatestProvenanceResources")],
+            "error not-supported http.includeAssociatedData: includeAssociatedData is offered as RelevantProvenanceResources, not as LatestProvenanceResources.",
+        );
+        refused(
+            Level::System,
+            &[("includeAssociatedData", "RelevantProvenanceResources"), ("_type", "Patient")],
+            "error not-supported http.includeAssociatedData: RelevantProvenanceResources needs Provenance among the types of _type.",
+        );
+        refused(
+            Level::System,
+            &[("allowPartialManifests", "perhaps")],
+            "error value http.allowPartialManifests: allowPartialManifests is true or false.",
+        );
+        for name in ["organizeOutputBy", "_sort"] {
             refused(
                 Level::System,
                 &[(name, "x")],
                 &format!("error not-supported http.{name}: {name} is not offered by this export."),
             );
         }
-        let at_system = read(Level::System, &[("patient", "Patient/1")], true, false).unwrap_err();
-        assert_eq!(
-            at_system,
-            "error invalid http.patient: patient is for the export of Patient or of a Group."
-        );
+        for level in [Level::System, Level::One("1".to_owned())] {
+            assert_eq!(
+                read(level, &[("patient", "Patient/1")], true, false).unwrap_err(),
+                "error invalid http.patient: patient is for the export of Patient or of a Group."
+            );
+        }
     }
 
     #[test]
@@ -454,7 +537,11 @@ mod tests {
             ["organizeOutputBy is not offered by this export.", "Pacient is not a resource type of FHIR R4."]
         );
         assert_eq!(request.types, ["Patient"]);
-        assert!(read(Level::System, &[("_since", "soon")], false, true).is_err());
+        let reversed = read(Level::System, &[("_type", "Pacient,Patient")], false, true).unwrap();
+        assert_eq!(reversed.types, ["Patient"]);
+        for (name, value) in [("_since", "soon"), ("_type", "Pacient"), ("_type", "")] {
+            assert!(read(Level::System, &[(name, value)], false, true).is_err(), "{name}={value}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use fhirpath::Issue;
 
-use crate::job::{Job, Jobs, Position, Section, Stage};
+use crate::job::{File, Job, Jobs, Position, Section, Stage};
 use crate::source::{Source, Wanted};
 use crate::writer::{Output, Writer};
 use crate::{ExportError, Level, manifest, referred, scan};
@@ -36,6 +36,8 @@ pub struct Environment<'e> {
     pub output: &'e dyn Output,
     /// Where it is kept.
     pub jobs: &'e dyn Jobs,
+    /// The URL below which its files are had.
+    pub url: &'e str,
     /// The size at which a file is ended.
     pub file_bytes: u64,
     /// Asked before each page.
@@ -102,6 +104,12 @@ impl Run<'_, '_> {
             (Stage::Referred, _) => {
                 if self.job.request.level != Level::System {
                     referred::write(self).await?;
+                }
+                Ok(next(Stage::Described, 0))
+            }
+            (Stage::Described, _) => {
+                if self.job.request.documented {
+                    self.described(&at).await?;
                 }
                 Ok(next(Stage::Notes, 0))
             }
@@ -236,6 +244,24 @@ impl Run<'_, '_> {
                 }
                 Ok(())
             })?;
+        }
+        Ok(())
+    }
+
+    /// Writes a data dictionary, and a DocumentReference that tells of it.
+    async fn described(&mut self, at: &Position) -> Result<(), ExportError> {
+        let known = |file: &&File| file.section == Section::Documentation;
+        if !self.job.files.iter().any(|file| known(&file)) {
+            let written = self.job.files.iter().filter(|file| file.section == Section::Output);
+            let types: BTreeSet<String> = written.map(|file| file.resource_type.clone()).collect();
+            let types: Vec<String> = types.into_iter().collect();
+            let table = self.environment.source.dictionary(&types).await?;
+            self.writer.document(self.job, ("data-dictionary", "csv"), &table, at)?;
+        }
+        if let Some(file) = self.job.files.iter().find(known) {
+            let line = manifest::reference(file, self.environment.url);
+            self.writer.line(self.job, Section::Output, "DocumentReference", line.as_bytes())?;
+            self.writer.finish(self.job, &Position::at(Stage::Notes, 0))?;
         }
         Ok(())
     }

@@ -73,6 +73,12 @@ pub trait Source: Send + Sync {
     /// The store failed.
     async fn deleted(&self, wanted: &Wanted<'_>, after: Option<&[u8]>) -> Result<Ids, ExportError>;
 
+    /// What the elements of some types are: a table with a line for each (CSV).
+    ///
+    /// # Errors
+    /// The store failed.
+    async fn dictionary(&self, types: &[String]) -> Result<Bytes, ExportError>;
+
     /// The type and id of the resource of this server that a literal reference points to.
     fn local(&self, reference: &str) -> Option<(String, String)>;
 }

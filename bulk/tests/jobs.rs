@@ -12,6 +12,7 @@ use bulk::{
     Reading, Section, Source, State, Types, Wanted, run,
 };
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 /// Versions of a resource: time, and the body (`None` is a deletion).
 type History = Vec<(i64, Option<String>)>;
@@ -142,6 +143,10 @@ impl Source for Record {
         Ok(Ids { ids: gone.map(|(id, _)| id).collect(), next: None })
     }
 
+    async fn dictionary(&self, types: &[String]) -> std::result::Result<Bytes, ExportError> {
+        Ok(Bytes::from(format!("types\r\n{}\r\n", types.join("\r\n"))))
+    }
+
     fn local(&self, reference: &str) -> Option<(String, String)> {
         reference.split_once('/').map(|(kind, id)| (kind.to_owned(), id.to_owned()))
     }
@@ -200,7 +205,9 @@ fn job(level: Level, parameters: &[(&str, &str)], snapshot_ms: i64) -> Job {
     };
     let parameters =
         parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let request = Kickoff { level, parameters, is_post: true, lenient: false, types: &types }.read().unwrap();
+    let request =
+        Kickoff { level, parameters, is_post: true, lenient: false, documented: false, types: &types };
+    let request = request.read().unwrap();
     Job::new("j1".to_owned(), "default".to_owned(), "http://x/$export".to_owned(), request, snapshot_ms, 100)
 }
 
@@ -221,6 +228,7 @@ fn export(
         source: record,
         output,
         jobs: directory,
+        url: "http://x/files",
         file_bytes: SMALL,
         control: &|| Control::Go,
         progress: &|_| {},
@@ -368,6 +376,51 @@ fn a_job_goes_on_from_its_last_file() {
     }
 }
 
+/// The same, with checksums and a data dictionary.
+#[test]
+fn what_is_documented_is_so_after_any_end() {
+    for round in 0..12 {
+        let place = tempfile::tempdir().unwrap();
+        let directory: &'static Directory = Box::leak(Box::new(Directory::at(place.path())));
+        let record = Record::new(|_, _| {});
+        let mut new = job(Level::System, &[], 20);
+        new.request.documented = true;
+        directory.save(&new).unwrap();
+        let done = loop {
+            let mut job = directory.load("j1").unwrap().unwrap();
+            let left: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(30 + round)));
+            let output = Failing { directory, writes_left: left, kind: ErrorKind::Other };
+            match export(&record, directory, &output, &mut job) {
+                Ok(()) => break job,
+                Err(ExportError::Output(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        };
+        for file in &done.files {
+            let mut bytes = Vec::new();
+            directory.open("j1", &file.name).unwrap().read_to_end(&mut bytes).unwrap();
+            let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(
+                (file.sha256.as_ref(), file.bytes),
+                (Some(&digest), bytes.len() as u64),
+                "{}",
+                file.name
+            );
+        }
+        let documentation = done.files.iter().filter(|file| file.section == Section::Documentation);
+        let names: Vec<&str> = documentation.map(|file| file.name.as_str()).collect();
+        assert_eq!(names.len(), 1, "round {round}: {names:?}");
+        let found = lines(directory, &done, Section::Output);
+        assert_eq!(found["DocumentReference"].len(), 1);
+        assert!(found["DocumentReference"][0].contains(&format!("http://x/files/{}", names[0])));
+        let manifest = bulk::manifest(&done, "http://x/files", "t", false);
+        assert_eq!(manifest["extension"]["documentation"][0]["url"], format!("http://x/files/{}", names[0]));
+        assert!(
+            manifest["output"].as_array().unwrap().iter().all(|item| item["extension"]["sha256"].is_string())
+        );
+    }
+}
+
 #[test]
 fn a_full_disk_is_told() {
     let place = tempfile::tempdir().unwrap();
@@ -404,6 +457,7 @@ fn a_job_stops_when_it_is_told() {
             source: &record,
             output: &directory,
             jobs: &directory,
+            url: "http://x/files",
             file_bytes: SMALL,
             control: &decide,
             progress: &|written| stopped.store(written > 50, Ordering::Relaxed),

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use crate::package::{Limits, PackageError, each_file};
 use crate::structure_definition::StructureDefinition;
 use crate::table::{
-    CanonicalName, CompartmentDefinition, OperationDefinition, PackageName, ProfileDefinition,
-    SearchParameterDefinition, Table,
+    CapabilityStatementDefinition, CombinedSearches, CompartmentDefinition, OperationDefinition, PackageName,
+    ProfileDefinition, SearchParameterDefinition, Table,
 };
 
 /// `package/package.json` (<https://hl7.org/fhir/packages.html>).
@@ -41,13 +41,50 @@ struct CapabilityStatement {
 #[derive(Deserialize)]
 struct Rest {
     mode: String,
+    #[serde(default)]
+    resource: Vec<RestResource>,
+}
+
+#[derive(Deserialize)]
+struct RestResource {
+    #[serde(rename = "type")]
+    resource_type: String,
+    #[serde(default)]
+    extension: Vec<Extension>,
+}
+
+#[derive(Deserialize)]
+struct Extension {
+    url: String,
+    #[serde(default)]
+    extension: Vec<Extension>,
+    #[serde(rename = "valueString")]
+    value: Option<String>,
+}
+
+const COMBINATION: &str =
+    "http://hl7.org/fhir/StructureDefinition/capabilitystatement-search-parameter-combination";
+
+impl RestResource {
+    /// Its searches with several parameters, if it asks for any.
+    fn searches(self) -> Option<CombinedSearches> {
+        let combinations = self.extension.into_iter().filter(|it| it.url == COMBINATION).map(|combination| {
+            let parameters = combination.extension.into_iter().filter(|it| it.url == "required");
+            parameters.filter_map(|it| it.value).collect()
+        });
+        let combinations: Vec<Vec<String>> = combinations.collect();
+        let resource_type = self.resource_type;
+        (!combinations.is_empty()).then_some(CombinedSearches { resource_type, combinations })
+    }
 }
 
 impl CapabilityStatement {
-    /// Its name, if it lays down what servers must do.
-    fn server_requirements(self) -> Option<CanonicalName> {
-        let for_servers = self.kind == "requirements" && self.rest.iter().any(|rest| rest.mode == "server");
-        self.url.filter(|_| for_servers).map(|url| CanonicalName { url, version: self.version })
+    /// What it asks, if it lays down what servers must do.
+    fn server_requirements(self) -> Option<CapabilityStatementDefinition> {
+        let url = self.url.filter(|_| self.kind == "requirements")?;
+        let rest = self.rest.into_iter().find(|rest| rest.mode == "server")?;
+        let searches = rest.resource.into_iter().filter_map(RestResource::searches).collect();
+        Some(CapabilityStatementDefinition { url, version: self.version, searches })
     }
 }
 
@@ -181,7 +218,10 @@ mod tests {
             (
                 "CapabilityStatement-s.json",
                 r#"{"resourceType":"CapabilityStatement","url":"http://s","kind":
-                "requirements","rest":[{"mode":"server"}]}"#,
+                "requirements","rest":[{"mode":"server","resource":[{"type":"Group"},{"type":"Patient","extension":[
+                {"url":"http://hl7.org/fhir/StructureDefinition/capabilitystatement-search-parameter-combination",
+                "extension":[{"url":"expectation","valueCode":"SHALL"},{"url":"required","valueString":"name"},
+                {"url":"required","valueString":"gender"}]}]}]}]}"#,
             ),
             (
                 "CapabilityStatement-c.json",
@@ -205,7 +245,7 @@ mod tests {
             "\n",
             r#"{"profile":{"url":"http://p","type":"Patient","version":"2"}}"#,
             "\n",
-            r#"{"capabilityStatement":{"url":"http://s"}}"#,
+            r#"{"capabilityStatement":{"url":"http://s","searches":[{"type":"Patient","combinations":[["name","gender"]]}]}}"#,
             "\n",
         );
         assert_eq!(table.as_deref(), Ok(expected));

@@ -7,14 +7,11 @@ use fhirpath::Schema;
 use fhirpath::schema::TypeDefinition;
 use rustc_hash::FxHashMap;
 
-use crate::table::{OperationDefinition, SearchParameterDefinition, Table, TableError};
-use crate::{Compartments, Limits, PackageError, SearchParameters, compile_package, registry};
+use crate::table::{CombinedSearches, OperationDefinition, SearchParameterDefinition, Table, TableError};
+use crate::{Compartments, Limits, PackageError, SearchParameters, UsCore, compile_package, registry};
 
-/// The tables in the program, under `ig/`: name and text.
-const EMBEDDED: [(&str, &str); 2] = [
-    ("r4-4.0.1.jsonl", include_str!("../../ig/r4-4.0.1.jsonl")),
-    ("us-core-6.1.0.jsonl", include_str!("../../ig/us-core-6.1.0.jsonl")),
-];
+/// The table of R4 in the program, under `ig/`: name and text.
+const R4: (&str, &str) = ("r4-4.0.1.jsonl", include_str!("../../ig/r4-4.0.1.jsonl"));
 
 /// All definitions a server runs on.
 #[derive(Debug)]
@@ -40,9 +37,12 @@ pub struct Package {
     pub version: String,
     /// Canonical URLs of the profiles on resources it defines, with the type each constrains.
     pub profiles: Vec<(String, String)>,
-    /// Canonical URLs of its CapabilityStatements that lay down requirements for servers, to list as `instantiates`.
+    /// Canonicals (`URL|version`) of its CapabilityStatements that lay down requirements for servers, to list as
+    /// `instantiates`.
     pub capability_statements: Vec<String>,
-    /// Canonical URLs of its ImplementationGuides, to list as `implementationGuide`.
+    /// The searches with several parameters that these ask for.
+    pub searches: Vec<CombinedSearches>,
+    /// Canonicals of its ImplementationGuides, to list as `implementationGuide`.
     pub implementation_guides: Vec<String>,
     /// The operations it defines.
     pub operations: Vec<OperationDefinition>,
@@ -84,7 +84,7 @@ pub enum DefinitionsError {
 }
 
 impl Definitions {
-    /// Those of R4 and US Core that are embedded in the program.
+    /// Those of R4 and of US Core 6.1.0 that are embedded in the program.
     ///
     /// # Errors
     /// When the embedded tables are broken; a test builds them, so this is a fault of the build.
@@ -97,8 +97,17 @@ impl Definitions {
     /// # Errors
     /// A package that cannot be read, or that contradicts what is there.
     pub fn with_packages(packages: &[&Path]) -> Result<Definitions, DefinitionsError> {
-        let mut tables = Vec::with_capacity(EMBEDDED.len() + packages.len());
-        for (name, text) in EMBEDDED {
+        Definitions::of(UsCore::default(), packages)
+    }
+
+    /// Those of R4, of a version of US Core, and of the packages (.tgz) named.
+    ///
+    /// # Errors
+    /// As [`Definitions::with_packages`].
+    pub fn of(us_core: UsCore, packages: &[&Path]) -> Result<Definitions, DefinitionsError> {
+        let mut tables = Vec::with_capacity(2 + packages.len());
+        let us_core = us_core.tables();
+        for (name, text) in [R4, (us_core.name, us_core.definitions)] {
             tables.push(Table::read(text).map_err(|cause| DefinitionsError::Embedded { name, cause })?);
         }
         for path in packages {
@@ -146,6 +155,20 @@ impl Definitions {
         &self.resource_types
     }
 
+    /// The searches of a resource type with several parameters that packages ask for, each once.
+    pub fn combined_searches(&self, resource_type: &str) -> Vec<&[String]> {
+        let mut found: Vec<&[String]> = Vec::new();
+        for searches in self.packages.iter().flat_map(|package| &package.searches) {
+            for parameters in searches.combinations.iter().filter(|_| searches.resource_type == resource_type)
+            {
+                if !found.contains(&parameters.as_slice()) {
+                    found.push(parameters);
+                }
+            }
+        }
+        found
+    }
+
     /// Canonical URLs of the profiles on a resource type, in the order of the packages, each once.
     pub fn profiles(&self, resource_type: &str) -> Vec<&str> {
         let mut urls: Vec<&str> = Vec::new();
@@ -158,14 +181,28 @@ impl Definitions {
     }
 }
 
+/// `URL|version`.
+fn canonical(url: &str, version: Option<&str>) -> String {
+    version.map_or_else(|| url.to_owned(), |version| format!("{url}|{version}"))
+}
+
 impl Package {
     fn from_table(table: Table) -> Package {
         Package {
             name: table.package.name,
             version: table.package.version,
             profiles: table.profiles.into_iter().map(|profile| (profile.url, profile.type_name)).collect(),
-            capability_statements: table.capability_statements.into_iter().map(|it| it.url).collect(),
-            implementation_guides: table.implementation_guides.into_iter().map(|it| it.url).collect(),
+            capability_statements: table
+                .capability_statements
+                .iter()
+                .map(|it| canonical(&it.url, it.version.as_deref()))
+                .collect(),
+            searches: table.capability_statements.into_iter().flat_map(|it| it.searches).collect(),
+            implementation_guides: table
+                .implementation_guides
+                .iter()
+                .map(|it| canonical(&it.url, it.version.as_deref()))
+                .collect(),
             operations: table.operations,
         }
     }
@@ -217,9 +254,40 @@ mod tests {
         );
         let us_core = &definitions.packages[1];
         let base = "http://hl7.org/fhir/us/core";
-        assert_eq!(us_core.capability_statements, [format!("{base}/CapabilityStatement/us-core-server")]);
-        assert_eq!(us_core.implementation_guides, [format!("{base}/ImplementationGuide/hl7.fhir.us.core")]);
+        assert_eq!(
+            us_core.capability_statements,
+            [format!("{base}/CapabilityStatement/us-core-server|6.1.0")]
+        );
+        assert_eq!(
+            us_core.implementation_guides,
+            [format!("{base}/ImplementationGuide/hl7.fhir.us.core|6.1.0")]
+        );
         assert_eq!(us_core.operations.iter().map(|it| it.code.as_str()).collect::<Vec<_>>(), ["docref"]);
+    }
+
+    #[test]
+    fn each_version_of_us_core() {
+        let preference = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-care-experience-preference";
+        for us_core in UsCore::ALL {
+            let definitions = Definitions::of(us_core, &[]).unwrap();
+            let package = &definitions.packages[1];
+            assert_eq!(
+                (package.name.as_str(), package.version.as_str()),
+                ("hl7.fhir.us.core", us_core.version())
+            );
+            assert_eq!(
+                package.capability_statements,
+                [format!("http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server|{us_core}")]
+            );
+            let is_there = definitions.profiles("Observation").contains(&preference);
+            assert_eq!(is_there, us_core >= UsCore::V7_0_0);
+            let searches = definitions.combined_searches("Observation");
+            for wanted in
+                [["patient", "category"].as_slice(), &["patient", "category", "date"], &["patient", "code"]]
+            {
+                assert!(searches.iter().any(|it| *it == wanted), "{us_core}: {wanted:?} of {searches:?}");
+            }
+        }
     }
 
     #[test]
@@ -243,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_type_is_defined_in_one_way() {
-        let r4 = || Table::read(EMBEDDED[0].1).unwrap();
+        let r4 = || Table::read(R4.1).unwrap();
         let again = Definitions::from_tables(vec![r4(), r4()]).unwrap();
         assert_eq!(again.resource_types().len(), 146, "the same once more does no harm");
         let mut other = r4();

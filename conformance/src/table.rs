@@ -20,7 +20,7 @@ pub struct Table {
     /// Profiles on resources by URL.
     pub profiles: Vec<ProfileDefinition>,
     /// CapabilityStatements that lay down requirements for servers, by URL.
-    pub capability_statements: Vec<CanonicalName>,
+    pub capability_statements: Vec<CapabilityStatementDefinition>,
     /// ImplementationGuides by URL.
     pub implementation_guides: Vec<CanonicalName>,
     /// OperationDefinitions by URL.
@@ -44,6 +44,30 @@ pub struct CanonicalName {
     /// The version, when it states one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+}
+
+/// CapabilityStatement (<https://hl7.org/fhir/R4/capabilitystatement.html>), as much as another refers to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapabilityStatementDefinition {
+    /// Canonical URL.
+    pub url: String,
+    /// Its version, when it states one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The searches with several parameters that it asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub searches: Vec<CombinedSearches>,
+}
+
+/// Searches of a type with several parameters
+/// (<https://hl7.org/fhir/R4/extension-capabilitystatement-search-parameter-combination.html>).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CombinedSearches {
+    /// The type.
+    #[serde(rename = "type")]
+    pub resource_type: String,
+    /// The codes of the parameters that are given together.
+    pub combinations: Vec<Vec<String>>,
 }
 
 /// SearchParameter (<https://hl7.org/fhir/R4/searchparameter.html>) as its package states it.
@@ -161,7 +185,7 @@ enum Line {
     SearchParameter(SearchParameterDefinition),
     Compartment(CompartmentDefinition),
     Profile(ProfileDefinition),
-    CapabilityStatement(CanonicalName),
+    CapabilityStatement(CapabilityStatementDefinition),
     ImplementationGuide(CanonicalName),
     Operation(OperationDefinition),
 }
@@ -175,7 +199,7 @@ enum LineRef<'t> {
     SearchParameter(&'t SearchParameterDefinition),
     Compartment(&'t CompartmentDefinition),
     Profile(&'t ProfileDefinition),
-    CapabilityStatement(&'t CanonicalName),
+    CapabilityStatement(&'t CapabilityStatementDefinition),
     ImplementationGuide(&'t CanonicalName),
     Operation(&'t OperationDefinition),
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use conformance::table::Table;
 use conformance::terminology::{ExpandRequest, Library, Terminology, ValueSetSource, compile_terminology};
 use conformance::validation::compile_structures;
-use conformance::{Limits, compile_package};
+use conformance::{Limits, compile_package, compile_shorts};
 
 fn table_path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../ig").join(name)
@@ -49,6 +49,17 @@ fn profiles_are_compiled_from_their_packages() {
     let test = "profiles_are_compiled_from_their_packages";
     check_structures(test, "hl7.fhir.r4.core-4.0.1.tgz", "r4-4.0.1.profiles.jsonl");
     check_structures(test, "us_core_610.tgz", "us-core-6.1.0.profiles.jsonl");
+    check_structures(test, "us_core_700.tgz", "us-core-7.0.0.profiles.jsonl");
+    check_structures(test, "us_core_800.tgz", "us-core-8.0.0.profiles.jsonl");
+}
+
+#[test]
+fn texts_of_elements_are_compiled_from_their_package() {
+    let test = "texts_of_elements_are_compiled_from_their_package";
+    let Some(path) = testdata::path(test, "packages/hl7.fhir.r4.core-4.0.1.tgz") else { return };
+    let compiled = compile_shorts(std::fs::File::open(path).unwrap(), &Limits::default()).unwrap();
+    let kept = std::fs::read_to_string(table_path("r4-4.0.1.shorts.tsv")).unwrap();
+    assert!(kept == compiled, "run compile-package again");
 }
 
 #[test]
@@ -56,6 +67,8 @@ fn terminology_is_compiled_from_its_packages() {
     let test = "terminology_is_compiled_from_its_packages";
     check_terminology(test, "hl7.fhir.r4.core-4.0.1.tgz", "r4-4.0.1.terminology.jsonl");
     check_terminology(test, "us_core_610.tgz", "us-core-6.1.0.terminology.jsonl");
+    check_terminology(test, "us_core_700.tgz", "us-core-7.0.0.terminology.jsonl");
+    check_terminology(test, "us_core_800.tgz", "us-core-8.0.0.terminology.jsonl");
 }
 
 /// What US Core 6.1.0 does not bring along is what US Core 3.1.1 has.
@@ -97,12 +110,15 @@ fn r4_is_compiled_from_its_package() {
 
 #[test]
 fn us_core_is_compiled_from_its_package() {
-    check("us_core_is_compiled_from_its_package", "us_core_610.tgz", "us-core-6.1.0.jsonl");
+    let test = "us_core_is_compiled_from_its_package";
+    check(test, "us_core_610.tgz", "us-core-6.1.0.jsonl");
+    check(test, "us_core_700.tgz", "us-core-7.0.0.jsonl");
+    check(test, "us_core_800.tgz", "us-core-8.0.0.jsonl");
 }
 
 #[test]
 fn a_table_reads_as_it_was_written() {
-    for name in ["r4-4.0.1.jsonl", "us-core-6.1.0.jsonl"] {
+    for name in ["r4-4.0.1.jsonl", "us-core-6.1.0.jsonl", "us-core-7.0.0.jsonl", "us-core-8.0.0.jsonl"] {
         let text = std::fs::read_to_string(table_path(name)).unwrap();
         assert!(Table::read(&text).unwrap().write().unwrap() == text, "{name}");
     }

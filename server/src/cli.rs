@@ -13,6 +13,8 @@ use crate::authorization::command::{self as registry, AddClient, AddUser};
 use crate::authorization::registry::Order;
 use crate::backup;
 use crate::config::{self, Config, ConfigError, EngineKind, KEYS};
+use crate::conform;
+use crate::demo::{self, DemoError};
 use crate::load::{self, Destination, InProcess, LoadError, Remote};
 use crate::open::{self, OpenError};
 use crate::running::Running;
@@ -73,11 +75,14 @@ enum Action {
         #[command(flatten)]
         keys: Keys,
     },
-    /// Load a few made-up patients
+    /// Load a few made-up patients; with --us-core, those for certification, who have all that US Core asks a server to support
     Demo {
-        /// How many patients
+        /// How many patients, without --us-core
         #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         patients: u32,
+        /// With --us-core and --authorization: where to write the inputs of Inferno's (g)(10) kit, the secret of its apps included
+        #[arg(long, value_name = "FILE")]
+        inferno_preset: Option<PathBuf>,
         #[command(flatten)]
         to: To,
         #[command(flatten)]
@@ -137,6 +142,12 @@ enum Action {
         #[command(flatten)]
         keys: Keys,
     },
+    /// Follow the test procedure of ONC's (g)(10) criterion against a running server, and report what was found; exit code 1 when a
+    /// test did not pass
+    Conform {
+        #[command(flatten)]
+        options: conform::Options,
+    },
     /// Validate the resources in files, and print an OperationOutcome a line; exit code 1 when one has errors
     Validate {
         /// Canonical URL of a profile that they must meet besides those they claim; may be repeated
@@ -145,6 +156,14 @@ enum Action {
         /// Files with a resource in JSON each; - is standard input
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// List the exports ($export) and imports ($import) of the data directory, under way and ended
+    Jobs {
+        /// Cancel this one, or remove it if it ended, with its files
+        #[arg(long, value_name = "JOB")]
+        cancel: Option<String>,
         #[command(flatten)]
         keys: Keys,
     },
@@ -163,10 +182,20 @@ enum Action {
         #[command(subcommand)]
         action: UserAction,
     },
+    /// Access policies: what users and apps may do at most, whatever scopes were granted
+    Policy {
+        #[command(subcommand)]
+        action: PolicyAction,
+    },
     /// Azure Cosmos DB
     Cosmos {
         #[command(subcommand)]
         action: CosmosAction,
+    },
+    /// Sign id_tokens with new keys from now on; the old ones stay published. Running servers take them over within a minute
+    RotateKeys {
+        #[command(flatten)]
+        keys: Keys,
     },
     /// Make a certificate authority and a server certificate for a machine of one's own, and say how to trust them
     DevCert {
@@ -233,6 +262,35 @@ enum ClientAction {
         #[command(flatten)]
         keys: Keys,
     },
+    /// Hold all tokens of an app to an access policy, or to none
+    Policy {
+        /// client_id
+        id: String,
+        /// Name of the policy; none without it
+        policy: Option<String>,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Take back all access of an app, and give it no more
+    Disable {
+        /// client_id
+        id: String,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Let an app that was disabled ask for access again
+    Enable {
+        /// client_id
+        id: String,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
     /// Remove an app, and all access that it has
     Remove {
         /// client_id
@@ -271,6 +329,67 @@ enum UserAction {
         #[command(flatten)]
         keys: Keys,
     },
+    /// Say who a user is at the identity provider (authorization_upstream_issuer)
+    Link {
+        /// User name
+        username: String,
+        /// The value of the claim that authorization_upstream_link_claim names
+        value: String,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Take back what `link` said
+    Unlink {
+        /// User name
+        username: String,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Ask a user for one-time codes (RFC 6238) at each login: prints what they put into an authenticator app, once
+    Totp {
+        /// User name
+        username: String,
+        /// Ask no more
+        #[arg(long)]
+        off: bool,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Hold all tokens of a user to an access policy, or to none
+    Policy {
+        /// User name
+        username: String,
+        /// Name of the policy; none without it
+        policy: Option<String>,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Log a user out, take back all access that they granted, and let them log in no more
+    Disable {
+        /// User name
+        username: String,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Let a user who was disabled log in again
+    Enable {
+        /// User name
+        username: String,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
     /// Remove a user, and all access that they granted
     Remove {
         /// User name
@@ -282,14 +401,59 @@ enum UserAction {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum PolicyAction {
+    /// Keep the policy of a file, or replace the one of its name: {"name": "front-desk", "resource": [{"resourceType":
+    /// "Observation", "criteria": "category=vital-signs", "compartment": "Patient/1", "readonly": true, "restricted": true},
+    /// ..], "breakGlass": true}, all but name and resourceType optional
+    Put {
+        /// JSON file; - is standard input
+        file: PathBuf,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// List the policies and their rules
+    List {
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+    /// Remove a policy; whoever is held to it may do nothing then
+    Remove {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
+}
+
+impl PolicyAction {
+    fn run(self) -> Result<(), CommandError> {
+        let (order, of, keys) = match self {
+            PolicyAction::Put { file, of, keys } => (registry::put_policy(&file)?, of, keys),
+            PolicyAction::List { of, keys } => (Order::ListPolicies, of, keys),
+            PolicyAction::Remove { name, of, keys } => (Order::RemovePolicy(name), of, keys),
+        };
+        Ok(registry::run(&keys.load()?, of.tenant.as_deref(), [order])?)
+    }
+}
+
 impl ClientAction {
     fn run(self) -> Result<(), CommandError> {
         let (order, of, keys) = match self {
             ClientAction::Add { add, of, keys } => (add.order()?, of, keys),
             ClientAction::List { of, keys } => (Order::ListClients, of, keys),
+            ClientAction::Policy { id, policy, of, keys } => (Order::HoldClient { id, policy }, of, keys),
+            ClientAction::Disable { id, of, keys } => (Order::EnableClient { id, enabled: false }, of, keys),
+            ClientAction::Enable { id, of, keys } => (Order::EnableClient { id, enabled: true }, of, keys),
             ClientAction::Remove { id, of, keys } => (Order::RemoveClient(id), of, keys),
         };
-        Ok(registry::run(&keys.load()?, of.tenant.as_deref(), order)?)
+        Ok(registry::run(&keys.load()?, of.tenant.as_deref(), [order])?)
     }
 }
 
@@ -302,9 +466,28 @@ impl UserAction {
                 let password_hash = registry::password_hash()?;
                 (Order::SetPassword { username, password_hash }, of, keys)
             }
+            UserAction::Link { username, value, of, keys } => {
+                (Order::LinkUser { username, subject: Some(value) }, of, keys)
+            }
+            UserAction::Unlink { username, of, keys } => {
+                (Order::LinkUser { username, subject: None }, of, keys)
+            }
+            UserAction::Totp { username, off, of, keys } => {
+                let secret = if off { None } else { Some(registry::totp_secret()?) };
+                (Order::SetTotp { username, secret }, of, keys)
+            }
+            UserAction::Policy { username, policy, of, keys } => {
+                (Order::HoldUser { username, policy }, of, keys)
+            }
+            UserAction::Disable { username, of, keys } => {
+                (Order::EnableUser { username, enabled: false }, of, keys)
+            }
+            UserAction::Enable { username, of, keys } => {
+                (Order::EnableUser { username, enabled: true }, of, keys)
+            }
             UserAction::Remove { username, of, keys } => (Order::RemoveUser(username), of, keys),
         };
-        Ok(registry::run(&keys.load()?, of.tenant.as_deref(), order)?)
+        Ok(registry::run(&keys.load()?, of.tenant.as_deref(), [order])?)
     }
 }
 
@@ -375,6 +558,8 @@ impl Args for Keys {
                 (false, "true or false") => {
                     arg.num_args(0..=1).require_equals(true).default_missing_value("true")
                 }
+                // `vesta demo --us-core`: the version that is configured.
+                (false, _) if key.name == "us_core" => arg.num_args(0..=1).default_missing_value(""),
                 (false, _) => arg,
             })
         })
@@ -406,6 +591,13 @@ impl FromArgMatches for Keys {
 }
 
 impl Keys {
+    /// Whether a key is a flag; one without a value then leaves its value to the rest of the configuration.
+    fn take_unsaid(&mut self, name: &str) -> bool {
+        let is_flag = self.flags.iter().any(|(flag, _)| *flag == name);
+        self.flags.retain(|(flag, values)| *flag != name || values.iter().any(|value| !value.is_empty()));
+        is_flag
+    }
+
     fn load(&self) -> Result<Config, ConfigError> {
         let environment: Vec<(String, String)> =
             std::env::vars().filter(|(name, _)| name.starts_with("VESTA_")).collect();
@@ -433,7 +625,7 @@ pub enum CommandError {
     Import(#[from] crate::import::ImportFailure),
     /// The sample.
     #[error(transparent)]
-    Demo(#[from] crate::demo::DemoError),
+    Demo(#[from] DemoError),
     /// Check, backup, restore.
     #[error(transparent)]
     Maintain(#[from] crate::maintain::MaintainError),
@@ -443,6 +635,9 @@ pub enum CommandError {
     /// Files that are not valid.
     #[error(transparent)]
     Validate(#[from] crate::validate::ValidateError),
+    /// A server that is not as the procedure asks.
+    #[error(transparent)]
+    Conform(#[from] conform::ConformError),
     /// The table of tenants.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -491,15 +686,31 @@ fn act(action: Action) -> Result<(), CommandError> {
                 Destination::Store(_) => std::thread::available_parallelism().map_or(1, usize::from),
                 Destination::Server(_) => 4,
             });
-            load::load(&load::Options { paths, jobs, record, again }, &destination)?;
+            let max_line_bytes = config.import_line_bytes;
+            load::load(&load::Options { paths, jobs, record, again, max_line_bytes }, &destination)?;
         }
         Action::Import { system, folder, release, to, keys } => {
             let destination = destination(&keys.load()?, to)?;
             crate::import::import(system, &folder, &release, &destination)?;
         }
-        Action::Demo { patients, to, keys } => {
-            let destination = destination(&keys.load()?, to)?;
-            crate::demo::demo(&destination, patients)?;
+        Action::Demo { patients, inferno_preset, to, mut keys } => {
+            let for_certification = keys.take_unsaid("us_core");
+            let config = keys.load()?;
+            let registers = for_certification && config.authorization && to.server.is_none();
+            if inferno_preset.is_some() && !registers {
+                return Err(DemoError::NoPreset.into());
+            }
+            let tenant = to.of.tenant.clone();
+            let destination = destination(&config, to)?;
+            if !for_certification {
+                return Ok(demo::demo(&destination, patients)?);
+            }
+            demo::us_core(&destination, config.us_core)?;
+            drop(destination);
+            if registers {
+                let set_up = demo::inferno::set_up(&config, tenant.as_deref(), inferno_preset.as_deref());
+                set_up.map_err(DemoError::from)?;
+            }
         }
         Action::Check { of, keys } => crate::maintain::check(&keys.load()?, of.tenant.as_deref())?,
         Action::Audit { action: AuditAction::Verify { of, keys } } => {
@@ -518,10 +729,15 @@ fn act(action: Action) -> Result<(), CommandError> {
             let out = &mut std::io::stdout().lock();
             crate::evaluate::evaluate(&keys.load()?, &expression, &file, json, out)?;
         }
+        Action::Conform { options } => conform::conform(&options)?,
         Action::Validate { profile, files, keys } => {
             let out = &mut std::io::stdout().lock();
             crate::validate::validate(&keys.load()?, &profile, &files, out)?;
         }
+        Action::Jobs { cancel, keys } => match cancel {
+            Some(job) => crate::jobs::command::cancel(&keys.load()?, &job)?,
+            None => crate::jobs::command::list(&keys.load()?)?,
+        },
         Action::Tenant { action } => match action {
             TenantAction::Add { add, keys } => tenants::command::add(&keys.load()?, &add)?,
             TenantAction::Move { to, keys } => tenants::moving::move_tenant(&keys.load()?, &to)?,
@@ -529,6 +745,8 @@ fn act(action: Action) -> Result<(), CommandError> {
         },
         Action::Client { action } => action.run()?,
         Action::User { action } => action.run()?,
+        Action::Policy { action } => action.run()?,
+        Action::RotateKeys { keys } => registry::rotate_keys(&keys.load()?)?,
         Action::DevCert { directory, names } => crate::dev_cert::dev_cert(&directory, &names)?,
         Action::Cosmos { action: CosmosAction::Init { keys } } => tenants::command::init(&keys.load()?)?,
         Action::Config => print!("{}", config::describe()),
@@ -611,6 +829,19 @@ mod tests {
                 ("insecure_open", text(&["true"]))
             ]
         );
+    }
+
+    #[test]
+    fn us_core_says_its_version_or_leaves_it() {
+        let check = |arguments: &[&str], expected: (bool, usize)| {
+            let cli = Cli::try_parse_from(arguments).unwrap();
+            let Some(Action::Demo { mut keys, .. }) = cli.command else { panic!("another command") };
+            assert_eq!((keys.take_unsaid("us_core"), keys.flags.len()), expected, "{arguments:?}");
+        };
+        check(&["vesta", "demo"], (false, 0));
+        check(&["vesta", "demo", "--us-core"], (true, 0));
+        check(&["vesta", "demo", "--us-core", "7.0.0"], (true, 1));
+        check(&["vesta", "demo", "--us-core", "--data", "x"], (true, 1));
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub fn evaluate(
     out: &mut dyn Write,
 ) -> Result<(), EvaluateError> {
     let packages: Vec<&Path> = config.package.iter().map(AsRef::as_ref).collect();
-    let definitions = Definitions::with_packages(&packages)?;
+    let definitions = Definitions::of(config.us_core, &packages)?;
     let failed = |error| EvaluateError::File { path: path.to_owned(), error };
     let bytes = read(path).map_err(failed)?;
     let tree = Tree::parse_json(&definitions.schema, bytes, &Limits::DEFAULT)

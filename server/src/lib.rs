@@ -9,19 +9,28 @@
 //! - [`secrets`]: keys and connection strings, from where they are kept.
 //! - [`evaluate`]: FHIRPath over a file.
 //! - [`validate`]: validation of files.
+//! - [`export`]: Bulk Data export.
+//! - [`bulk_import`]: bulk import.
+//! - [`jobs`]: what its jobs and others share.
+//! - [`conform`]: the test procedure of the (g)(10) criterion.
 //! - [`http`]: requests in, responses out.
 //! - [`memory`]: what the allocator may keep.
 
 pub mod audit;
 pub mod authorization;
 pub mod backup;
+mod brand;
+pub mod bulk_import;
 pub mod cli;
 pub mod config;
+pub mod conform;
 mod demo;
 mod dev_cert;
 pub mod evaluate;
+pub mod export;
 pub mod http;
 mod import;
+pub mod jobs;
 pub mod load;
 mod maintain;
 pub mod memory;

@@ -52,6 +52,9 @@ pub enum MaintainError {
     /// The audit log is not as it was written.
     #[error("the audit log is not as it was written: {0} faults")]
     Audit(u64),
+    /// No job has this id.
+    #[error("there is no job {0}; vesta jobs lists all")]
+    NoJob(String),
     /// A path that cannot be used.
     #[error("cannot use {}: {error}", path.display())]
     Path {

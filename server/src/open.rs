@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use conformance::terminology::{self, Terminology};
 use conformance::validation::{self, Validator};
-use conformance::{Definitions, DefinitionsError};
+use conformance::{Definitions, DefinitionsError, UsCore};
 use interaction::{Caller, Limits, Service, Validation};
 use search::SearchIndex;
 use store::cosmos::{AccountOptions, CosmosOptions, Credential, TenantHome};
@@ -69,6 +69,9 @@ pub enum OpenError {
     /// The keys of id_tokens.
     #[error("the signing keys: {0}")]
     Signing(String),
+    /// Where exports are kept.
+    #[error("the exports: {0}")]
+    Exports(String),
     /// A certificate.
     #[error("TLS: {0}")]
     Tls(String),
@@ -84,9 +87,9 @@ pub enum OpenError {
 /// [`OpenError`], each saying what to do.
 pub async fn open(config: &Config, table: Option<&Table>, base: String) -> Result<Service, OpenError> {
     let packages: Vec<&Path> = config.package.iter().map(AsRef::as_ref).collect();
-    let definitions = Arc::new(Definitions::with_packages(&packages)?);
+    let definitions = Arc::new(Definitions::of(config.us_core, &packages)?);
     let index = Arc::new(SearchIndex::new(Arc::clone(&definitions), local_bases(config)));
-    let (validator, terminology) = validator(&packages, &definitions)?;
+    let (validator, terminology) = validator(config.us_core, &packages, &definitions)?;
     let required = required_profiles(config, &definitions)?;
     let store = match config.store {
         EngineKind::Embedded => open_embedded(config, &index)?,
@@ -102,6 +105,7 @@ pub async fn open(config: &Config, table: Option<&Table>, base: String) -> Resul
         validation: Validation::new(config.validation, validator, terminology)
             .requiring(required)
             .reserving(config.is_audited().then_some(crate::audit::TYPE)),
+        provenance: config.provenance.then(|| config.organization_name.as_deref().unwrap_or(&base).into()),
         limits: limits(config),
         base,
         clock: Arc::new(now),
@@ -114,11 +118,12 @@ pub async fn open(config: &Config, table: Option<&Table>, base: String) -> Resul
 /// # Errors
 /// A package that cannot be read.
 pub fn validator(
+    us_core: UsCore,
     packages: &[&Path],
     definitions: &Definitions,
 ) -> Result<(Validator, Terminology), DefinitionsError> {
-    let mut profiles = validation::Library::embedded();
-    let mut terms = terminology::Library::embedded();
+    let mut profiles = validation::Library::of(us_core);
+    let mut terms = terminology::Library::of(us_core);
     for path in packages {
         let fault = |cause| DefinitionsError::Package { path: path.display().to_string(), cause };
         let open = || std::fs::File::open(path).map_err(|error| fault(error.into()));
@@ -215,6 +220,7 @@ pub async fn cosmos_options(config: &Config, table: Option<&Table>) -> Result<Co
     let own = own_account(config).await?;
     let mut options = CosmosOptions::single(own, &config.cosmos_database, &config.cosmos_container);
     options.patience.operation = Duration::from_secs(config.cosmos_timeout_s.max(1));
+    options.text_directory = Some(config.data.join("text"));
     if let Some(table) = table {
         for (name, row) in &table.accounts {
             options.accounts.insert(name.clone(), other_account(config, row).await?);
@@ -334,6 +340,7 @@ fn limits(config: &Config) -> Limits {
         default_count: config.default_count,
         max_count: config.max_count,
         includes: config.max_includes,
+        erasure: config.irrevocable_erasure,
     }
 }
 
@@ -361,7 +368,7 @@ fn local_bases(config: &Config) -> Vec<String> {
 
 /// The caller of an open server, and the server itself: everything of a tenant.
 pub fn everything(tenant: Tenant) -> Caller {
-    Caller { tenant, access: Access::unrestricted() }
+    Caller::new(tenant, Access::unrestricted())
 }
 
 fn now() -> Timestamp {

@@ -12,6 +12,7 @@ use crate::audit::Audit;
 use crate::authorization::{self, Authorization};
 use crate::backup;
 use crate::config::{Config, EngineKind};
+use crate::export::Home;
 use crate::http::listen::Listeners;
 use crate::http::tls::Certificate;
 use crate::http::{App, listen};
@@ -20,6 +21,9 @@ use crate::reindex;
 use crate::running::Running;
 use crate::tenants::{Table, watch};
 use store::Tenant;
+
+/// Between looks for exports whose time is over, and for those that a server that is gone has left.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// The server could not start or run.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +80,8 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
     let authorization =
         runtime.block_on(Authorization::open(config))?.map(|server| server.recording(log.clone()));
     let sweeps = authorization.clone();
-    let app = Arc::new(App::new(service, table.as_ref(), authorization, audit, config, address));
+    let exports = runtime.block_on(Home::of_server(config))?;
+    let app = Arc::new(App::new(service, table.as_ref(), authorization, audit, exports, config, address));
     let reachable = match &program {
         Some(listener) => listener.local_addr()?,
         None => reachable(address),
@@ -107,6 +112,11 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
         if let Some(certificate) = &certificate {
             tokio::spawn(Arc::clone(certificate).watch());
         }
+        let tenants: Vec<_> = app.directory.tenants().into_iter().map(|(tenant, _)| tenant).collect();
+        app.exporter.resume(app.directory.service(), &tenants).await;
+        tokio::spawn(look_after_exports(Arc::clone(&app)));
+        app.importer.resume(app.directory.service(), &tenants).await;
+        tokio::spawn(Arc::clone(&app.importer).sweep(|| store::Timestamp::now().0));
         announce(config, &app, address, started);
         let (serving, served) = oneshot::channel::<()>();
         let backups = backups(config, &app, served);
@@ -134,6 +144,15 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
     })?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Looks after the exports while the server runs.
+async fn look_after_exports(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let tenants: Vec<_> = app.directory.tenants().into_iter().map(|(tenant, _)| tenant).collect();
+        app.exporter.look(app.directory.service(), &tenants).await;
+    }
 }
 
 /// Begins the backups that are configured; they end with one more when `served` ends.

@@ -58,8 +58,8 @@ pub fn validate(
     out: &mut dyn Write,
 ) -> Result<(), ValidateError> {
     let packages: Vec<&Path> = config.package.iter().map(AsRef::as_ref).collect();
-    let definitions = Definitions::with_packages(&packages)?;
-    let (validator, _) = open::validator(&packages, &definitions)?;
+    let definitions = Definitions::of(config.us_core, &packages)?;
+    let (validator, _) = open::validator(config.us_core, &packages, &definitions)?;
     if let Some(error) = profiles.iter().find_map(|profile| match validator.has_profile(profile) {
         Ok(true) => None,
         Ok(false) => Some(ValidateError::Profile(profile.clone())),

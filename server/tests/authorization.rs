@@ -78,12 +78,264 @@ fn what_is_revoked_does_not_count_from_then_on() {
     }
     assert_eq!(world.read("Patient/p1", access).status, 401);
 
+    // Whoever is disabled is logged out too, and does not get in until enabled again.
+    let code = browser.authorize(&world.authorize("launch/patient patient/*.rs"), "p1");
+    let tokens = world.redeem(&code).expect(200).json();
+    world.command(&["user", "disable", "ann"]);
+    assert_eq!(world.read("Patient/p1", tokens["access_token"].as_str().unwrap()).status, 401);
+    assert!(browser.get("/auth/manage").expect(303).header("location").contains("/auth/login"));
+    let page = browser.get("/auth/login").expect(200).text();
+    let fields = [("username", "ann"), ("password", world.password())];
+    browser.submit("/auth/login", &page, &fields).expect(401);
+    assert!(world.command(&["user", "list"]).contains("disabled"));
+    world.command(&["user", "enable", "ann"]);
+    // One-time codes are asked for as well, until they are not.
+    let said = world.command(&["user", "totp", "ann"]);
+    assert!(said.contains("otpauth://totp/Vesta:ann?secret="), "{said}");
+    browser.submit("/auth/login", &page, &fields).expect(401);
+    world.command(&["user", "totp", "ann", "--off"]);
+    browser.submit("/auth/login", &page, &fields).expect(303);
+
+    // An app that is disabled has nothing, and gets nothing.
+    let code = browser.authorize(&world.authorize("launch/patient patient/*.rs"), "p1");
+    let tokens = world.redeem(&code).expect(200).json();
+    world.command(&["client", "disable", APP]);
+    assert_eq!(world.read("Patient/p1", tokens["access_token"].as_str().unwrap()).status, 401);
+    browser.get(&world.authorize("launch/patient patient/*.rs")).expect(400);
+    world.command(&["client", "enable", APP]);
+
     // Removing the app, while the server runs, does the same.
     let code = browser.authorize(&world.authorize("launch/patient patient/*.rs"), "p1");
     let tokens = world.redeem(&code).expect(200).json();
     world.command(&["client", "remove", APP]);
     assert_eq!(world.read("Patient/p1", tokens["access_token"].as_str().unwrap()).status, 401);
     assert_eq!(world.token(&[("grant_type", "refresh_token")]).status, 401);
+}
+
+#[test]
+fn a_policy_holds_a_user_until_the_glass_is_broken() {
+    let world = World::start();
+    let file = directory();
+    let file = file.path().join("policy.json");
+    let put = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        world.vesta(&["policy", "put", file.to_str().unwrap()]).output().unwrap()
+    };
+    let rule = r#"{"resourceType":"Patient","criteria":"Patient?_id=p1","readonly":true},{"resourceType":"Encounter"}"#;
+    let policy = format!(r#"{{"name":"desk","resource":[{rule}],"breakGlass":true}}"#);
+    for (text, expected) in [
+        ("{}", "has no access policy: missing field `name`"),
+        (
+            r#"{"name":"x","resource":[{"resourceType":"Patient","hiddenFields":["name"]}]}"#,
+            "unknown field `hiddenFields`",
+        ),
+        (r#"{"name":"x","resource":[{"resourceType":"Unicorn"}]}"#, "'Unicorn' is no resource type"),
+        (r#"{"name":"x","resource":[{"resourceType":"Patient","criteria":"horn=1"}]}"#, "are not understood"),
+    ] {
+        let refused = put(text);
+        assert!(!refused.status.success() && said(&refused).contains(expected), "{}", said(&refused));
+    }
+    assert!(
+        said(&world.vesta(&["user", "policy", "ann", "desk"]).output().unwrap())
+            .contains("there is no policy desk")
+    );
+    let kept = put(&policy);
+    assert!(kept.status.success(), "{}", said(&kept));
+    let mut browser = Browser::new(&world.server);
+    let code = browser.authorize(&world.authorize("launch/patient user/*.cruds"), "p1");
+    let tokens = world.redeem(&code).expect(200).json();
+    let access = tokens["access_token"].as_str().unwrap();
+    assert_eq!(world.read("Patient/p2", access).status, 200);
+    // It holds from then on, tokens that are there too.
+    world.command(&["user", "policy", "ann", "desk"]);
+    assert!(world.command(&["user", "list"]).contains("policy desk"));
+    assert!(world.command(&["policy", "list"]).contains("may be put aside in an emergency"));
+    assert_eq!(world.read("Patient/p1", access).status, 200);
+    let unseen = world.read("Patient/p2", access);
+    let nobody = world.read("Patient/nobody", access);
+    assert_eq!(
+        (unseen.status, unseen.issues()[0].replace("p2", "nobody")),
+        (404, nobody.issues()[0].clone())
+    );
+    assert_eq!(world.read("Practitioner/dr", access).status, 403);
+    let found = world.read("Encounter?_include=Encounter:subject", access).expect(200).text();
+    assert!(found.contains("Testperson") && !found.contains("Otherman"), "{found}");
+    // The pages offer no more.
+    let page = browser.get("/auth/apps").expect(200).text();
+    assert!(page.contains("Ann Testperson") && !page.contains("Bob Otherman"), "{page}");
+
+    // In an emergency, with a reason, which is recorded.
+    let header = format!("Bearer {access}");
+    let glass = |reason: &str| {
+        let headers = [("authorization", header.as_str()), ("break-the-glass", reason)];
+        world.server.send("GET", "/fhir/Patient/p2", &headers, b"")
+    };
+    assert_eq!(glass("why not").expect(400).issues().len(), 1);
+    glass("unconscious in the emergency room").expect(200);
+    // Not for work that goes on when the answer is sent.
+    let header_of_job =
+        [("authorization", header.as_str()), ("break-the-glass", "unconscious in the emergency room")];
+    for (method, path) in [
+        ("GET", "/fhir/$export"),
+        ("POST", "/fhir/Patient/p2/$ehi-export"),
+        ("POST", "/fhir/$import"),
+        ("GET", "/fhir/bulk/x"),
+    ] {
+        let refused = world.server.send(method, path, &header_of_job, b"").expect(403);
+        assert!(refused.issues()[0].contains("are held to the user's policy"), "{:?}", refused.issues());
+    }
+    world
+        .server
+        .send("GET", "/fhir/Patient/p2", &[("break-the-glass", "unconscious in the street")], b"")
+        .expect(401);
+    std::fs::write(
+        &file,
+        policy.replace("true}", "false}").replace("\"breakGlass\":true", "\"breakGlass\":false"),
+    )
+    .unwrap();
+    world.command(&["policy", "put", file.to_str().unwrap()]);
+    glass("unconscious in the emergency room").expect(403);
+    world.command(&["user", "policy", "ann"]);
+    assert_eq!(world.read("Patient/p2", access).status, 200);
+    let mut recorded = String::new();
+    for _ in 0..50 {
+        recorded = world.read("AuditEvent?entity=Patient/p2&_count=100", access).expect(200).text();
+        if recorded.contains("unconscious in the emergency room") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert!(recorded.contains(r#""code":"BTG""#) && !recorded.contains("in the street"), "{recorded}");
+    // A policy that is gone permits nothing.
+    world.command(&["client", "policy", APP, "desk"]);
+    assert_eq!(world.read("Patient/p1", access).status, 200);
+    world.command(&["policy", "remove", "desk"]);
+    assert_eq!(world.read("Patient/p1", access).status, 403);
+}
+
+#[test]
+fn id_tokens_are_in_es256_for_those_who_ask() {
+    let data = directory();
+    let made = run(&["rotate-keys", "--data", data.path().to_str().unwrap()]);
+    assert!(made.status.success(), "{}", said(&made));
+    let lines = String::from_utf8(made.stdout).unwrap();
+    let new: Vec<(&str, &str)> = lines.lines().filter_map(|line| line.split_once(": ")).collect();
+    assert_eq!(new.iter().map(|(algorithm, _)| *algorithm).collect::<Vec<_>>(), ["RS256", "ES256"]);
+    let world = World::start_with(data, &[], None);
+    let keys = world.server.get("/auth/jwks").expect(200).json();
+    let named = |key: &serde_json::Value| {
+        [&key["alg"], &key["crv"]].map(|name| name.as_str().unwrap_or_default().to_owned())
+    };
+    let published: Vec<[String; 2]> = keys["keys"].as_array().unwrap().iter().map(named).collect();
+    let (rsa, curve) = (["RS256", ""].map(str::to_owned), ["ES256", "P-256"].map(str::to_owned));
+    assert_eq!(published, [rsa.clone(), rsa, curve.clone(), curve], "the old ones too");
+    assert!(new[1].1.starts_with(keys["keys"][3]["kid"].as_str().unwrap()), "{lines}");
+
+    let register = |algorithm: &str| {
+        let client =
+            ["client", "add", APP, "--name", "App", "--redirect-uri", REDIRECT, "--scopes", "openid"];
+        let asked = ["--id-token-signed-response-alg", algorithm];
+        world.vesta(&[client.as_slice(), asked.as_slice()].concat()).output().unwrap()
+    };
+    let header = |browser: &mut Browser| {
+        let code = browser.authorize(&world.authorize("openid"), "p1");
+        let token = world.redeem(&code).expect(200).json()["id_token"].as_str().unwrap().to_owned();
+        token.split_once('.').unwrap().0.to_owned()
+    };
+    // `{"alg":"RS256"` and `{"alg":"ES256"` in base64url.
+    let mut browser = Browser::new(&world.server);
+    assert!(header(&mut browser).starts_with("eyJhbGciOiJSUzI1Ni"));
+    assert!(register("ES256").status.success());
+    assert!(world.command(&["client", "list"]).contains(" ES256"));
+    assert!(header(&mut browser).starts_with("eyJhbGciOiJFUzI1Ni"));
+    let refused = register("HS256");
+    assert!(
+        !refused.status.success() && said(&refused).contains("id_tokens are signed with RS256 or ES256"),
+        "{}",
+        said(&refused)
+    );
+    let openid = world.server.get("/auth/.well-known/openid-configuration").expect(200).json();
+    assert_eq!(openid["id_token_signing_alg_values_supported"], serde_json::json!(["RS256", "ES256"]));
+}
+
+#[test]
+fn codes_tokens_and_policies_count_once_on_cosmos_too() {
+    let account = cosmos_emulator::Account::start().unwrap();
+    let data = directory();
+    let file = data.path().join("connection-string");
+    std::fs::write(&file, account.connection_string()).unwrap();
+    let secret = format!("file:{}", file.display());
+    let engine = ["--store", "cosmos", "--cosmos-connection-string", secret.as_str()];
+    let place = ["--data", data.path().to_str().unwrap()];
+    let made = run(&[["cosmos", "init"].as_slice(), &place, &engine].concat());
+    assert!(made.status.success(), "{}", said(&made));
+    let world = World::start_with(data, &engine, None);
+    let mut browser = Browser::new(&world.server);
+    let mut authorized = |scopes: &str| browser.authorize(&world.authorize(scopes), "p1");
+    let text = |tokens: &serde_json::Value, name: &str| tokens[name].as_str().unwrap().to_owned();
+
+    let code = authorized("launch/patient patient/*.rs");
+    let access = text(&world.redeem(&code).expect(200).json(), "access_token");
+    assert_eq!(world.read("Patient/p1", &access).status, 200);
+    assert_eq!(world.redeem(&code).expect(400).json()["error"], "invalid_grant");
+    assert_eq!(world.read("Patient/p1", &access).status, 401);
+
+    let code = authorized("launch/patient offline_access user/*.rs");
+    let first = text(&world.redeem(&code).expect(200).json(), "refresh_token");
+    let refresh = |token: &str| world.token(&[("grant_type", "refresh_token"), ("refresh_token", token)]);
+    let tokens = refresh(&first).expect(200).json();
+    let access = text(&tokens, "access_token");
+    assert_eq!(world.read("Patient/p2", &access).status, 200);
+
+    // A command is another process: what it changes counts within seconds.
+    let policy = world.data().to_owned() + "/policy.json";
+    let rule = r#"{"name":"one","resource":[{"resourceType":"Patient","criteria":"_id=p1"}]}"#;
+    std::fs::write(&policy, rule).unwrap();
+    for command in [["policy", "put", policy.as_str()].as_slice(), &["user", "policy", "ann", "one"]] {
+        let output = world.vesta(command).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    let start = std::time::Instant::now();
+    while world.read("Patient/p2", &access).status == 200 {
+        assert!(start.elapsed().as_secs() < 20, "the policy does not count");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    assert_eq!(
+        [world.read("Patient/p1", &access).status, world.read("Patient/p2", &access).status],
+        [200, 404]
+    );
+
+    assert_eq!(refresh(&first).expect(400).json()["error"], "invalid_grant");
+    assert_eq!(world.read("Patient/p1", &access).status, 401);
+    assert_eq!(refresh(&text(&tokens, "refresh_token")).status, 400);
+}
+
+#[test]
+fn too_many_requests_wait() {
+    let limits = ["--rate-limit-client", "5", "--rate-limit-address", "60", "--trusted-proxies", "127.0.0.1"];
+    let world = World::start_with(directory(), &limits, None);
+    let mut browser = Browser::new(&world.server);
+    let code = browser.authorize(&world.authorize("launch/patient patient/*.rs"), "p1");
+    let tokens = world.redeem(&code).expect(200).json();
+    let access = tokens["access_token"].as_str().unwrap();
+    for _ in 0..5 {
+        assert_eq!(world.read("Patient/p1", access).status, 200);
+    }
+    let refused = world.read("Patient/p1", access);
+    assert_eq!((refused.status, refused.header("retry-after")), (429, "12"));
+    let said = "error throttled []: This app sends too many requests: 5 in a minute are answered (rate_limit_client).";
+    assert_eq!(refused.issues(), [said]);
+    // An address is the one that the proxy names.
+    let from = |address: &str| {
+        world.server.send("GET", "/fhir/metadata", &[("x-forwarded-for", address)], b"").status
+    };
+    // While they are sent, some more come in with time.
+    let answered = (0..300).take_while(|_| from("203.0.113.1, 198.51.100.7") == 200).count();
+    assert!((60..300).contains(&answered), "{answered}");
+    assert_eq!(from("198.51.100.8"), 200);
+    let counted = world.server.get("/metrics").expect(200).text();
+    assert!(counted.contains("vesta_requests_limited_total{by=\"address\"} 1"), "{counted}");
+    assert!(counted.contains("vesta_requests_limited_total{by=\"client\"} 1"), "{counted}");
 }
 
 #[test]

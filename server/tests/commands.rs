@@ -163,6 +163,104 @@ fn said_by_failure(arguments: &[&str]) -> String {
 }
 
 #[test]
+fn demo_of_us_core() {
+    let data = directory();
+    let base = text(data.path());
+    let first = done(&["demo", "--us-core", "--data", base]);
+    assert!(first.contains("for certification with US Core 6.1.0"), "{first}");
+    let server = Server::start(data.path());
+    assert_eq!(total(&server, "Patient"), 3);
+    let found = server.get("/fhir/Device?patient=uscore-adult&_revinclude=Provenance:target").expect(200);
+    let kinds: Vec<String> = found.json()["entry"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["resource"]["resourceType"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(kinds, ["Device", "Provenance"]);
+    // Documents by the time of care and by type.
+    let documents = |asked: &str| {
+        let path = format!("/fhir/DocumentReference/$docref?patient=uscore-adult&{asked}");
+        let found = server.get(&path).expect(200).json();
+        let entries = found["entry"].as_array().cloned().unwrap_or_default();
+        entries.iter().map(|it| it["resource"]["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(documents("type=http://loinc.org%7C18842-5"), ["uscore-adult-note-discharge"]);
+    assert_eq!(documents("start=2025-03-01&end=2025-03-31").len(), 2);
+    assert_eq!(documents("end=2024-01-01").len(), 0);
+    let current = documents("on-demand=false");
+    assert_eq!((current.len(), current[0].as_str()), (9, "uscore-adult-note-progress"));
+    // Once more, through the server, changes nothing.
+    done(&["demo", "--us-core", "--data", base]);
+    assert_eq!(server.get("/fhir/Patient/uscore-adult").expect(200).header("etag"), "W/\"1\"");
+    server.stop();
+}
+
+#[test]
+fn what_a_tester_needs() {
+    let data = directory();
+    let (base, preset) = (text(data.path()), data.path().join("preset.json"));
+    let demo = ["demo", "--us-core", "--data", base, "--inferno-preset", text(&preset)];
+    let refused = said_by_failure(&demo);
+    assert!(refused.contains("on a data directory with --authorization"), "{refused}");
+    let authorization = ["--authorization", "--authorization-private-fetches"];
+    let said = done(&[demo.as_slice(), &authorization].concat());
+    for part in [
+        "Registered client inferno-bulk",
+        "User inferno-patient is Patient/uscore-adult",
+        "group_id): uscore-group",
+    ] {
+        assert!(said.contains(part), "{part} is missing in\n{said}");
+    }
+    let preset: serde_json::Value = serde_json::from_slice(&std::fs::read(&preset).unwrap()).unwrap();
+    let secret = preset["inputs"][1]["value"]["client_secret"].as_str().unwrap();
+    assert!(secret.len() == 32 && said.contains(secret), "{preset}");
+
+    let brand = [
+        "--organization-name",
+        "Wrenfield",
+        "--organization-address",
+        "12 Old Mill Road",
+        "--organization-address",
+        "Wrenfield",
+    ];
+    let server = Server::start_with(data.path(), &[authorization.as_slice(), &brand].concat());
+    let urls = server.get("/service-base-urls").expect(200);
+    assert_eq!(urls.header("access-control-allow-origin"), "*");
+    let urls = urls.json();
+    assert_eq!(urls["entry"][0]["resource"]["address"][0]["city"], "Wrenfield");
+    let endpoint = urls["entry"][1]["resource"]["address"].as_str().unwrap();
+    assert!(endpoint.starts_with("http://127.0.0.1:") && endpoint.ends_with("/fhir"), "{endpoint}");
+    let page = server.get("/inferno").expect(200);
+    let page = String::from_utf8(page.body).unwrap();
+    assert!(page.contains("inferno-confidential") && !page.contains(secret), "{page}");
+    server.stop();
+}
+
+#[test]
+fn other_versions_of_us_core() {
+    let data = directory();
+    let server = Server::start(data.path());
+    let none = server.get("/service-base-urls").expect(404).json();
+    assert_eq!(none["issue"][0]["details"]["text"], "No organization is configured; set organization_name.");
+    server.stop();
+    let refused = said_by_failure(&["serve", "--us-core", "5.0.1", "--data", text(directory().path())]);
+    assert!(refused.contains("--us-core: `us_core` takes 6.1.0, 7.0.0 or 8.0.0, not `5.0.1`"), "{refused}");
+    for version in ["7.0.0", "8.0.0"] {
+        let data = directory();
+        let said = done(&["demo", "--us-core", version, "--data", text(data.path())]);
+        assert!(said.contains(&format!("for certification with US Core {version}")), "{said}");
+        let server = Server::start_with(data.path(), &["--us-core", version]);
+        let preferences = "Observation?patient=uscore-adult&category=treatment-intervention-preference";
+        assert_eq!(total(&server, preferences), 2);
+        let statement = server.get("/fhir/metadata").expect(200).json();
+        let us_core = format!("http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server|{version}");
+        assert_eq!(statement["instantiates"][0], us_core);
+        server.stop();
+    }
+}
+
+#[test]
 fn what_cannot_be_restored_is_said() {
     let (data, copy) = (directory(), directory());
     let (archives, place) = (copy.path().join("archives"), copy.path().join("data"));

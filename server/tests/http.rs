@@ -238,6 +238,66 @@ fn formats() {
 }
 
 #[test]
+fn codings() {
+    use std::io::Read as _;
+
+    let data = directory();
+    let server = Server::start_with(data.path(), &["--max-body-bytes", "3000000"]);
+    let patient = |length: usize| {
+        let story = "x".repeat(length);
+        format!(
+            r#"{{"resourceType":"Patient","id":"p1","text":{{"status":"additional","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">{story}</div>"}}}}"#
+        )
+    };
+    let gzip = |plain: &str| {
+        let mut coded = Vec::new();
+        flate2::read::GzEncoder::new(plain.as_bytes(), flate2::Compression::fast())
+            .read_to_end(&mut coded)
+            .unwrap();
+        coded
+    };
+    let ungzip = |coded: &[u8]| {
+        let mut plain = String::new();
+        flate2::read::GzDecoder::new(coded).read_to_string(&mut plain).unwrap();
+        plain
+    };
+    let unbrotli = |coded: &[u8]| {
+        let mut plain = String::new();
+        brotli::Decompressor::new(coded, 4096).read_to_string(&mut plain).unwrap();
+        plain
+    };
+    let write = |coding: &str, body: &[u8]| {
+        let headers = [("content-type", "application/fhir+json"), ("content-encoding", coding)];
+        server.send("PUT", "/fhir/Patient/p1", &headers, body)
+    };
+    write("gzip", &gzip(&patient(10))).expect(201);
+    write("zstd", &zstd::encode_all(patient(2_000_000).as_bytes(), 1).unwrap()).expect(200);
+    let bomb = write("gzip", &gzip(&patient(30_000_000))).expect(413).text();
+    assert!(bomb.contains("max_body_bytes"), "{bomb}");
+
+    let read = |accepted: &str| {
+        server.send("GET", "/fhir/Patient/p1", &[("accept-encoding", accepted)], b"").expect(200)
+    };
+    let plain = read("identity");
+    assert_eq!(plain.header("content-encoding"), "");
+    assert!(plain.header("vary").contains("accept-encoding"));
+    for coding in ["gzip", "br", "zstd"] {
+        let coded = read(coding);
+        assert_eq!(coded.header("content-encoding"), coding);
+        assert_eq!(coded.header("etag"), plain.header("etag"));
+        assert!(coded.body.len() * 100 < plain.body.len(), "{coding}: {}", coded.body.len());
+        let decoded = match coding {
+            "gzip" => ungzip(&coded.body),
+            "br" => unbrotli(&coded.body),
+            _ => String::from_utf8(zstd::decode_all(&coded.body[..]).unwrap()).unwrap(),
+        };
+        assert_eq!(decoded, plain.text(), "{coding}");
+    }
+    let small = server.send("GET", "/fhir/Patient/none", &[("accept-encoding", "gzip")], b"").expect(404);
+    assert_eq!(small.header("content-encoding"), "", "it would not get shorter");
+}
+
+#[test]
 fn site() {
     let data = directory();
     let server = Server::start_with(data.path(), &["--cors-origins", "https://app.example.org"]);
@@ -424,7 +484,9 @@ fn the_capability_statement_is_the_routing_table() {
         operations.map(|operation| operation["name"].as_str().unwrap().to_owned()).collect()
     };
     let registered = |is_listed: &dyn Fn(&interaction::OperationDescriptor) -> bool| -> BTreeSet<String> {
-        let all = operations::descriptors().into_iter().filter(|descriptor| is_listed(descriptor));
+        let jobs = vesta::export::DESCRIPTORS.into_iter().chain([vesta::bulk_import::DESCRIPTOR]);
+        let all = operations::descriptors(false).into_iter().chain(jobs);
+        let all = all.filter(|descriptor| is_listed(descriptor));
         all.map(|descriptor| descriptor.name.to_owned()).collect()
     };
     assert_eq!(names(rest), registered(&|operation| operation.system));
@@ -436,4 +498,49 @@ fn the_capability_statement_is_the_routing_table() {
         });
         assert_eq!(names(resource), expected, "{name}");
     }
+}
+
+/// What destroys is offered only where the configuration says so.
+#[test]
+fn erasing_is_off_and_can_be_switched_on() {
+    let data = directory();
+    let asked = ["/fhir/Patient/p1/_history", "/fhir/Patient/p1/_history/1"];
+    let names = |statement: &Value| -> Vec<String> {
+        let resources = statement["rest"][0]["resource"].as_array().unwrap();
+        let patient = resources.iter().find(|it| it["type"] == "Patient").unwrap();
+        let operations = patient["operation"].as_array().unwrap().iter();
+        operations.map(|operation| operation["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let server = Server::start(data.path());
+    server.put("/fhir/Patient/p1", PATIENT).expect(201);
+    server.put("/fhir/Patient/p1", &PATIENT.replace("1980", "1981")).expect(200);
+    for path in asked {
+        let refused = server.send("DELETE", path, &[], b"").expect(405);
+        assert!(refused.text().contains("irrevocable_erasure"), "{}", refused.text());
+    }
+    let refused = server.post("/fhir/Patient/p1/$purge", "").expect(405);
+    assert!(refused.text().contains("irrevocable_erasure"), "{}", refused.text());
+    let statement = server.get("/fhir/metadata").expect(200).json();
+    assert!(!names(&statement).contains(&"purge".to_owned()));
+    assert!(!statement["rest"][0]["documentation"].as_str().unwrap().contains("erased"));
+    server.stop();
+
+    let server = Server::start_with(data.path(), &["--irrevocable-erasure"]);
+    let statement = server.get("/fhir/metadata").expect(200).json();
+    assert!(names(&statement).contains(&"purge".to_owned()));
+    assert!(statement["rest"][0]["documentation"].as_str().unwrap().contains("erased"));
+    server.send("DELETE", asked[1], &[], b"").expect(204);
+    server.get(asked[1]).expect(410);
+    let unknown = server.send("DELETE", &format!("{}?_count=1", asked[0]), &[], b"").expect(400);
+    assert!(unknown.text().contains("_count"), "{}", unknown.text());
+    let outcome = server.post("/fhir/Patient/p1/$purge", "").expect(200).json();
+    assert_eq!(outcome["resourceType"], "OperationOutcome");
+    server.get("/fhir/Patient/p1").expect(410);
+    server.kill();
+
+    // It is as durable as any write.
+    let server = Server::start_with(data.path(), &["--irrevocable-erasure"]);
+    let history = server.get("/fhir/_history").expect(200).json();
+    assert_eq!((history["total"].as_u64(), history["entry"].as_array().unwrap().len()), (Some(1), 1));
+    assert_eq!(history["entry"][0]["request"]["method"], "DELETE");
 }

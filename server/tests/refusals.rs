@@ -117,7 +117,7 @@ fn refusals() {
             &[],
             "",
             405,
-            &["error not-supported []: /{type}/{id}/_history takes GET, HEAD, OPTIONS."],
+            &["error not-supported []: /{type}/{id}/_history takes DELETE, GET, HEAD, OPTIONS."],
         ),
         case!(
             "PATCH /fhir/Patient/p1",
@@ -173,11 +173,20 @@ fn refusals() {
         case!("PUT /fhir/Patient/p1", &[("content-type", "")], patient, 415, &[untyped.as_str()]),
         case!(
             "PUT /fhir/Patient/p1",
-            &[json, ("content-encoding", "gzip")],
+            &[json, ("content-encoding", "gzip, br")],
             patient,
             415,
             &[
-                "error not-supported [http.Content-Encoding]: A Content-Encoding is not undone; send the body as it is.",
+                "error not-supported [http.Content-Encoding]: The Content-Encoding is not read; gzip, br and zstd are, one at a time.",
+            ],
+        ),
+        case!(
+            "PUT /fhir/Patient/p1",
+            &[json, ("content-encoding", "gzip")],
+            patient,
+            400,
+            &[
+                "error structure [http.Content-Encoding]: The body is not of its Content-Encoding, gzip, or is cut off.",
             ],
         ),
         case!(
@@ -321,7 +330,7 @@ fn refusals() {
         check(&server, case);
     }
     let answer = server.send("PUT", "/fhir/Patient/p1/_history", &[], b"");
-    assert_eq!(answer.header("allow"), "GET, HEAD, OPTIONS");
+    assert_eq!(answer.header("allow"), "DELETE, GET, HEAD, OPTIONS");
     let answer = server.send("PATCH", "/fhir/Patient/p1", &[], b"");
     assert_eq!(
         answer.header("accept-patch"),

@@ -14,7 +14,7 @@ use smart::jwt::{Algorithm, Signer as _, published, sign};
 use smart::memory::{MemoryKey, MemoryStorage};
 use smart::{
     Authentication, AuthorizationServer, Body, Choice, Client, Clock, Config, Directory, Event, Events,
-    Fetch, FetchError, Passwords, Request, Route, Services, SessionUser, StorageError,
+    Fetch, FetchError, Fetched, Passwords, Request, Route, Services, SessionUser, StorageError,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -46,22 +46,49 @@ impl Passwords for Nothing {
 
 #[async_trait]
 impl Fetch for Nothing {
-    async fn get(&self, _: &url::Url, _: usize, _: fn(IpAddr) -> bool) -> Result<Vec<u8>, FetchError> {
+    async fn get(&self, _: &url::Url, _: usize, _: fn(IpAddr) -> bool) -> Result<Fetched, FetchError> {
+        Err(FetchError::Url)
+    }
+
+    async fn post(
+        &self,
+        _: &url::Url,
+        _: smart::fetch::Form,
+        _: usize,
+        _: fn(IpAddr) -> bool,
+    ) -> Result<(u16, Vec<u8>), FetchError> {
         Err(FetchError::Url)
     }
 }
 
 #[async_trait]
 impl Directory for Nothing {
-    async fn patients(&self, _: &SessionUser, _: &str, _: usize) -> Result<Vec<Choice>, StorageError> {
+    async fn patients(
+        &self,
+        _: &SessionUser,
+        _: Option<&smart::Policy>,
+        _: &str,
+        _: usize,
+    ) -> Result<Vec<Choice>, StorageError> {
         Ok(Vec::new())
     }
 
-    async fn patient(&self, _: &SessionUser, _: &str) -> Result<Option<Choice>, StorageError> {
+    async fn patient(
+        &self,
+        _: &SessionUser,
+        _: Option<&smart::Policy>,
+        _: &str,
+    ) -> Result<Option<Choice>, StorageError> {
         Ok(None)
     }
 
-    async fn encounters(&self, _: &SessionUser, _: &str, _: usize) -> Result<Vec<Choice>, StorageError> {
+    async fn encounters(
+        &self,
+        _: &SessionUser,
+        _: Option<&smart::Policy>,
+        _: &str,
+        _: usize,
+    ) -> Result<Vec<Choice>, StorageError> {
         Ok(Vec::new())
     }
 
@@ -89,6 +116,7 @@ fn server() -> AuthorizationServer {
         storage: Arc::new(MemoryStorage::default()),
         directory: Arc::new(Nothing),
         signer: KEY.clone(),
+        es256: KEY.clone(),
         fetch: Arc::new(Nothing),
         passwords: Arc::new(Nothing),
         clock: Arc::new(Nothing),

@@ -27,8 +27,46 @@ pub struct Config {
     pub registration: Registration,
     /// Types that the consent page offers one by one where an app asks for all.
     pub consent_types: Vec<String>,
-    /// Whether keys of clients may be fetched from private networks and by plain http.
+    /// Whether keys of clients and the identity provider may be asked in private networks and by plain http.
     pub private_fetches: bool,
+    /// The identity provider that people may sign in with instead of a password.
+    pub upstream: Option<Upstream>,
+}
+
+/// An identity provider (OpenID Connect Core 1.0) that people may sign in with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// What the login page calls it.
+    pub name: String,
+    /// `iss` of its id_tokens, letter by letter.
+    pub issuer: String,
+    /// URL of its configuration, where that is not below the issuer: a policy of Azure AD B2C has it in a path of its own.
+    pub configuration: Option<String>,
+    /// Whom it knows this server as.
+    pub client_id: String,
+    /// How this server proves that.
+    pub client_secret: Option<String>,
+    /// What it is asked for beside `openid`.
+    pub scopes: Vec<String>,
+    /// The claim that accounts are linked by (`sub`; `oid` of Azure AD).
+    pub link_claim: String,
+    /// The claim that names the resource of people who have no account here (`extension_FhirUser`), as `Patient/1`.
+    pub fhir_user_claim: Option<String>,
+}
+
+impl Upstream {
+    /// OpenID Connect Discovery section 4.
+    pub(crate) fn configuration_url(&self) -> String {
+        let below = || format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
+        self.configuration.clone().unwrap_or_else(below)
+    }
+}
+
+impl std::fmt::Debug for Upstream {
+    /// Without the secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upstream").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
 }
 
 /// Who may register clients by themselves. Such clients can be public or have keys, and get no `system/` scopes.
@@ -91,6 +129,7 @@ impl Config {
             registration: Registration::Off,
             consent_types: CONSENT_TYPES.iter().map(|name| (*name).to_owned()).collect(),
             private_fetches: false,
+            upstream: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Fetching the keys of clients from where they said (`jwks_uri`), without becoming anyone's way into the network behind
+//! Fetching the keys of clients from where they said (`jwks_uri`), and asking an identity provider, without becoming anyone's way into the network behind
 //! this server: which URLs and addresses may be asked. The HTTP client is the server's.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -23,10 +23,33 @@ pub enum FetchError {
     Failed(String),
 }
 
+/// What a GET answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// The body.
+    pub body: Vec<u8>,
+    /// How long it may be used, seconds, where the answer said so ([`max_age_s`]).
+    pub max_age_s: Option<i64>,
+}
+
+/// How long an answer may be used without asking again, in seconds, by its `Cache-Control` (RFC 9111, section 5.2.2): the
+/// shortest time that it names.
+pub fn max_age_s(cache_control: &str) -> Option<i64> {
+    let directives = cache_control.split(',').map(|directive| directive.trim().to_ascii_lowercase());
+    let ages = directives.filter_map(|directive| match directive.split_once('=') {
+        // A time that cannot be read is none at all.
+        Some(("max-age", age)) => Some(age.trim_matches('"').parse::<i64>().unwrap_or(0).max(0)),
+        Some(("no-cache", _)) => Some(0),
+        Some(_) => None,
+        None => matches!(directive.as_str(), "no-store" | "no-cache").then_some(0),
+    });
+    ages.min()
+}
+
 /// An HTTP client that does what it is told and no more.
 #[async_trait]
 pub trait Fetch: Send + Sync {
-    /// The body of what a GET answers with 200. The implementation
+    /// What a GET answers with 200. The implementation
     /// - resolves the host itself, asks `may_ask` of every address, and connects to one of those it asked about;
     /// - follows no redirect, sends no credentials or cookies;
     /// - reads at most `max_bytes`, and waits at most five seconds altogether.
@@ -38,7 +61,28 @@ pub trait Fetch: Send + Sync {
         url: &Url,
         max_bytes: usize,
         may_ask: fn(IpAddr) -> bool,
-    ) -> Result<Vec<u8>, FetchError>;
+    ) -> Result<Fetched, FetchError>;
+
+    /// Status and body of what a POST of a form answers, whatever the status; with the same care.
+    ///
+    /// # Errors
+    /// Any of that cannot be kept, or there is no answer.
+    async fn post(
+        &self,
+        url: &Url,
+        form: Form,
+        max_bytes: usize,
+        may_ask: fn(IpAddr) -> bool,
+    ) -> Result<(u16, Vec<u8>), FetchError>;
+}
+
+/// A form that is sent (`application/x-www-form-urlencoded`).
+#[derive(Clone)]
+pub struct Form {
+    /// `Authorization`: the only credentials there are.
+    pub authorization: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 /// Reads a URL that a client gave. `private` says that private networks may be asked too, for tests and closed networks.
@@ -59,8 +103,12 @@ pub fn checked(url: &str, private: bool) -> Result<Url, FetchError> {
     if public || private { Ok(url) } else { Err(FetchError::NotPublic) }
 }
 
-/// Any address, where private networks may be asked.
-pub(crate) fn any_address(_: IpAddr) -> bool {
+/// Which addresses may be asked. `private` is as for [`checked`].
+pub(crate) fn may_ask(private: bool) -> fn(IpAddr) -> bool {
+    if private { any_address } else { is_public }
+}
+
+fn any_address(_: IpAddr) -> bool {
     true
 }
 

@@ -36,20 +36,23 @@ mod services;
 mod storage;
 
 pub use access::{Access, Allowance, Compartment, Context, Decision, Interaction, PATIENTLESS};
-pub use config::{Config, Registration};
+pub use config::{Config, Registration, Upstream};
 pub use event::{Event, EventKind, Events, cleaned};
-pub use fetch::{Fetch, FetchError};
+pub use fetch::{Fetch, FetchError, Fetched};
 pub use message::{Body, MAX_PARAMETER_BYTES, MAX_PARAMETERS, Reply, Request};
 pub use password::Passwords;
-pub use record::{Authentication, Client, ClientError, FhirContext, LaunchContext, SessionUser, User};
+pub use record::{
+    Authentication, Client, ClientError, FhirContext, IdTokenAlgorithm, LaunchContext, Policy, PolicyError,
+    PolicyRule, SessionUser, User,
+};
 pub use scope::{
     Filter, Level, MAX_SCOPE_LENGTH, MAX_SCOPES, Meaning, Permissions, ResourceScope, Scope, ScopeError,
     ScopeSet, Unread,
 };
 pub use secret::NoRandom;
 pub use server::{
-    AuthorizationServer, CAPABILITIES, Granted, LaunchError, LaunchRequest, Launched, Route, ServerError,
-    TokenError, Verified,
+    AuthorizationServer, CAPABILITIES, Granted, LaunchError, LaunchRequest, Launched, Policies, Route,
+    ServerError, TokenError, Verified,
 };
 pub use services::{Choice, Clock, Directory, Services};
-pub use storage::{Condition, Record, Storage, StorageError, Table};
+pub use storage::{Condition, Put, Record, Storage, StorageError, Table};

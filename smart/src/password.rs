@@ -72,6 +72,30 @@ pub(crate) fn nobodys() -> &'static str {
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 }
 
+/// A new secret for one-time codes: 160 random bits in base32 (RFC 6238, RFC 4226 section 4).
+///
+/// # Errors
+/// No random numbers.
+pub fn new_totp_secret() -> Result<String, NoRandom> {
+    const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let mut bytes = [0; 20];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| NoRandom)?;
+    let five = |at: usize| {
+        let bit = |place: usize| bytes.get(place / 8).map_or(0, |byte| (byte >> (7 - place % 8)) & 1);
+        (0..5).fold(0, |word, place| (word << 1) | usize::from(bit(at * 5 + place)))
+    };
+    Ok((0..32).filter_map(|at| LETTERS.get(five(at)).copied().map(char::from)).collect())
+}
+
+/// What an authenticator app reads, as a URL: <https://github.com/google/google-authenticator/wiki/Key-Uri-Format>.
+pub fn totp_url(secret: &str, issuer: &str, username: &str) -> String {
+    let encoded = |text: &str| {
+        url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+    };
+    let (issuer, username) = (encoded(issuer), encoded(username));
+    format!("otpauth://totp/{issuer}:{username}?secret={secret}&issuer={issuer}")
+}
+
 /// The step whose one-time code this is, of the one now and those beside it (RFC 6238 section 5.2).
 pub(crate) fn totp_step(secret: &str, code: &str, now_s: i64) -> Option<i64> {
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &base32(secret)?);
@@ -146,6 +170,14 @@ mod tests {
             assert_eq!(totp_step(secret, code, time + 30), Some(time / 30));
             assert_eq!(totp_step(secret, code, time + 90), None);
         }
+        let own = new_totp_secret().unwrap();
+        let bytes = base32(&own).unwrap();
+        assert_eq!((own.len(), bytes.len()), (32, 20));
+        assert!(bytes.iter().any(|byte| *byte != 0) && own != new_totp_secret().unwrap());
+        assert_eq!(
+            totp_url(secret, "a b", "zoë@c"),
+            format!("otpauth://totp/a%20b:zo%C3%AB%40c?secret={secret}&issuer=a%20b")
+        );
         assert_eq!(totp_step(secret, "", 59), None);
         assert_eq!(totp_step("not base32!", "287082", 59), None);
         assert_eq!(totp_step("AAAA", "287082", 59), None);

@@ -8,7 +8,7 @@ use crate::event::Events;
 use crate::fetch::Fetch;
 use crate::jwt::Signer;
 use crate::password::Passwords;
-use crate::record::SessionUser;
+use crate::record::{Policy, SessionUser};
 use crate::storage::{Storage, StorageError};
 
 /// The time.
@@ -31,7 +31,7 @@ pub struct Choice {
 /// What the records say of people, and which scopes they can be held to.
 #[async_trait]
 pub trait Directory: Send + Sync {
-    /// Patients that the user may see, of whose name or identifier the text is part (all of them if it is empty); at most
+    /// Patients that the user may see under a policy, of whose name or identifier the text is part (all of them if it is empty); at most
     /// `limit`. For a Patient that is the user, for a RelatedPerson those they are related to.
     ///
     /// # Errors
@@ -39,6 +39,7 @@ pub trait Directory: Send + Sync {
     async fn patients(
         &self,
         user: &SessionUser,
+        policy: Option<&Policy>,
         text: &str,
         limit: usize,
     ) -> Result<Vec<Choice>, StorageError>;
@@ -47,7 +48,12 @@ pub trait Directory: Send + Sync {
     ///
     /// # Errors
     /// The store failed.
-    async fn patient(&self, user: &SessionUser, id: &str) -> Result<Option<Choice>, StorageError>;
+    async fn patient(
+        &self,
+        user: &SessionUser,
+        policy: Option<&Policy>,
+        id: &str,
+    ) -> Result<Option<Choice>, StorageError>;
 
     /// Encounters of a patient, the latest first; at most `limit`.
     ///
@@ -56,6 +62,7 @@ pub trait Directory: Send + Sync {
     async fn encounters(
         &self,
         user: &SessionUser,
+        policy: Option<&Policy>,
         patient: &str,
         limit: usize,
     ) -> Result<Vec<Choice>, StorageError>;
@@ -74,8 +81,10 @@ pub struct Services {
     pub storage: Arc<dyn Storage>,
     /// People and types.
     pub directory: Arc<dyn Directory>,
-    /// Keys for id_tokens; RS256, as SMART asks.
+    /// Keys for id_tokens: RS256, as SMART asks.
     pub signer: Arc<dyn Signer>,
+    /// The same for clients that ask for ES256.
+    pub es256: Arc<dyn Signer>,
     /// Keys of clients.
     pub fetch: Arc<dyn Fetch>,
     /// Where passwords are hashed.

@@ -30,6 +30,10 @@ pub enum Table {
     Used,
     /// Failed logins, by user name or address.
     Failures,
+    /// Browsers that are at the identity provider, by digest of the state.
+    SigningIn,
+    /// Access policies, by name.
+    Policy,
 }
 
 /// What is kept under a key.
@@ -41,6 +45,19 @@ pub struct Record {
     pub groups: Vec<String>,
     /// When it may be forgotten, in seconds of the Unix epoch; `None` is never. It may still be given afterwards.
     pub expires_s: Option<i64>,
+}
+
+/// A record to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Put {
+    /// Where.
+    pub table: Table,
+    /// Under which key.
+    pub key: String,
+    /// What.
+    pub record: Record,
+    /// If.
+    pub condition: Condition,
 }
 
 /// What must hold for a record to be written.
@@ -69,17 +86,12 @@ pub trait Storage: Send + Sync {
     /// The store failed.
     async fn get(&self, table: Table, key: &str) -> Result<Option<(Record, u64)>, StorageError>;
 
-    /// Writes a record; `false` if the condition did not hold, and nothing was written.
+    /// Writes records of different keys, all of them or none, durable when it returns; `false` if a condition did not hold,
+    /// and nothing was written.
     ///
     /// # Errors
     /// The store failed.
-    async fn put(
-        &self,
-        table: Table,
-        key: &str,
-        record: Record,
-        condition: Condition,
-    ) -> Result<bool, StorageError>;
+    async fn put(&self, puts: Vec<Put>) -> Result<bool, StorageError>;
 
     /// Removes the record under a key and gives it: of several that take, one gets it.
     ///
@@ -137,9 +149,7 @@ impl Records<'_> {
         value: &T,
         condition: Condition,
     ) -> Result<bool, StorageError> {
-        let bytes = serde_json::to_vec(value).map_err(|error| StorageError(error.to_string()))?;
-        let record = Record { value: bytes, groups: value.groups(), expires_s: value.expires_s() };
-        self.storage.put(T::TABLE, key, record, condition).await
+        self.storage.put(vec![put(key, value, condition)?]).await
     }
 
     pub async fn group<T: Stored>(&self, group: &str) -> Result<Vec<(String, T)>, StorageError> {
@@ -150,6 +160,13 @@ impl Records<'_> {
     fn is_over(&self, record: &Record) -> bool {
         record.expires_s.is_some_and(|expires_s| expires_s <= self.now_s)
     }
+}
+
+/// What writes a value under a key.
+pub(crate) fn put<T: Stored>(key: &str, value: &T, condition: Condition) -> Result<Put, StorageError> {
+    let bytes = serde_json::to_vec(value).map_err(|error| StorageError(error.to_string()))?;
+    let record = Record { value: bytes, groups: value.groups(), expires_s: value.expires_s() };
+    Ok(Put { table: T::TABLE, key: key.to_owned(), record, condition })
 }
 
 fn read<T: Stored>(record: &Record) -> Result<T, StorageError> {

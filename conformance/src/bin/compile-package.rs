@@ -1,12 +1,13 @@
 //! `compile-package PACKAGE.tgz OUT`: compiles a FHIR package to what the server embeds: the table `OUT.jsonl`, what it
-//! validates by, `OUT.profiles.jsonl`, and its terminology, `OUT.terminology.jsonl`.
+//! validates by, `OUT.profiles.jsonl`, its terminology, `OUT.terminology.jsonl`, and where it defines types, what it says of their
+//! elements, `OUT.shorts.tsv`.
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use conformance::terminology::compile_terminology;
 use conformance::validation::compile_structures;
-use conformance::{Limits, compile_package};
+use conformance::{Limits, compile_package, compile_shorts};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -34,6 +35,10 @@ fn compile(package: &str, out: &str) -> Result<String, Box<dyn Error>> {
     std::fs::write(format!("{out}.profiles.jsonl"), structures)?;
     let terminology = compile_terminology(std::fs::File::open(package)?, &Limits::default())?;
     std::fs::write(format!("{out}.terminology.jsonl"), &terminology)?;
+    let shorts = compile_shorts(std::fs::File::open(package)?, &Limits::default())?;
+    if !shorts.is_empty() {
+        std::fs::write(format!("{out}.shorts.tsv"), shorts)?;
+    }
     Ok(format!(
         "{} {}: {} types, {} search parameters, {} compartments, {} profiles, {} operations; {} bytes; terminology: {} \
          definitions, {} bytes",

@@ -12,14 +12,13 @@ use serde::de::DeserializeOwned;
 use super::TerminologyError;
 use super::model::{CodeSystem, ConceptMap, ValueSet};
 use super::package::compile_terminology;
+use crate::UsCore;
 use crate::package::{Limits, PackageError};
 
-/// The texts in the program, under `ig/`.
-const EMBEDDED: [&str; 3] = [
-    include_str!("../../../ig/r4-4.0.1.terminology.jsonl"),
-    include_str!("../../../ig/us-core-6.1.0.terminology.jsonl"),
-    include_str!("../../../ig/us-core-vocabulary.terminology.jsonl"),
-];
+/// The text of R4 in the program, under `ig/`.
+const R4: &str = include_str!("../../../ig/r4-4.0.1.terminology.jsonl");
+/// What US Core does not bring along.
+const VOCABULARY: &str = include_str!("../../../ig/us-core-vocabulary.terminology.jsonl");
 
 /// A kind of definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -131,9 +130,15 @@ struct Place {
 }
 
 impl Library {
-    /// The definitions of R4 and US Core that are embedded in the program.
+    /// The definitions of R4 and of US Core 6.1.0 that are embedded in the program.
     pub fn embedded() -> Library {
-        Library { texts: EMBEDDED.iter().map(|text| Text::Embedded(text)).collect(), index: OnceLock::new() }
+        Library::of(UsCore::default())
+    }
+
+    /// The definitions of R4 and of a version of US Core.
+    pub fn of(us_core: UsCore) -> Library {
+        let texts = [R4, us_core.tables().terminology, VOCABULARY];
+        Library { texts: texts.into_iter().map(Text::Embedded).collect(), index: OnceLock::new() }
     }
 
     /// Adds the definitions of a package, a gzipped tar.

@@ -75,15 +75,29 @@ impl Invariant {
         }
         let id = element.type_id();
         let schema = element.tree().schema();
-        let compile = || {
-            let compiled =
-                Expression::compile_as(schema, schema.type_name(id), &self.expression, Dialect::Standard);
-            compiled.map(Box::new).map_err(|error| error.to_string())
-        };
+        let compile = || self.compile(schema, id);
         match self.programs.iter().find(|(known, _)| *known == id) {
             Some((_, program)) => run(program.get_or_init(compile), element, environment),
             None => run(&compile(), element, environment),
         }
+    }
+
+    /// Of an element that may be of several types, a path that only some of them have is nothing on the others.
+    fn compile(&self, schema: &Arc<Schema>, id: TypeId) -> Result<Box<Expression>, String> {
+        let name = schema.type_name(id);
+        let alone = Expression::compile_as(schema, name, &self.expression, Dialect::Standard);
+        let compiled = alone.or_else(|error| {
+            let mut contexts = vec![name];
+            contexts.extend(
+                self.programs
+                    .iter()
+                    .filter(|(other, _)| *other != id)
+                    .map(|(other, _)| schema.type_name(*other)),
+            );
+            Expression::compile_with(schema, &contexts, &self.expression, Dialect::Standard, &[])
+                .map_err(|_| error)
+        });
+        compiled.map(Box::new).map_err(|error| error.to_string())
     }
 }
 

@@ -8,13 +8,11 @@ use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use super::structure::{Structure, StructureError};
+use crate::UsCore;
 use crate::package::{Limits, PackageError, each_file};
 
-/// The tables in the program, under `ig/`.
-const EMBEDDED: [&str; 2] = [
-    include_str!("../../../ig/r4-4.0.1.profiles.jsonl"),
-    include_str!("../../../ig/us-core-6.1.0.profiles.jsonl"),
-];
+/// The table of R4 in the program, under `ig/`.
+const R4: &str = include_str!("../../../ig/r4-4.0.1.profiles.jsonl");
 
 /// StructureDefinitions by canonical URL. What was added later is found first.
 #[derive(Default)]
@@ -47,10 +45,15 @@ impl Text {
 }
 
 impl Library {
-    /// Those of R4 and US Core that are embedded in the program.
+    /// Those of R4 and of US Core 6.1.0 that are embedded in the program.
     pub fn embedded() -> Library {
+        Library::of(UsCore::default())
+    }
+
+    /// Those of R4 and of a version of US Core.
+    pub fn of(us_core: UsCore) -> Library {
         let mut library = Library::default();
-        for line in EMBEDDED.iter().flat_map(|table| table.lines()) {
+        for line in R4.lines().chain(us_core.tables().profiles.lines()) {
             library.add_line(line, Text::Embedded(line));
         }
         library

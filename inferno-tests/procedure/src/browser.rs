@@ -60,10 +60,19 @@ impl<'h> Browser<'h> {
 
     /// Opens an authorization URL and does what the pages ask, until it is sent to `end`: that URL, with all of its query.
     pub async fn authorize(&mut self, start: Visit, end: &str, choices: &Choices<'_>) -> Checked<Url> {
+        match self.ended(start, end, choices).await? {
+            Ended::App(url) => Ok(url),
+            Ended::Refused(wrong) => Err(wrong),
+        }
+    }
+
+    /// The same, where the server may also refuse on a page of its own.
+    pub async fn ended(&mut self, start: Visit, end: &str, choices: &Choices<'_>) -> Checked<Ended> {
         let mut next = start;
         for _ in 0..MAX_PAGES {
             let page = match self.visit(&next, end).await? {
-                Arrived::End(url) => return Ok(url),
+                Arrived::End(url) => return Ok(Ended::App(url)),
+                Arrived::Refused(wrong) => return Ok(Ended::Refused(wrong)),
                 Arrived::Page(page) => page,
             };
             next = page.answer(choices)?;
@@ -78,6 +87,7 @@ impl<'h> Browser<'h> {
             let page = match self.visit(&Visit::get(url.clone()), "").await? {
                 Arrived::Page(page) => page,
                 Arrived::End(url) => return Err(Wrong(format!("the browser was sent to {url}"))),
+                Arrived::Refused(wrong) => return Err(wrong),
             };
             match page.login() {
                 Some(login) => _ = self.visit(&page.send(&login, &login.filled(&choices))?, "").await?,
@@ -93,8 +103,11 @@ impl<'h> Browser<'h> {
         for _ in 0..MAX_PAGES {
             let answer = self.send(method, &url, body.take()).await?;
             let Some(location) = answer.header("location").filter(|_| answer.status.is_redirection()) else {
-                answer.expect(&[200])?;
-                return Ok(Arrived::Page(Page { url, answer }));
+                return match answer.expect(&[200]) {
+                    Ok(_) => Ok(Arrived::Page(Page { url, answer })),
+                    Err(wrong) if answer.status.is_client_error() => Ok(Arrived::Refused(wrong)),
+                    Err(wrong) => Err(wrong),
+                };
             };
             url = url
                 .join(location)
@@ -156,6 +169,16 @@ pub(crate) enum Arrived {
     End(Url),
     /// At a page of the server.
     Page(Page),
+    /// At a page that refuses (4xx).
+    Refused(Wrong),
+}
+
+/// Where a launch ends.
+pub(crate) enum Ended {
+    /// At the app.
+    App(Url),
+    /// At a page of the server that refuses.
+    Refused(Wrong),
 }
 
 /// A page.

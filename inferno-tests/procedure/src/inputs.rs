@@ -21,12 +21,29 @@ pub struct Inputs {
     pub asymmetric: Client,
     /// Whose records are asked for, and who may log in.
     pub patient: String,
+    /// Those who together have all must-support elements, that one too.
+    pub patients: Vec<String>,
+    /// Exports of many patients' records; without, there are none.
+    pub bulk: Option<Bulk>,
     /// Who grants standalone launches: sees the patient.
     pub user: User,
     /// Who launches from the EHR.
     pub practitioner: User,
     /// How an EHR launch begins.
     pub ehr: Ehr,
+}
+
+/// Exports of many patients' records.
+#[derive(Debug)]
+pub struct Bulk {
+    /// A backend service with a key, which may export.
+    pub client: Client,
+    /// What it asks for: `system/*.rs`.
+    pub scope: String,
+    /// The id of the Group that is exported.
+    pub group: String,
+    /// Who is in it: checked if any are named.
+    pub patients: Vec<String>,
 }
 
 /// A registered app.

@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{
     RsaKeyPair, RsaPublicKeyComponents,
 };
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::http::{Checked, Wrong, text};
@@ -52,6 +52,21 @@ impl Key {
         Ok(Key { id: id.to_owned(), pair: Pair::Rs384(pair) })
     }
 
+    /// One that was made before: PKCS#8 in PEM, of RSA or of the curve P-384.
+    ///
+    /// # Errors
+    /// It is no such key.
+    pub fn read(id: &str, pem: &str) -> Result<Key, Wrong> {
+        let body: String = pem.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
+        let der = STANDARD.decode(body).map_err(|_| Wrong("the private key is not PEM".to_owned()))?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &der).map(Pair::Es384);
+        let pair = pair.or_else(|_| RsaKeyPair::from_pkcs8(&der).map(Pair::Rs384));
+        let pair = pair.map_err(|_| {
+            Wrong("the private key is neither RSA nor of the curve P-384, in PKCS#8".to_owned())
+        })?;
+        Ok(Key { id: id.to_owned(), pair })
+    }
+
     /// Its public half, as a JWKS.
     pub fn jwks(&self) -> Value {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -79,7 +94,10 @@ impl Key {
     }
 
     /// A client assertion (<https://hl7.org/fhir/smart-app-launch/STU2.2/client-confidential-asymmetric.html>).
-    pub(crate) fn assertion(&self, client: &str, token_url: &str, now_s: u64, id: &str) -> Checked<String> {
+    ///
+    /// # Errors
+    /// There is no randomness.
+    pub fn assertion(&self, client: &str, token_url: &str, now_s: u64, id: &str) -> Checked<String> {
         let alg = match &self.pair {
             Pair::Es384(_) => "ES384",
             Pair::Rs384(_) => "RS384",

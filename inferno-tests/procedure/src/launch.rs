@@ -68,13 +68,8 @@ impl<'l> Request<'l> {
         URL_SAFE_NO_PAD.encode(Sha256::digest(self.verifier.as_bytes()))
     }
 
-    /// Lets the user authorize it: the query that the app is sent back with.
-    pub async fn authorize(
-        &self,
-        browser: &mut Browser<'_>,
-        endpoints: &Endpoints,
-        choices: &Choices<'_>,
-    ) -> Checked<Vec<(String, String)>> {
+    /// What the browser opens.
+    pub fn visit(&self, endpoints: &Endpoints) -> Checked<Visit> {
         let mut form = vec![
             ("response_type", "code".to_owned()),
             ("client_id", self.client.id.clone()),
@@ -90,13 +85,21 @@ impl<'l> Request<'l> {
             form.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let mut url = Url::parse(&endpoints.authorize)
             .map_err(|_| Wrong(format!("{} is no URL", endpoints.authorize)))?;
-        let visit = if self.post {
-            Visit::post(url, &form)
-        } else {
-            url.query_pairs_mut().extend_pairs(&form);
-            Visit::get(url)
-        };
-        let back = browser.authorize(visit, self.redirect_uri, choices).await?;
+        if self.post {
+            return Ok(Visit::post(url, &form));
+        }
+        url.query_pairs_mut().extend_pairs(&form);
+        Ok(Visit::get(url))
+    }
+
+    /// Lets the user authorize it: the query that the app is sent back with.
+    pub async fn authorize(
+        &self,
+        browser: &mut Browser<'_>,
+        endpoints: &Endpoints,
+        choices: &Choices<'_>,
+    ) -> Checked<Vec<(String, String)>> {
+        let back = browser.authorize(self.visit(endpoints)?, self.redirect_uri, choices).await?;
         Ok(back.query_pairs().into_owned().collect())
     }
 
@@ -122,12 +125,9 @@ pub(crate) async fn token(
     let mut form: Vec<(&str, &str)> = form.to_vec();
     let assertion;
     let basic;
-    let mut headers = vec![("accept", "application/json")];
+    let mut headers = vec![("accept", "application/json"), ("origin", ORIGIN)];
     match &client.secret {
-        Secret::Public => {
-            form.push(("client_id", &client.id));
-            headers.push(("origin", ORIGIN));
-        }
+        Secret::Public => form.push(("client_id", &client.id)),
         Secret::Basic(secret) => {
             basic = format!("Basic {}", STANDARD.encode(format!("{}:{secret}", client.id)));
             headers.push(("authorization", &basic));

@@ -70,7 +70,7 @@ pub enum ArchiveError {
     },
     /// The tenant's history is not the one that the archive holds the beginning of.
     #[error(
-        "{} has another history: its commit {sequence} is not the store's (was the store restored to an earlier time?); \
+        "{} has another history: its commit {sequence} is not the store's (was the store restored to an earlier time, or were versions erased from it?); \
          name another directory",
         path.display()
     )]

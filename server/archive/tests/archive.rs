@@ -211,7 +211,8 @@ async fn archives_are_of_one_tenant_and_one_history() {
     assert_eq!(
         error,
         format!(
-            "{place} has another history: its commit 21 is not the store's (was the store restored to an earlier time?); \
+            "{place} has another history: its commit 21 is not the store's (was the store restored to an earlier time, or were versions erased \
+             from it?); \
              name another directory"
         )
     );

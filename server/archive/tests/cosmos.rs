@@ -67,6 +67,47 @@ async fn from_embedded_to_cosmos_and_back() {
     assert_whole(&back, &tenant()).await;
 }
 
+/// What was erased stays so in a copy, whichever engine has it; an archive whose last commit was erased is not gone on with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_erased_comes_back_in_no_copy() {
+    let (directory, account) = (tempfile::tempdir().unwrap(), Account::start().unwrap());
+    let embedded = open(&directory.path().join("a"));
+    fill(&embedded).await;
+    let before = Archive::at(directory.path().join("before"));
+    before.append(&embedded, &tenant()).await.unwrap();
+    let erasures = (0..50).map(|n| Erasure { key: key(&format!("Patient/{n}")), version: None });
+    assert_eq!(embedded.erase(&tenant(), erasures.collect()).await.unwrap(), 27);
+    let after = Archive::at(directory.path().join("after"));
+    let written = after.append(&embedded, &tenant()).await.unwrap().content;
+
+    let there = cosmos(&account, "there").await;
+    let restored = after.restore(&there, &tenant(), None, &|_, _| {}).await.unwrap();
+    assert_eq!((restored.content, restored.resources()), (written, 50));
+    assert_whole(&there, &tenant()).await;
+    let archive = Archive::at(directory.path().join("there"));
+    assert_eq!(archive.append(&there, &tenant()).await.unwrap().content, written);
+    let back = open(&directory.path().join("b"));
+    assert_eq!(archive.restore(&back, &tenant(), None, &|_, _| {}).await.unwrap().content, written);
+    // To a time before what was erased was superseded: then nothing is there, and it can be written again.
+    let third = embedded.commits(&tenant(), 2, 0).await.unwrap().first().unwrap().last_updated;
+    let early = cosmos(&account, "early").await;
+    let restored = after.restore(&early, &tenant(), Some(third), &|_, _| {}).await.unwrap();
+    assert!(restored.resources() < 15, "{}", restored.resources());
+    assert_whole(&early, &tenant()).await;
+    let read = early.read(&tenant(), &Access::unrestricted(), &key("Patient/0")).await.unwrap().unwrap();
+    assert!(read.is_erased() && read.is_deleted());
+    commit(&early, vec![put(&key("Patient/0"), 1, "")]).await;
+    assert_whole(&early, &tenant()).await;
+
+    commit(&embedded, vec![put(&key("Group/a"), 1, "")]).await;
+    before.append(&embedded, &tenant()).await.unwrap();
+    commit(&embedded, vec![put(&key("Group/a"), 2, "")]).await;
+    let group = Erasure { key: key("Group/a"), version: None };
+    assert_eq!(embedded.erase(&tenant(), vec![group]).await.unwrap(), 2);
+    let refused = before.append(&embedded, &tenant()).await.unwrap_err().to_string();
+    assert!(refused.contains("were versions erased from it?"), "{refused}");
+}
+
 /// From a container that tenants share to a database of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn moved_from_one_database_to_another_under_load() {

@@ -45,6 +45,8 @@ pub enum User {
 /// A code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coding {
+    /// In the words of who asked.
+    pub text: Option<String>,
     /// Its system.
     pub system: String,
     /// It.

@@ -34,9 +34,12 @@ pub(crate) fn members(event: &Event) -> Map<String, Value> {
     if let Some(text) = description(event) {
         members.insert("outcomeDesc".into(), text.into());
     }
-    if let Some(Coding { system, code }) = &event.purpose {
-        let coding = json!([{ "system": cleaned(system), "code": cleaned(code) }]);
-        members.insert("purposeOfEvent".into(), json!([{ "coding": coding }]));
+    if let Some(Coding { text, system, code }) = &event.purpose {
+        let mut purpose = json!({ "coding": [{ "system": cleaned(system), "code": cleaned(code) }] });
+        if let (Some(purpose), Some(text)) = (purpose.as_object_mut(), text) {
+            purpose.insert("text".into(), cleaned(text).into());
+        }
+        members.insert("purposeOfEvent".into(), json!([purpose]));
     }
     members.insert("agent".into(), agents(event));
     let observer = match event.server.as_str() {

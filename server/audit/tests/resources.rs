@@ -62,7 +62,11 @@ async fn interactions_follow_their_patterns() {
 
 #[tokio::test]
 async fn a_read_says_all_that_balp_asks_for() {
-    let purpose = Coding { system: "urn:p".to_owned(), code: "BTG".to_owned() };
+    let purpose = Coding {
+        text: Some("found unconscious".to_owned()),
+        system: "urn:p".to_owned(),
+        code: "BTG".to_owned(),
+    };
     let event = Event { purpose: Some(purpose), user: Some(User::Name("ann".to_owned())), ..read(7) };
     let mut record = written(event).await;
     record.as_object_mut().unwrap().remove("extension");
@@ -85,7 +89,7 @@ async fn a_read_says_all_that_balp_asks_for() {
             "action": "R",
             "recorded": "2026-11-22T02:10:33.123Z",
             "outcome": "0",
-            "purposeOfEvent": [{ "coding": [{ "system": "urn:p", "code": "BTG" }] }],
+            "purposeOfEvent": [{ "coding": [{ "system": "urn:p", "code": "BTG" }], "text": "found unconscious" }],
             "agent": [
                 { "type": coding("110152", "Destination Role ID"), "who": { "identifier": { "value": "app" } },
                   "requestor": false, "network": { "address": "192.0.2.1", "type": "2" } },

@@ -39,6 +39,7 @@ fn server() -> Server {
     let service = Service {
         store,
         validation: interaction::Validation::embedded(interaction::ValidationLevel::Off, &DEFINITIONS),
+        provenance: None,
         definitions,
         index,
         limits: Limits {
@@ -47,12 +48,13 @@ fn server() -> Server {
             default_count: 20,
             max_count: 1000,
             includes: 1000,
+            erasure: false,
         },
         base: "http://x/fhir".to_owned(),
         clock: Arc::new(|| Timestamp(0)),
         new_id: Arc::new(move || format!("{:032x}", ids.fetch_add(1, Ordering::Relaxed))),
     };
-    let caller = Caller { tenant: Tenant::default_tenant(), access: Access::unrestricted() };
+    let caller = Caller::new(Tenant::default_tenant(), Access::unrestricted());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
     Server { service, caller, runtime, _directory: directory }
 }

@@ -100,14 +100,22 @@ fn list(object: &mut Object<'_>, name: &str, texts: Vec<&str>) {
 const DOCUMENTATION: &str = "Besides FHIR's own parameters, every search takes `_explain=true`: an OperationOutcome entry at \
     the end of the Bundle then lists each step that ran, with its request units and items.";
 
+/// The same where versions may be erased: the interactions are R6's, for which R4 has no codes.
+const ERASURE: &str = " What a resource was before is erased for good by `DELETE [type]/[id]/_history` (all versions but the \
+    current one) and `DELETE [type]/[id]/_history/[vid]`, the delete-history and delete-history-version of R6.";
+
 fn write_rest(service: &Service, operations: &[OperationDescriptor], rest: &mut Object<'_>) {
-    rest.text("mode", "server").text("documentation", DOCUMENTATION);
+    let erasure = if service.limits.erasure { ERASURE } else { "" };
+    rest.text("mode", "server").text("documentation", &format!("{DOCUMENTATION}{erasure}"));
     let revincludes = revincludes(service);
     let types = service.definitions.resource_types();
     rest.objects("resource", types, |name, out| resource(service, operations, name, &revincludes, out));
     interactions(rest, false);
     let shared = service.definitions.search_parameters.all().iter();
-    let shared = shared.filter(|parameter| parameter.base == "Resource" && parameter.is_indexed());
+    let shared = shared.filter(|parameter| match parameter.code.as_str() {
+        "_text" => parameter.base == "DomainResource",
+        _ => parameter.base == "Resource" && is_searched(parameter),
+    });
     rest.objects("searchParam", shared, search_parameter);
     rest_operations(rest, operations.iter().filter(|operation| operation.system));
     let compartments = service.definitions.compartments.codes();
@@ -126,6 +134,10 @@ fn resource(
 ) {
     let base = format!("http://hl7.org/fhir/StructureDefinition/{name}");
     let profile = service.validation.required(name).unwrap_or(&base);
+    let searches = service.definitions.combined_searches(name);
+    if !searches.is_empty() {
+        out.objects("extension", searches, combined_search);
+    }
     out.text("type", name).text("profile", profile);
     let profiles = service.definitions.profiles(name).into_iter().filter(|url| *url != base).collect();
     list(out, "supportedProfile", profiles);
@@ -139,7 +151,7 @@ fn resource(
         .text("conditionalDelete", "single")
         .texts("referencePolicy", ["literal", "logical", "local"]);
     let parameters: Vec<&SearchParameter> = service.definitions.search_parameters.of(name).collect();
-    let parameters = || parameters.iter().copied().filter(|parameter| parameter.is_indexed());
+    let parameters = || parameters.iter().copied().filter(|parameter| is_searched(parameter));
     let includes: Vec<String> = parameters()
         .filter(|parameter| parameter.kind == SearchParameterType::Reference)
         .map(|parameter| format!("{name}:{}", parameter.code))
@@ -153,6 +165,23 @@ fn resource(
             && (operation.resource_types.is_empty() || operation.resource_types.contains(&name))
     };
     rest_operations(out, operations.iter().filter(here));
+}
+
+/// Whether it finds anything: what has values in the index, and texts.
+fn is_searched(parameter: &SearchParameter) -> bool {
+    parameter.is_indexed() || matches!(parameter.code.as_str(), "_text" | "_content")
+}
+
+/// Parameters that are given together, as an extension
+/// (<https://hl7.org/fhir/R4/extension-capabilitystatement-search-parameter-combination.html>).
+fn combined_search(parameters: &[String], out: &mut Object<'_>) {
+    out.objects("extension", parameters, |code, out| {
+        out.text("url", "required").text("valueString", code);
+    });
+    out.text(
+        "url",
+        "http://hl7.org/fhir/StructureDefinition/capabilitystatement-search-parameter-combination",
+    );
 }
 
 fn interactions(out: &mut Object<'_>, on_types: bool) {

@@ -6,7 +6,7 @@ use store::{Batch, CommitError, Entries, Key, Method, Precondition, Version, Wri
 
 use crate::read::location;
 use crate::{
-    Caller, Failure, Outcome, OutcomeBody, Return, Service, Status, outcome_body, own_parameters,
+    Caller, Failure, Outcome, OutcomeBody, Return, Service, Status, outcome_body, own_parameters, provenance,
     stored_definitions, validation,
 };
 
@@ -76,7 +76,7 @@ pub(crate) async fn put(
     Ok(Some(Write::Put { key: key.clone(), previous, method, body, stamp, entries }))
 }
 
-fn write(tree: &mut Tree, version: u64) -> Result<(Vec<u8>, usize), Failure> {
+pub(crate) fn write(tree: &mut Tree, version: u64) -> Result<(Vec<u8>, usize), Failure> {
     tree.set_meta(&version.to_string(), STAMP);
     let mut body = Vec::new();
     let stamp = tree
@@ -110,9 +110,11 @@ pub(crate) async fn many(
     for write in &batch.writes {
         service.validation.may_write(write.key().resource_type())?;
     }
+    let (batch, told) = provenance::told(service, caller, batch)?;
+    let access = caller.access.creating(&told);
     let defines = stored_definitions::defines(&batch.writes);
     let parameters = own_parameters::defines(&batch.writes);
-    let committed = service.store.commit(&caller.tenant, &caller.access, batch).await;
+    let committed = service.store.commit(&caller.tenant, &access, batch).await;
     if defines {
         service.validation.forget(&caller.tenant);
     }
@@ -120,7 +122,10 @@ pub(crate) async fn many(
         service.validation.own().forget(&caller.tenant);
     }
     match committed {
-        Ok(versions) => Ok(Some(versions)),
+        Ok(mut versions) => {
+            versions.truncate(versions.len().saturating_sub(told.len()));
+            Ok(Some(versions))
+        }
         Err(CommitError::Conflict { .. } | CommitError::Precondition { .. }) => Ok(None),
         Err(error @ (CommitError::Forbidden { .. } | CommitError::Store(_))) => Err(error.into()),
     }

@@ -109,7 +109,22 @@ fn filter(
     };
     let request = ::search::parse(&context, Some(resource_type), None, parameters);
     let request = request.map_err(|issues| Failure::of(Status::BadRequest, issues))?;
+    refuse_texts(&request.query.filter, parameters)?;
     Ok(request.query.filter)
+}
+
+/// Texts are searched in an index that follows what is committed; no condition may lean on it, however deep it asks.
+fn refuse_texts(filter: &Filter, parameters: &[(String, String)]) -> Result<(), Failure> {
+    if !filter.asks_texts() {
+        return Ok(());
+    }
+    let asks = |name: &&str| name.split([':', '.']).any(|part| matches!(part, "_text" | "_content"));
+    let name = parameters.iter().map(|(name, _)| name.as_str()).find(asks).unwrap_or("_filter");
+    let details = format!(
+        "{name} searches texts; what it finds cannot be a condition of a write or of access. Use identifiers, codes or references."
+    );
+    let issue = Issue::error(IssueType::NotSupported, details).at(format!("http.{name}"));
+    Err(Failure::of(Status::BadRequest, vec![issue]))
 }
 
 fn refuse_page_parameters(parameters: &[(String, String)]) -> Result<(), Failure> {

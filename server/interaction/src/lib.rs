@@ -9,9 +9,11 @@ mod capabilities;
 pub mod code_tables;
 mod commit;
 mod conditions;
+mod contained;
 mod create;
 mod criteria;
 mod delete;
+mod erase;
 mod history;
 mod import;
 mod include;
@@ -24,6 +26,7 @@ mod parameters;
 mod patch;
 mod permission;
 mod projection;
+mod provenance;
 mod read;
 mod search;
 mod stored_definitions;
@@ -45,8 +48,9 @@ pub use conditions::{ReadConditions, Return, VersionMatch, WriteConditions};
 pub use create::create;
 pub use criteria::criteria;
 pub use delete::{conditional_delete, delete};
+pub use erase::{delete_history, delete_history_version};
 pub use history::history;
-pub use import::{Imported, Prepared, import, prepare};
+pub use import::{Imported, Loading, Prepared, import, prepare};
 pub use outcome::{Failure, Outcome, OutcomeBody, Status, outcome_body};
 pub use own_parameters::StoredParameter;
 pub use page::{Mode, PageWriter};
@@ -69,6 +73,8 @@ pub struct Service {
     pub index: Arc<SearchIndex>,
     /// What is validated before it is written, and by what.
     pub validation: Validation,
+    /// The name of the organization on whose behalf is written, where every commit is to say where its versions came from.
+    pub provenance: Option<Arc<str>>,
     /// Bounds.
     pub limits: Limits,
     /// FHIR base URL for links and Location (`http://127.0.0.1:8080/fhir`), no slash at the end.
@@ -86,6 +92,24 @@ pub struct Caller {
     pub tenant: Tenant,
     /// With which rights.
     pub access: Access,
+    /// As whom writes are told to come.
+    pub agent: Agent,
+}
+
+/// Who writes, and through which app.
+#[derive(Debug, Clone, Default)]
+pub struct Agent {
+    /// The user's resource, `Practitioner/1`.
+    pub user: Option<Arc<str>>,
+    /// The client_id of the app.
+    pub client: Option<Arc<str>>,
+}
+
+impl Caller {
+    /// Nobody in particular, with these rights.
+    pub fn new(tenant: Tenant, access: Access) -> Caller {
+        Caller { tenant, access, agent: Agent::default() }
+    }
 }
 
 /// Bounds on what one call may ask.
@@ -101,6 +125,8 @@ pub struct Limits {
     pub max_count: usize,
     /// Most resources that `_include` and `_revinclude` add to a page.
     pub includes: usize,
+    /// Whether a call may erase versions, which nothing brings back.
+    pub erasure: bool,
 }
 
 impl Service {

@@ -297,6 +297,15 @@ impl From<StoreError> for Failure {
                 let details = "The data is being moved; it can be read and written again in a moment. Nothing was done.";
                 Failure::new(Status::Unavailable, IssueType::Transient, details).retry_after(MOVING)
             }
+            StoreError::TextBehind { indexed, resources } => {
+                // Not how many there are: whoever asks may see few of them.
+                let percent = indexed.saturating_mul(100) / resources.max(1);
+                let details = format!(
+                    "The index that _text and _content are searched in is being built: it has {}% of the resources. Try again later.",
+                    percent.min(99)
+                );
+                Failure::new(Status::Unavailable, IssueType::Transient, details).retry_after(UNAVAILABLE)
+            }
             StoreError::Full(_) => {
                 tracing::error!(%error, "no room to write");
                 let details = "The server has no room for more, so nothing was stored; what was stored before can be read.";

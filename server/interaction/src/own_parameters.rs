@@ -103,7 +103,7 @@ impl OwnSearchParameters {
 /// Reads what is stored, and tells the store which parameters are wanted.
 async fn read(service: &Service, tenant: &Tenant) -> Result<Active, Failure> {
     let service = &*service.without_own_parameters();
-    let caller = Caller { tenant: tenant.clone(), access: Access::unrestricted() };
+    let caller = Caller::new(tenant.clone(), Access::unrestricted());
     let criteria = [("status".to_owned(), "active".to_owned())];
     let criteria = Criteria::new(service, SEARCH_PARAMETER, &criteria)?;
     let mut versions = criteria.find_all(service, &caller, MAX_STORED).await?;

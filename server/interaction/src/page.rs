@@ -63,6 +63,28 @@ impl<'a> PageWriter<'a> {
         Ok(())
     }
 
+    /// A contained resource that was found, without what contains it.
+    pub(crate) fn contained(&mut self, container: &Key, id: &str, body: &[u8]) -> Result<(), Failure> {
+        self.entry(container);
+        self.out.pop();
+        self.out.push(b'#');
+        // An id needs no escapes; what is none is not repeated.
+        self.out.extend(id.bytes().filter(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(byte)));
+        self.out.push(b'"');
+        self.body(body)?;
+        self.out.extend_from_slice(b",\"search\":{\"mode\":\"match\"}}");
+        Ok(())
+    }
+
+    /// A match of texts, with how relevant it is: above 0, at most 1.
+    pub(crate) fn scored(&mut self, version: &Version, score: f32) -> Result<(), Failure> {
+        self.entry(&version.key);
+        self.resource(version)?;
+        let search = format!(",\"search\":{{\"mode\":\"match\",\"score\":{score:.6}}}}}");
+        self.out.extend_from_slice(search.as_bytes());
+        Ok(())
+    }
+
     /// What the server has to say about the result.
     pub fn outcome(&mut self, issues: &[Issue]) {
         self.begin();
@@ -130,11 +152,15 @@ impl<'a> PageWriter<'a> {
     }
 
     fn resource(&mut self, version: &Version) -> Result<(), Failure> {
+        self.body(&version.body)
+    }
+
+    fn body(&mut self, body: &[u8]) -> Result<(), Failure> {
         self.out.extend_from_slice(b",\"resource\":");
         match self.subset {
-            Some(subset) => projection::write(self.service, subset, &version.body, &mut self.out),
+            Some(subset) => projection::write(self.service, subset, body, &mut self.out),
             None => {
-                self.out.extend_from_slice(&version.body);
+                self.out.extend_from_slice(body);
                 Ok(())
             }
         }

@@ -26,7 +26,7 @@ pub async fn read(
 /// One version of a resource. `version` is the text of the URL.
 ///
 /// # Errors
-/// NotFound for an unknown type, id or version, Gone for a version that is a deletion, Forbidden for a type of which none may
+/// NotFound for an unknown type, id or version, Gone for a version that is a deletion or was erased, Forbidden for a type of which none may
 /// be read.
 pub async fn vread(
     service: &Service,
@@ -42,12 +42,7 @@ pub async fn vread(
         Ok(number) => service.store.vread(&caller.tenant, &caller.access, &key, number).await?,
         Err(_) => None,
     };
-    let missing = || {
-        let shown: String = version.chars().take(64).collect();
-        let details = format!("There is no version {shown} of {}.", key.as_str());
-        Failure::new(Status::NotFound, IssueType::NotFound, details)
-    };
-    answer(found.ok_or_else(missing)?, conditions)
+    answer(found.ok_or_else(|| no_version(&key, version))?, conditions)
 }
 
 fn answer(version: Version, conditions: &ReadConditions) -> Result<Outcome, Failure> {
@@ -81,8 +76,19 @@ pub(crate) fn location(key: &Key, version: u64) -> String {
     format!("{}/_history/{version}", key.as_str())
 }
 
+/// There is no version of this text.
+pub(crate) fn no_version(key: &Key, version: &str) -> Failure {
+    let shown: String = version.chars().take(64).collect();
+    let details = format!("There is no version {shown} of {}.", key.as_str());
+    Failure::new(Status::NotFound, IssueType::NotFound, details)
+}
+
 pub(crate) fn gone(version: &Version) -> Failure {
-    let details = format!("{} was deleted; that is its version {}.", version.key.as_str(), version.version);
+    let (name, number) = (version.key.as_str(), version.version);
+    let details = match version.is_erased() {
+        true => format!("Version {number} of {name} was erased for good."),
+        false => format!("{name} was deleted; that is its version {number}."),
+    };
     Failure::new(Status::Gone, IssueType::Deleted, details)
 }
 

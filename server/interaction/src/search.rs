@@ -5,13 +5,13 @@ use ::search::{Handling, ParseContext, SearchRequest, Summary};
 use conformance::terminology::Terminology;
 use fhirpath::tree::Subset;
 use fhirpath::{Issue, IssueType, Severity};
-use store::Permission;
 use store::units::{Ledger, Step};
+use store::{Page, Permission, Query};
 
 use crate::include::included;
 use crate::page::{Mode, PageWriter};
 use crate::page_link::Pages;
-use crate::{Caller, Failure, Outcome, Projection, Service, Status};
+use crate::{Caller, Failure, Outcome, Projection, Service, Status, contained};
 
 /// A searchset Bundle. `resource_type` is `None` for all types; `compartment` is `("Patient", "123")`.
 ///
@@ -44,7 +44,9 @@ pub async fn search(
         false => read(None),
     };
     let mut request = found.map_err(|issues| Failure::of(Status::BadRequest, issues))?;
-    match request.query.resource_type.as_deref() {
+    // What contains is of any type, and may be found as far as that may be.
+    let contained = request.contained.as_ref().map(|contained| contained.resource_type.as_str());
+    match contained.or(request.query.resource_type.as_deref()) {
         Some(name) => caller.require(Permission::Search, name)?,
         None => caller.require_any(Permission::Search)?,
     }
@@ -74,8 +76,7 @@ async fn write(
     count: usize,
     ledger: Option<&Ledger>,
 ) -> Result<Outcome, Failure> {
-    let page = service.store.search(&caller.tenant, &caller.access, &request.query).await?;
-
+    let (page, total) = found(service, caller, request).await?;
     let mut links = vec![("self", pages.url(count, request.cursor.as_deref()))];
     if request.cursor.is_some() || page.next.is_some() {
         links.push(("first", pages.url(count, None)));
@@ -87,9 +88,14 @@ async fn write(
     let subset = subset(request);
     let resources = page.matches.iter().chain(&included.versions);
     let bytes = resources.map(|version| version.body.len() + 192).sum();
-    let mut out = PageWriter::open(service, subset.as_ref(), "searchset", page.total, &links, bytes);
+    let mut out = PageWriter::open(service, subset.as_ref(), "searchset", total, &links, bytes);
+    let mut scores = page.scores.iter();
     for version in &page.matches {
-        out.found(version, Mode::Match)?;
+        match (request.contained.as_ref().filter(|contained| contained.is_contained), scores.next()) {
+            (Some(asked), _) => contained::matches(service, asked, version, &mut out)?,
+            (None, Some(score)) => out.scored(version, *score)?,
+            (None, None) => out.found(version, Mode::Match)?,
+        }
     }
     for version in &included.versions {
         out.found(version, Mode::Include)?;
@@ -105,6 +111,31 @@ async fn write(
         out.outcome(&said);
     }
     Ok(Outcome::resource(out.close()))
+}
+
+/// A page, and how many match in all: as counted, or about, as asked.
+async fn found(
+    service: &Service,
+    caller: &Caller,
+    request: &SearchRequest,
+) -> Result<(Page, Option<u64>), Failure> {
+    let (store, query) = (&service.store, &request.query);
+    if !request.estimate {
+        let page = store.search(&caller.tenant, &caller.access, query).await?;
+        let total = page.total;
+        return Ok((page, total));
+    }
+    let estimate = store.estimate(&caller.tenant, &caller.access, query).await?;
+    let counted = Query { total: estimate.is_none(), ..query.clone() };
+    let page = store.search(&caller.tenant, &caller.access, &counted).await?;
+    // What is on the page is there; without a next one, and without one before, it is all.
+    let shown = page.matches.len() as u64;
+    let total = match (page.total, estimate) {
+        (Some(total), _) => Some(total),
+        (None, Some(_)) if page.next.is_none() && query.after.is_none() => Some(shown),
+        (None, estimate) => estimate.map(|estimate| estimate.max(shown)),
+    };
+    Ok((page, total))
 }
 
 /// What ran tells of resources that were looked at and are not shown.

@@ -61,6 +61,12 @@ impl Validation {
         Validation { required: Arc::new(profiles.into_iter().collect()), ..self }
     }
 
+    /// With another level.
+    #[must_use]
+    pub fn at_level(self, level: ValidationLevel) -> Validation {
+        Validation { level, ..self }
+    }
+
     /// With a type that nobody may write: the server does, past the interactions.
     #[must_use]
     pub fn reserving(self, resource_type: Option<&'static str>) -> Validation {
@@ -91,6 +97,11 @@ impl Validation {
         let library = conformance::validation::Library::embedded();
         let validator = Validator::new(Arc::clone(&definitions.schema), library, terminology.clone());
         Validation::new(level, validator, terminology)
+    }
+
+    /// The definitions of types and profiles that the program and its packages bring along.
+    pub fn library(&self) -> &conformance::validation::Library {
+        self.validator.library()
     }
 
     /// The tenants' own search parameters.
@@ -139,7 +150,7 @@ impl Service {
         caller: &Caller,
         question: impl Fn(&Validator, &Terminology) -> T,
     ) -> Result<T, Failure> {
-        let server = Caller { tenant: caller.tenant.clone(), access: Access::unrestricted() };
+        let server = Caller::new(caller.tenant.clone(), Access::unrestricted());
         let of_tenant = self.validation.of(&server.tenant);
         let question = || question(&of_tenant.validator, &of_tenant.terminology);
         of_tenant.stored.ask(self, &server, question).await

@@ -7,15 +7,20 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
-    RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RsaKeyPair,
 };
 
 use crate::{KeyError, KeyId, KeyMaterial, KeyProvider, KeySet};
 
+const ES256: &EcdsaSigningAlgorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+const ES384: &EcdsaSigningAlgorithm = &ECDSA_P384_SHA384_FIXED_SIGNING;
+
 /// How to sign, by its `alg` of RFC 7518.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SigningAlgorithm {
+    /// ECDSA over P-256 with SHA-256.
+    Es256,
     /// ECDSA over P-384 with SHA-384.
     Es384,
     /// RSASSA-PKCS1-v1_5 with SHA-384, 3072 bits.
@@ -25,9 +30,10 @@ pub enum SigningAlgorithm {
 }
 
 impl SigningAlgorithm {
-    /// `ES384`, `RS384`, `RS256`.
+    /// `ES256`, `ES384`, `RS384`, `RS256`.
     pub fn name(self) -> &'static str {
         match self {
+            SigningAlgorithm::Es256 => "ES256",
             SigningAlgorithm::Es384 => "ES384",
             SigningAlgorithm::Rs384 => "RS384",
             SigningAlgorithm::Rs256 => "RS256",
@@ -49,11 +55,11 @@ pub struct PublicKey {
 /// Parameters of a JWK (RFC 7518 section 6), big-endian.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublicParts {
-    /// `kty` EC, `crv` P-384.
+    /// `kty` EC, `crv` P-256 for ES256 and P-384 for ES384.
     Ec {
-        /// 48 bytes.
+        /// 32 bytes, or 48.
         x: Vec<u8>,
-        /// 48 bytes.
+        /// 32 bytes, or 48.
         y: Vec<u8>,
     },
     /// `kty` RSA.
@@ -129,7 +135,9 @@ impl SigningKeys {
             Pair::Rsa(pair) => {
                 let padding = match self.inner.algorithm {
                     SigningAlgorithm::Rs256 => &RSA_PKCS1_SHA256,
-                    SigningAlgorithm::Rs384 | SigningAlgorithm::Es384 => &RSA_PKCS1_SHA384,
+                    SigningAlgorithm::Rs384 | SigningAlgorithm::Es384 | SigningAlgorithm::Es256 => {
+                        &RSA_PKCS1_SHA384
+                    }
                 };
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(padding, &random, message, &mut signature).map_err(failed)?;
@@ -178,9 +186,8 @@ impl SigningKeys {
 impl Inner {
     fn pair(&self, key: &KeyMaterial) -> Result<Pair, KeyError> {
         let read = match self.algorithm {
-            SigningAlgorithm::Es384 => {
-                EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, key.secret()).map(Pair::Ec)
-            }
+            SigningAlgorithm::Es256 => EcdsaKeyPair::from_pkcs8(ES256, key.secret()).map(Pair::Ec),
+            SigningAlgorithm::Es384 => EcdsaKeyPair::from_pkcs8(ES384, key.secret()).map(Pair::Ec),
             SigningAlgorithm::Rs384 | SigningAlgorithm::Rs256 => {
                 RsaKeyPair::from_pkcs8(key.secret()).map(Pair::Rsa)
             }
@@ -194,11 +201,13 @@ impl Inner {
 
 fn generate(algorithm: SigningAlgorithm) -> Result<KeyMaterial, KeyError> {
     let failed = KeyError::Crypto("generate a key");
+    let curve = |curve| {
+        let pair = EcdsaKeyPair::generate_pkcs8(curve, &SystemRandom::new());
+        pair.map(|document| document.as_ref().to_vec())
+    };
     let pkcs8 = match algorithm {
-        SigningAlgorithm::Es384 => {
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &SystemRandom::new())
-                .map(|document| document.as_ref().to_vec())
-        }
+        SigningAlgorithm::Es256 => curve(ES256),
+        SigningAlgorithm::Es384 => curve(ES384),
         SigningAlgorithm::Rs384 | SigningAlgorithm::Rs256 => RsaKeyPair::generate(KeySize::Rsa3072)
             .and_then(|pair| AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map(|der| der.as_ref().to_vec())),
     };
@@ -225,15 +234,19 @@ mod tests {
     use super::*;
     use crate::{FileKeys, new_wrapping_key};
     use aws_lc_rs::signature::{
-        ECDSA_P384_SHA384_FIXED, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
-        RsaPublicKeyComponents, UnparsedPublicKey,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, RSA_PKCS1_2048_8192_SHA256,
+        RSA_PKCS1_2048_8192_SHA384, RsaPublicKeyComponents, UnparsedPublicKey,
     };
 
     fn verifies(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
         match &key.parts {
             PublicParts::Ec { x, y } => {
                 let point = [&[4][..], x, y].concat();
-                UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point).verify(message, signature).is_ok()
+                let algorithm = match key.algorithm {
+                    SigningAlgorithm::Es256 => &ECDSA_P256_SHA256_FIXED,
+                    _ => &ECDSA_P384_SHA384_FIXED,
+                };
+                UnparsedPublicKey::new(algorithm, point).verify(message, signature).is_ok()
             }
             PublicParts::Rsa { n, e } => {
                 let algorithm = match key.algorithm {
@@ -268,6 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn signatures_are_checked_with_what_is_published() {
+        check(SigningAlgorithm::Es256).await;
         check(SigningAlgorithm::Es384).await;
         check(SigningAlgorithm::Rs384).await;
         check(SigningAlgorithm::Rs256).await;

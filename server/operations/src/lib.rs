@@ -1,6 +1,7 @@
 //! FHIR operations (<https://hl7.org/fhir/R4/operations.html>): one registry of all, one file each, without HTTP types.
 
 mod closure;
+mod docref;
 mod everything;
 mod expand;
 mod graphql;
@@ -9,6 +10,7 @@ mod lookup;
 mod meta;
 mod meta_change;
 mod parameters;
+mod purge;
 mod reindex;
 mod subsumes;
 mod terminology;
@@ -59,6 +61,7 @@ pub static REGISTRY: &[Operation] = &[
     meta_change::META_ADD,
     meta_change::META_DELETE,
     lastn::LASTN,
+    docref::DOCREF,
     validate::VALIDATE,
     expand::EXPAND,
     validate_code::IN_VALUE_SET,
@@ -70,6 +73,7 @@ pub static REGISTRY: &[Operation] = &[
     view::VIEWDEFINITION_RUN,
     view::RUN,
     reindex::REINDEX,
+    purge::PURGE,
 ];
 
 /// Whether an operation, by its name without `$`, answers in formats of its own, and not with a resource in one of FHIR's.
@@ -77,9 +81,10 @@ pub fn has_formats(name: &str) -> bool {
     view::NAMES.contains(&name)
 }
 
-/// What the CapabilityStatement lists.
-pub fn descriptors() -> Vec<OperationDescriptor> {
-    REGISTRY.iter().map(|operation| operation.descriptor).collect()
+/// What the CapabilityStatement lists; with what erases versions, where the server does that.
+pub fn descriptors(erasure: bool) -> Vec<OperationDescriptor> {
+    let all = REGISTRY.iter().map(|operation| operation.descriptor);
+    all.filter(|descriptor| erasure || descriptor.name != purge::PURGE.descriptor.name).collect()
 }
 
 /// Calls an operation by its name without `$`.

@@ -7,6 +7,7 @@
 
 mod aspect;
 mod composite;
+mod contained;
 mod date;
 mod number;
 mod own;
@@ -31,13 +32,14 @@ use store::{Entries, IndexError, Indexer, Key, OwnParameter, Parameter, Paramete
 
 pub(crate) use aspect::Aspect;
 use aspect::Aspects;
+use contained::ContainedNumbers;
 use own::OwnEntries;
 use shape::Shapes;
 pub(crate) use token::{IMPLIED_SYSTEM, Systems};
 pub(crate) use units::{UCUM, Units};
 
 /// Raised whenever the same definitions give other entries than before, so that stores are indexed anew.
-const INDEX_VERSION: u64 = 2;
+const INDEX_VERSION: u64 = 3;
 
 /// Parameters that engines know without entries.
 pub(crate) const OF_THE_ENGINE: [&str; 2] = ["_id", "_lastUpdated"];
@@ -46,7 +48,8 @@ pub(crate) const OF_THE_ENGINE: [&str; 2] = ["_id", "_lastUpdated"];
 const STORED: Limits = Limits { bytes: usize::MAX, depth: 1_000, issues: 1 };
 
 /// Computes index entries by the search parameters of the definitions. The store's parameter number is the
-/// parameter's [`conformance::SearchParameter::index`]; what modifiers ask of (`code:text`) follows these.
+/// parameter's [`conformance::SearchParameter::index`]; what modifiers ask of (`code:text`) follows these, and then all of them
+/// again for contained resources.
 pub struct SearchIndex {
     definitions: Arc<Definitions>,
     parameters: Vec<Parameter>,
@@ -66,6 +69,8 @@ pub struct SearchIndex {
     systems: Vec<Box<[Systems]>>,
     /// By parameter: the numbers of what modifiers ask of.
     aspects: Vec<Aspects>,
+    /// What is asked of contained resources.
+    contained: ContainedNumbers,
     units: Units,
 }
 
@@ -93,7 +98,9 @@ impl SearchIndex {
         let mut parameters: Vec<Parameter> =
             all.iter().map(|p| Parameter { name: format!("{}.{}", p.base, p.code) }).collect();
         let aspects = Aspects::of_all(all, &mut parameters);
+        let contained = ContainedNumbers::after(&mut parameters);
         SearchIndex {
+            contained,
             parameters,
             aspects,
             units: Units::default(),
@@ -155,6 +162,7 @@ impl SearchIndex {
         if let Some(parameters) = self.of_type.get(&tree.root().type_id()) {
             self.entries_by(parameters, tree, out);
         }
+        self.contained_entries(tree, out);
     }
 
     /// Appends the entries by some parameters.

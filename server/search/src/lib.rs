@@ -30,12 +30,29 @@ pub struct SearchRequest {
     pub summary: Option<Summary>,
     /// `_elements`, top-level names as written.
     pub elements: Vec<String>,
+    /// `_total=estimate`: about how many match is enough. The query does not ask how many.
+    pub estimate: bool,
+    /// `_contained`, if contained resources are searched. The query then finds what contains them.
+    pub contained: Option<Contained>,
     /// `_explain`, Vesta's own: say what ran, and what it cost.
     pub explain: bool,
     /// The parameters that were honoured, as received and in order, for the `self` link; `_cursor` is not among them.
     pub honoured: Vec<(String, String)>,
     /// With lenient handling: what was left out, a warning each.
     pub ignored: Vec<Issue>,
+}
+
+/// `_contained` and `_containedType` (<https://hl7.org/fhir/R4/search.html#contained>).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contained {
+    /// The type that is searched.
+    pub resource_type: String,
+    /// What those fulfil that stand alone, where they are searched too (`both`).
+    pub alone: Option<store::Filter>,
+    /// What a container fulfils: a [`store::Filter::Contained`], which tells of its contained resources which.
+    pub container: store::Filter,
+    /// `_containedType=contained`: the contained resources are the matches, not what contains them.
+    pub is_contained: bool,
 }
 
 /// `_include=source:parameter[:target]`, or the same for `_revinclude`.

@@ -8,6 +8,7 @@ mod chain;
 mod codes;
 mod compartment;
 mod composite;
+mod contained;
 mod criterion;
 mod date;
 mod fault;
@@ -24,6 +25,7 @@ mod reference;
 mod result;
 mod sort;
 mod split;
+mod text;
 mod token;
 mod uri;
 
@@ -32,7 +34,7 @@ use std::cell::Cell;
 use conformance::terminology::Terminology;
 use conformance::{Definitions, SearchParameter};
 use fhirpath::{Issue, IssueType};
-use store::{Filter, Query};
+use store::{Filter, Query, SortBy};
 
 use crate::{SearchIndex, SearchRequest};
 use fault::{Fault, shown};
@@ -128,14 +130,22 @@ pub fn parse(
     if !faults.is_empty() {
         return Err(faults);
     }
-    let query = Query {
+    let filter = all_of(filters);
+    if result.sort.iter().any(|key| key.by == SortBy::Score) && filter.texts().is_empty() {
+        let text = "_score orders what _text or _content finds; this search has neither.";
+        return Err(vec![Issue::error(IssueType::Invalid, text).at("http._sort")]);
+    }
+    let mut query = Query {
         resource_type: resource_type.map(Box::from),
-        filter: all_of(filters),
+        filter,
         sort: std::mem::take(&mut result.sort),
         after: None,
         limit: result.limit(context),
         total: result.counts_all(),
     };
+    let contained = contained::searched(context.index, &mut query, &result, compartment.is_some());
+    let contained = contained.map_err(|issue| vec![issue])?;
+    let estimate = result.estimates();
     Ok(SearchRequest {
         query,
         cursor: result.cursor,
@@ -143,6 +153,8 @@ pub fn parse(
         revincludes: result.revincludes,
         summary: result.summary,
         elements: result.elements,
+        estimate,
+        contained,
         explain: result.explain,
         honoured,
         ignored,

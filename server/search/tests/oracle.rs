@@ -19,7 +19,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use search::{Handling, parse};
 use store::{
-    Access, Batch, Entries, Indexer, Key, Method, ParameterId, Query, Tenant, Value, Version, Write,
+    Access, Batch, Entries, Filter, Indexer, Key, Method, ParameterId, Part, Query, StoreError, Tenant,
+    TextQuery, Value, Version, Write,
 };
 
 /// How much is searched, and how often.
@@ -115,6 +116,27 @@ impl Both {
         self.commit(batch);
         let gone: HashSet<&str> = keys.iter().map(Key::as_str).collect();
         self.naive.retain(|stored| !gone.contains(stored.key.as_str()));
+    }
+
+    /// Waits until texts are indexed: of many resources it takes longer than a search waits.
+    fn index_texts(&self) {
+        let words = TextQuery::parse(Part::Content, "words").expect("it is a word");
+        let query = Query {
+            resource_type: None,
+            filter: Filter::Text(words),
+            sort: Vec::new(),
+            after: None,
+            limit: 1,
+            total: false,
+        };
+        let (tenant, access) = (Tenant::default_tenant(), Access::unrestricted());
+        for _ in 0..30 {
+            match self.runtime.block_on(self.opened.store.search(&tenant, &access, &query)) {
+                Err(StoreError::TextBehind { .. }) => {}
+                found => return drop(found.expect("the search is done")),
+            }
+        }
+        panic!("texts are not indexed");
     }
 
     /// All pages of a query, and the totals they gave.
@@ -305,6 +327,7 @@ fn number_of(variable: &str) -> Option<u32> {
 
 fn agree(test: &str, engine: Engine, size: &Size) {
     let Some(both) = filled(test, engine, size) else { return };
+    both.index_texts();
     let corpus = Corpus::new(&both.naive);
     let cases = number_of("VESTA_ORACLE_CASES").unwrap_or(size.cases);
     let seed = number_of("VESTA_ORACLE_SEED").unwrap_or(11);

@@ -34,6 +34,7 @@ const READ: &[&str] = &[
     "RiskAssessment?probability=gt0.8,0.1",
     "Observation?patient=X&category=laboratory&_sort=-date&_count=20",
     "Observation?_sort=code,-_lastUpdated,_id,subject,value-quantity",
+    "Observation?_sort=subject:Patient.birthdate,-subject.name,Patient:subject.family,encounter.subject._id",
     "Observation?_include=Observation:subject&_include=Observation:performer:Practitioner",
     "Observation?_include=Observation:device:",
     "Account?_include=*",
@@ -86,6 +87,10 @@ const READ: &[&str] = &[
     "?_type=Patient&name=x",
     "?_type=Patient,Observation&_lastUpdated=gt2020",
     "RelatedPerson/1/?_id=2",
+    "Patient?_containedType=contained",
+    "Medication?code=http://x|1&_contained=true",
+    "Medication?code:not=1&_id=m1,m2&_lastUpdated=gt2026&_contained=both&_containedType=contained",
+    "Patient?birthdate:missing=true&_contained=true&_containedType=container&_sort=-_lastUpdated&_total=accurate",
 ];
 
 const REFUSED: &[&str] = &[
@@ -114,7 +119,6 @@ const REFUSED: &[&str] = &[
     "Patient?_list:not=a",
     "Patient?_graph=x",
     "Patient?_maxresults=5",
-    "Patient?_containedType=contained",
     "Patient?_filter=name",
     "Patient?_filter=name eq",
     "Patient?_filter=name is x",
@@ -159,8 +163,11 @@ const REFUSED: &[&str] = &[
     "Patient?_id=a b",
     "Patient?_id:exact=a",
     "Patient?_lastUpdated=today",
-    "Patient?_text=x",
-    "Patient?_content=x",
+    "Patient?_text:exact=x",
+    "Patient?_text=(x",
+    "Patient?_content=a AND,b",
+    "Patient?_content=a,b OR d*e",
+    "Bundle?_text=x",
     "Patient?_query=x",
     "Patient?age=5",
     "Location?near=1|2",
@@ -192,7 +199,14 @@ const REFUSED: &[&str] = &[
     "RiskAssessment?probability=.5",
     "Observation?_sort=colour",
     "Observation?_sort=code-value-quantity",
-    "Observation?_sort=subject.name",
+    "Observation?_sort=subject.colour",
+    "Observation?_sort=code.name",
+    "Observation?_sort=subject:Device.birthdate",
+    "Observation?_sort=subject:Medication.code",
+    "Observation?_sort=subject._score",
+    "Observation?_sort=status:missing",
+    "Provenance?_sort=target._lastUpdated",
+    "Encounter?_sort=part-of.part-of.part-of.part-of.date",
     "Observation?_sort=_score",
     "Observation?_sort=date,,code",
     "Observation?_sort:desc=date",
@@ -209,7 +223,16 @@ const REFUSED: &[&str] = &[
     "Observation?_include=Nobody:subject",
     "Observation?_include:recurse=Observation:subject",
     "Observation?_include:often=Observation:subject",
-    "Observation?_contained=true",
+    "Observation?_contained=yes",
+    "Observation?_contained=true&_containedType=both",
+    "Observation?_contained=true&patient.name=x",
+    "Observation?_contained=true&_has:Provenance:target:_id=x",
+    "Observation?_contained=true&_text=x",
+    "Observation?_contained=true&_list=x",
+    "Observation?_contained=true&_sort=date",
+    "Observation?_contained=true&_containedType=contained&_total=accurate",
+    "Observation?_contained=true&_containedType=contained&_include=*",
+    "?_contained=true&_id=x",
     "Observation?_type=Patient",
     "Observation?_format=",
     "Nobody?name=x",
@@ -247,6 +270,9 @@ fn filter(filter_: &Filter) -> String {
         Filter::Has { resource_type, parameter: id, filter: there } => {
             format!("{resource_type} by {} <- {}", parameter(*id), filter(there))
         }
+        Filter::Contained { resource_type, filter: there, .. } => {
+            format!("contains {resource_type} {}", filter(there))
+        }
         other => format!("{other:?}"),
     }
 }
@@ -261,14 +287,35 @@ fn include(include: &Include) -> String {
     format!("{from} to {}{again}", include.target.as_deref().unwrap_or("any"))
 }
 
+fn sorted_by(by: &SortBy) -> String {
+    match by {
+        SortBy::Parameter(id) => parameter(*id),
+        SortBy::Chain { parameter: id, targets } => {
+            let each = targets.iter().map(|(name, by)| format!("{name}: {}", sorted_by(by)));
+            format!("{} -> [{}]", parameter(*id), each.collect::<Vec<_>>().join(", "))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
 fn show(request: &SearchRequest, out: &mut String) {
     let query = &request.query;
     let name = query.resource_type.as_deref().unwrap_or("all types");
     writeln!(out, "  {name}: {}", filter(&query.filter)).unwrap();
-    writeln!(out, "  {} matches{}", query.limit, if query.total { ", counted" } else { "" }).unwrap();
+    let total = match (query.total, request.estimate) {
+        (true, _) => ", counted",
+        (false, true) => ", about counted",
+        (false, false) => "",
+    };
+    writeln!(out, "  {} matches{total}", query.limit).unwrap();
     for key in &query.sort {
-        let by = if let SortBy::Parameter(id) = key.by { parameter(id) } else { format!("{:?}", key.by) };
-        writeln!(out, "  sorted by {by}{}", if key.descending { ", descending" } else { "" }).unwrap();
+        writeln!(
+            out,
+            "  sorted by {}{}",
+            sorted_by(&key.by),
+            if key.descending { ", descending" } else { "" }
+        )
+        .unwrap();
     }
     for (word, includes) in [("include", &request.includes), ("revinclude", &request.revincludes)] {
         includes.iter().for_each(|one| writeln!(out, "  {word} {}", include(one)).unwrap());

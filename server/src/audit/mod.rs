@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use audit::{Log, Settings};
 use interaction::Service;
+use keys::SigningAlgorithm;
 use smart::jwt::Signer;
 
 use crate::authorization::signer;
@@ -43,7 +44,7 @@ impl Audit {
         if !config.is_audited() {
             return Ok(None);
         }
-        let signer = signer::open(config).await?;
+        let signer = signer::open(config, SigningAlgorithm::Rs256).await?;
         let directory = directory(config);
         let storage = Arc::new(storage::Kept { service: service.clone(), directory: directory.clone() });
         let clock = Arc::clone(&service.clock);

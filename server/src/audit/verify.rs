@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use audit::{Report, Stored, Verifier};
+use keys::SigningAlgorithm;
 use smart::jwt::PublicKey;
 use store::{Access, Filter, Query, Store, StoreError, Tenant};
 
@@ -24,7 +25,7 @@ pub fn verify(config: &Config, tenant: Option<&str>) -> Result<(), MaintainError
     let (tenant, opened) = opened(config, tenant)?;
     let report = match opened {
         Opened::Here { service, runtime } => {
-            let keys = runtime.block_on(signer::open(config))?.published();
+            let keys = runtime.block_on(signer::open(config, SigningAlgorithm::Rs256))?.published();
             runtime.block_on(verified(&service.store, &tenant, keys, &directory(config)))?
         }
         Opened::There(server) => {

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use smart::{Clock as _, TokenError};
 
 use super::process::SystemClock;
-use super::{Authority, decision};
+use super::{Authority, Rights, decision};
 use crate::tenants::Site;
 
 /// How long a token that another process revoked may still count, seconds.
@@ -35,12 +35,16 @@ struct Known {
 pub struct Holder {
     /// As whom requests with it are answered.
     pub caller: Caller,
+    /// As whom they are answered in an emergency, if the user's policy may be put aside then.
+    pub emergency: Option<Caller>,
     /// `client_id`.
     pub client: String,
     /// The user's resource, `Practitioner/1`; `None` for a backend service's own token.
     pub user: Option<String>,
     /// The id of the patient in context.
     pub patient: Option<String>,
+    /// What it permits, for work that outlives the request.
+    pub rights: Rights,
 }
 
 /// Why a token opens nothing.
@@ -74,9 +78,13 @@ impl Authority {
             TokenError::Failed(error) => TokenRefused::Failed(error),
         })?;
         let access = decision::compile(&site.service, &verified).map_err(TokenRefused::Decision)?;
-        let caller = Caller { tenant: site.caller.tenant.clone(), access };
+        let emergency = decision::emergency(&site.service, &verified).map_err(TokenRefused::Decision)?;
+        let rights = Rights::of(&verified);
+        let caller = |access| Caller { tenant: site.caller.tenant.clone(), access, agent: rights.agent() };
+        let (caller, emergency) = (caller(access), emergency.map(caller));
         let user = verified.user.map(|user| user.fhir_user);
-        let holder = Holder { caller, client: verified.client_id, user, patient: verified.patient };
+        let holder =
+            Holder { caller, emergency, client: verified.client_id, user, patient: verified.patient, rights };
         let holder = Arc::new(holder);
         let (expires_s, at) = (verified.expires_s, Instant::now());
         self.decided.put(digest, Known { holder: Arc::clone(&holder), expires_s, revocations, at });

@@ -1,18 +1,19 @@
-//! `vesta client` and `vesta user`: what is typed becomes an [`Order`]. Secrets are read from files, standard input or the environment,
+//! `vesta client`, `vesta user` and `vesta policy`: what is typed becomes an [`Order`]. Secrets are read from files, standard input or the environment,
 //! never from arguments, and leave this process as hashes only.
 
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use smart::password::PasswordError;
-use smart::{Authentication, Client, ClientError, User};
+use smart::{Authentication, Client, ClientError, IdTokenAlgorithm, User};
 
-use super::Authorization;
 use super::registry::{self, Order, RegistryError, Report};
+use super::{Authorization, signer};
 use crate::config::Config;
 use crate::http::admin::{self, RegistryRequest};
 use crate::maintain::{MaintainError, Opened, ask, opened};
 use crate::open::OpenError;
+use crate::tenants;
 
 /// The variable that a password may be in.
 const PASSWORD: &str = "VESTA_PASSWORD";
@@ -46,6 +47,9 @@ pub struct AddClient {
     /// https URL of its public keys
     #[arg(long, value_name = "URL")]
     jwks_url: Option<String>,
+    /// How its id_tokens are signed: RS256 or ES256
+    #[arg(long, value_name = "ALG", default_value = "RS256", value_parser = algorithm)]
+    id_token_signed_response_alg: IdTokenAlgorithm,
     /// It gets tokens of its own (client_credentials), for system/ scopes; it needs keys
     #[arg(long)]
     backend: bool,
@@ -54,7 +58,7 @@ pub struct AddClient {
     introspects: bool,
 }
 
-/// A user to add. The password is read from VESTA_PASSWORD, or as a line from standard input.
+/// A user to add. The password is read from VESTA_PASSWORD, or as a line from standard input, unless they sign in elsewhere.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct AddUser {
@@ -66,6 +70,10 @@ pub struct AddUser {
     /// What pages greet them by; the user name, if it is not given
     #[arg(long, value_name = "TEXT")]
     full_name: Option<String>,
+    /// Who they are at the identity provider: the value of the claim that authorization_upstream_link_claim names. They have no
+    /// password here then
+    #[arg(long, value_name = "VALUE")]
+    upstream: Option<String>,
 }
 
 /// The command did not do what was asked.
@@ -101,19 +109,34 @@ pub enum RegistryCommandError {
         /// Why.
         error: serde_json::Error,
     },
+    /// A file of a policy.
+    #[error("{} has no access policy: {error}", path.display())]
+    Policy {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: serde_json::Error,
+    },
     /// A secret.
     #[error(transparent)]
     Secret(#[from] ClientError),
     /// A password.
     #[error(transparent)]
     Password(#[from] PasswordError),
+    /// No secret.
+    #[error(transparent)]
+    NoRandom(#[from] smart::NoRandom),
 }
 
-/// Has an order carried out: here, or by the server that has the data open. Prints what was done.
+/// Has orders carried out: here, or by the server that has the data open. Prints what was done.
 ///
 /// # Errors
 /// [`RegistryCommandError`].
-pub fn run(config: &Config, tenant: Option<&str>, order: Order) -> Result<(), RegistryCommandError> {
+pub fn run(
+    config: &Config,
+    tenant: Option<&str>,
+    orders: impl IntoIterator<Item = Order>,
+) -> Result<(), RegistryCommandError> {
     if !config.authorization {
         return Err(RegistryCommandError::Off);
     }
@@ -121,20 +144,25 @@ pub fn run(config: &Config, tenant: Option<&str>, order: Order) -> Result<(), Re
         let made = std::fs::create_dir_all(&config.data);
         made.map_err(|error| MaintainError::Path { path: config.data.clone(), error })?;
     }
-    let report = match opened(config, tenant)? {
+    let print = |report: Report| report.lines.iter().for_each(|line| println!("{line}"));
+    match opened(config, tenant)? {
         (tenant, Opened::Here { service, runtime }) => runtime.block_on(async {
             let Some(authorization) = Authorization::open(config).await? else {
                 return Err(RegistryCommandError::Off);
             };
-            Ok(registry::carry_out(&authorization, &service, &tenant, order).await?)
-        })?,
+            for order in orders {
+                print(registry::carry_out(&authorization, &service, &tenant, order).await?);
+            }
+            Ok(())
+        }),
         (tenant, Opened::There(server)) => {
-            let request = RegistryRequest { tenant: tenant.as_str().to_owned(), order };
-            ask::<Report>(&server, admin::REGISTRY, &request)?
+            for order in orders {
+                let request = RegistryRequest { tenant: tenant.as_str().to_owned(), order };
+                print(ask::<Report>(&server, admin::REGISTRY, &request)?);
+            }
+            Ok(())
         }
-    };
-    report.lines.iter().for_each(|line| println!("{line}"));
-    Ok(())
+    }
 }
 
 impl AddClient {
@@ -161,6 +189,7 @@ impl AddClient {
             scopes: self.scopes.split_whitespace().collect::<Vec<_>>().join(" "),
             backend: self.backend,
             introspects: self.introspects,
+            id_token_algorithm: self.id_token_signed_response_alg,
             ..Client::new(&self.id, &self.name)
         }))
     }
@@ -175,13 +204,56 @@ impl AddUser {
         Ok(Order::PutUser(User {
             sub: uuid::Uuid::new_v4().to_string(),
             username: self.username.clone(),
-            password_hash: password_hash()?,
+            password_hash: match self.upstream {
+                Some(_) => String::new(),
+                None => password_hash()?,
+            },
             totp_secret: None,
             name: self.full_name.clone().unwrap_or_else(|| self.username.clone()),
             fhir_user: self.fhir_user.clone(),
             enabled: true,
+            upstream: self.upstream.clone(),
+            policy: None,
         }))
     }
+}
+
+/// Another algorithm than there are.
+#[derive(Debug, thiserror::Error)]
+#[error("id_tokens are signed with RS256 or ES256")]
+struct UnknownAlgorithm;
+
+fn algorithm(name: &str) -> Result<IdTokenAlgorithm, UnknownAlgorithm> {
+    IdTokenAlgorithm::of_name(name).ok_or(UnknownAlgorithm)
+}
+
+/// Makes new keys for id_tokens, and says which sign from now on.
+///
+/// # Errors
+/// The keys cannot be used.
+pub fn rotate_keys(config: &Config) -> Result<(), RegistryCommandError> {
+    let runtime = tenants::command::runtime().map_err(|error| OpenError::Signing(error.to_string()))?;
+    for (algorithm, id) in runtime.block_on(signer::rotate(config))? {
+        println!("{algorithm}: {id} signs from now on");
+    }
+    Ok(())
+}
+
+/// What keeps the policy of a file.
+///
+/// # Errors
+/// It cannot be read.
+pub fn put_policy(path: &Path) -> Result<Order, RegistryCommandError> {
+    let read = serde_json::from_str(&text(path)?);
+    Ok(Order::PutPolicy(read.map_err(|error| RegistryCommandError::Policy { path: path.to_owned(), error })?))
+}
+
+/// A new secret for one-time codes.
+///
+/// # Errors
+/// No random numbers.
+pub fn totp_secret() -> Result<String, RegistryCommandError> {
+    Ok(smart::password::new_totp_secret()?)
 }
 
 /// The hash of the password of the environment, or of a line of standard input.

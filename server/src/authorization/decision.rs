@@ -1,5 +1,6 @@
 //! What a token permits (`smart::Access`: compartments and query strings, by type and letter) compiled to what the store asks
-//! of every resource ([`store::Access`]: filters). Decides nothing about scopes, and looks nothing up.
+//! of every resource ([`store::Access`]: filters), and what access policies leave of it. Decides nothing about scopes, and looks
+//! nothing up.
 //!
 //! | whose | which resources |
 //! |---|---|
@@ -8,42 +9,100 @@
 //! | a user's who is a RelatedPerson | the same of the patients that this RelatedPerson, if active, is related to at the moment |
 //! | a user's who is a Practitioner, PractitionerRole, Person or Organization | all |
 //! | another user's | none |
+//!
+//! A policy of the app or of the user takes away from that: what no rule of it names is not permitted either.
 
 use fhirpath::{Issue, IssueType};
 use interaction::{Failure, Service, Status};
-use smart::{Allowance, Compartment, Decision, Interaction, PATIENTLESS, Verified};
+use smart::{
+    Allowance, Compartment, Decision, Interaction, PATIENTLESS, Policies, Policy, PolicyRule, Verified,
+};
 use store::{Access, Filter, ParameterId, Predicate, Rules};
 
+/// What only rules that say so are about: the labels of
+/// <http://terminology.hl7.org/CodeSystem/v3-Confidentiality> for restricted and very restricted.
+const RESTRICTED: &str = "_security=http://terminology.hl7.org/CodeSystem/v3-Confidentiality|R,\
+                          http://terminology.hl7.org/CodeSystem/v3-Confidentiality|V";
 /// Users who see all records.
 const WORKING_HERE: [&str; 4] = ["Practitioner", "PractitionerRole", "Person", "Organization"];
 
-/// The decision of the store for what a token permits; to be kept as long as the token counts. A type that does not know a
-/// parameter of a scope's query is not permitted by that scope.
+/// The decision of the store for what a token permits: what its scopes and the policies of app and user all permit; to be kept
+/// as long as the token counts. A type that does not know a parameter of a scope's query is not permitted by that scope.
 ///
 /// # Errors
 /// Forbidden for a token that permits nothing because no type understands a scope's query, and what is wrong with it.
 pub fn compile(service: &Service, granted: &Verified) -> Result<Access, Failure> {
+    anew(service, &granted.access, &granted.policies, user_of(granted))
+}
+
+/// [`compile`] of what is left of a token: what its scopes permit, the policies, and the user's resource.
+///
+/// # Errors
+/// As [`compile`].
+pub fn anew(
+    service: &Service,
+    access: &smart::Access,
+    policies: &Policies,
+    user: Option<&str>,
+) -> Result<Access, Failure> {
+    held(service, access, &policies.client.iter().chain(&policies.user).collect::<Vec<_>>(), user)
+}
+
+/// The same in an emergency, when the user's policy is put aside; `None` where it may not be, or there is none. Scopes and the
+/// app's policy hold.
+///
+/// # Errors
+/// As [`compile`].
+pub fn emergency(service: &Service, granted: &Verified) -> Result<Option<Access>, Failure> {
+    let Policies { client, user } = &granted.policies;
+    match user {
+        Some(policy) if policy.break_glass => {
+            let client: Vec<&Policy> = client.iter().collect();
+            held(service, &granted.access, &client, user_of(granted)).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn user_of(granted: &Verified) -> Option<&str> {
+    granted.user.as_ref().map(|user| user.fhir_user.as_str())
+}
+
+/// What a policy leaves to a user of everything.
+pub fn of_policy(service: &Service, policy: &Policy, user: &str) -> Access {
+    let compiler = Compiler { service, fault: None };
+    let types = service.definitions.resource_types().iter().map(|resource_type| {
+        let policy = compiler.policy(policy, resource_type, Some(user));
+        (resource_type.as_str().into(), rules_of(|interaction| policy.filter(interaction)))
+    });
+    Access::granted(types.collect::<Vec<_>>())
+}
+
+fn held(
+    service: &Service,
+    access: &smart::Access,
+    policies: &[&Policy],
+    user: Option<&str>,
+) -> Result<Access, Failure> {
     let mut compiler = Compiler { service, fault: None };
     let mut types = Vec::new();
     for resource_type in service.definitions.resource_types() {
-        let mut filter = |interaction| match granted.access.decide(interaction, resource_type) {
-            Decision::Denied => Filter::None,
-            Decision::Allowed(allowances) => compiler.any(allowances, resource_type),
-        };
-        let rules = Rules {
-            create: filter(Interaction::Create),
-            read: filter(Interaction::Read),
-            update: filter(Interaction::Update),
-            delete: filter(Interaction::Delete),
-            search: filter(Interaction::Search),
-        };
+        let policies: Vec<PolicyOfType<'_>> =
+            policies.iter().map(|policy| compiler.policy(policy, resource_type, user)).collect();
+        let rules = rules_of(|interaction| {
+            let scopes = match access.decide(interaction, resource_type) {
+                Decision::Denied => Filter::None,
+                Decision::Allowed(allowances) => compiler.any(allowances, resource_type),
+            };
+            policies.iter().fold(scopes, |so_far, policy| both(so_far, policy.filter(interaction)))
+        });
         types.push((resource_type.as_str().into(), rules));
     }
     if let Some(fault) = compiler.fault {
         if types.iter().all(|(_, rules)| *rules == Rules::all(Filter::None)) {
             return Err(not_understood(fault));
         }
-        tracing::debug!(client = granted.client_id, "some types do not understand the search of a scope");
+        tracing::debug!("some types do not understand the search of a scope");
     }
     let everything = Rules::all(Filter::All);
     match types.iter().all(|(_, rules)| *rules == everything) {
@@ -51,6 +110,41 @@ pub fn compile(service: &Service, granted: &Verified) -> Result<Access, Failure>
         false => Ok(Access::granted(types)),
     }
 }
+
+fn rules_of(mut filter: impl FnMut(Interaction) -> Filter) -> Rules {
+    Rules {
+        create: filter(Interaction::Create),
+        read: filter(Interaction::Read),
+        update: filter(Interaction::Update),
+        delete: filter(Interaction::Delete),
+        search: filter(Interaction::Search),
+    }
+}
+
+const PROVENANCE: &str = "Provenance";
+
+/// The types of a patient's records that US Core asks the Provenance of.
+const WITH_PROVENANCE: &[&str] = &[
+    "AllergyIntolerance",
+    "CarePlan",
+    "CareTeam",
+    "Condition",
+    "Coverage",
+    "Device",
+    "DiagnosticReport",
+    "DocumentReference",
+    "Encounter",
+    "Goal",
+    "Immunization",
+    "MedicationDispense",
+    "MedicationRequest",
+    "Observation",
+    "Patient",
+    "Procedure",
+    "QuestionnaireResponse",
+    "RelatedPerson",
+    "ServiceRequest",
+];
 
 struct Compiler<'a> {
     service: &'a Service,
@@ -82,9 +176,35 @@ impl Compiler<'_> {
         }
         match allowance.filter.as_deref().map(|query| self.query(query, resource_type)) {
             None => whose,
-            Some(Filter::None) => Filter::None,
-            Some(asked) if whose == Filter::All => asked,
-            Some(asked) => Filter::And(vec![whose, asked]),
+            Some(asked) => both(whose, asked),
+        }
+    }
+
+    /// The rules of a policy, as they are of one type.
+    fn policy<'p>(&self, policy: &'p Policy, resource_type: &'p str, user: Option<&str>) -> PolicyOfType<'p> {
+        let rules = policy.rules(resource_type);
+        PolicyOfType(rules.map(|rule| (rule, self.rule(rule, resource_type, user))).collect())
+    }
+
+    /// What fulfils a rule: nothing of a type that does not understand its criteria.
+    fn rule(&self, rule: &PolicyRule, resource_type: &str, user: Option<&str>) -> Filter {
+        let criteria = |query: &str| interaction::criteria(self.service, resource_type, query).ok();
+        let asked = rule.query(user).and_then(|query| match query.as_str() {
+            "" => Some(Filter::All),
+            query => criteria(query),
+        });
+        let whose = match (&rule.compartment, rule.patient()) {
+            (None, _) => Filter::All,
+            (Some(_), Some(id)) => self.patient(id, resource_type),
+            (Some(_), None) => Filter::None,
+        };
+        let labelled = match rule.restricted {
+            true => Some(Filter::All),
+            false => criteria(RESTRICTED).map(|restricted| Filter::Not(Box::new(restricted))),
+        };
+        match (asked, labelled) {
+            (Some(asked), Some(labelled)) => both(both(whose, asked), labelled),
+            _ => Filter::None,
         }
     }
 
@@ -136,8 +256,26 @@ impl Compiler<'_> {
         self.members(resource_type, &refers, of_person.clone())
     }
 
-    /// Those that refer to the patient by a parameter that the compartment names, and the patient.
+    /// Those that refer to the patient by a parameter that the compartment names, and the patient. Who may see a record may see
+    /// where it came from, though the compartment has only the Provenance of the Patient itself.
     fn members(&self, resource_type: &str, refers: &dyn Fn(ParameterId) -> Filter, itself: Filter) -> Filter {
+        let in_compartment = self.in_compartment(resource_type, refers, itself.clone());
+        let target = (resource_type == PROVENANCE).then(|| self.parameter(PROVENANCE, "target")).flatten();
+        let Some(parameter) = target else { return in_compartment };
+        let members = |name: &&str| {
+            let of_type = self.in_compartment(name, refers, itself.clone());
+            (of_type != Filter::None).then(|| (Box::from(*name), of_type))
+        };
+        let targets = WITH_PROVENANCE.iter().filter_map(members).collect();
+        any_of(vec![in_compartment, Filter::Chain { parameter, targets }])
+    }
+
+    fn in_compartment(
+        &self,
+        resource_type: &str,
+        refers: &dyn Fn(ParameterId) -> Filter,
+        itself: Filter,
+    ) -> Filter {
         let codes = self.service.definitions.compartments.parameters("Patient", resource_type);
         let parameters =
             codes.unwrap_or_default().iter().filter_map(|code| self.parameter(resource_type, code));
@@ -148,6 +286,26 @@ impl Compiler<'_> {
     fn parameter(&self, resource_type: &str, code: &str) -> Option<ParameterId> {
         let found = self.service.definitions.search_parameters.get(resource_type, code)?;
         found.is_indexed().then_some(ParameterId(found.index))
+    }
+}
+
+/// What fulfils each rule of a policy that is of a type.
+struct PolicyOfType<'p>(Vec<(&'p PolicyRule, Filter)>);
+
+impl PolicyOfType<'_> {
+    /// What fulfils at least one rule that permits an interaction.
+    fn filter(&self, interaction: Interaction) -> Filter {
+        let permitting = self.0.iter().filter(|(rule, _)| rule.permits(interaction.permission()));
+        any_of(permitting.map(|(_, filter)| filter.clone()).collect())
+    }
+}
+
+/// The conjunction, in its simplest form.
+fn both(one: Filter, other: Filter) -> Filter {
+    match (one, other) {
+        (Filter::None, _) | (_, Filter::None) => Filter::None,
+        (Filter::All, only) | (only, Filter::All) => only,
+        (one, other) => Filter::And(vec![one, other]),
     }
 }
 

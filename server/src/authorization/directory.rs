@@ -1,13 +1,15 @@
 //! Patients and encounters that a user may choose: searches of the record. Whose they are follows the policy that tokens are held
 //! to: whoever works here (a Practitioner, say) may choose any patient, a Patient only themselves, a RelatedPerson, if active, the
-//! patient they are related to.
+//! patient they are related to; and each only what their access policy leaves.
 
 use async_trait::async_trait;
 use interaction::Service;
 use search::{Handling, ParseContext, SearchRequest};
 use serde_json::Value;
-use smart::{Choice, Directory, SessionUser, StorageError};
+use smart::{Choice, Directory, Policy, SessionUser, StorageError};
 use store::{Access, Key, Tenant, Version};
+
+use super::decision;
 
 /// The longest text that is looked for, in bytes.
 const MAX_TEXT: usize = 200;
@@ -16,7 +18,6 @@ const MAX_TEXT: usize = 200;
 pub struct Everyone {
     service: Service,
     tenant: Tenant,
-    access: Access,
 }
 
 /// Whom a user may see.
@@ -30,7 +31,7 @@ enum Seen {
 impl Everyone {
     /// Of a tenant. The server itself looks; what it gives is what the user may see.
     pub fn new(service: Service, tenant: Tenant) -> Everyone {
-        Everyone { service, tenant, access: Access::unrestricted() }
+        Everyone { service, tenant }
     }
 
     fn parse(&self, of: Option<&str>, parameters: &[(String, String)]) -> Option<SearchRequest> {
@@ -47,6 +48,7 @@ impl Everyone {
 
     async fn found(
         &self,
+        access: &Access,
         of: &str,
         parameters: &[(&str, String)],
         limit: usize,
@@ -56,12 +58,12 @@ impl Everyone {
         // A text that cannot be looked for finds nothing.
         let Some(mut request) = self.parse(Some(of), &owned) else { return Ok(Vec::new()) };
         request.query.limit = limit;
-        let page = self.service.store.search(&self.tenant, &self.access, &request.query).await;
+        let page = self.service.store.search(&self.tenant, access, &request.query).await;
         page.map(|page| page.matches).map_err(failed)
     }
 
-    async fn read(&self, key: &Key) -> Result<Option<Value>, StorageError> {
-        let version = self.service.store.read(&self.tenant, &self.access, key).await.map_err(failed)?;
+    async fn read(&self, access: &Access, key: &Key) -> Result<Option<Value>, StorageError> {
+        let version = self.service.store.read(&self.tenant, access, key).await.map_err(failed)?;
         Ok(version.filter(|version| !version.is_deleted()).and_then(|version| resource(&version)))
     }
 
@@ -72,12 +74,20 @@ impl Everyone {
             "Practitioner" | "PractitionerRole" | "Person" | "Organization" => Ok(Seen::All),
             "Patient" => Ok(Seen::Only(vec![key.id().to_owned()])),
             "RelatedPerson" => {
-                let person = self.read(&key).await?.unwrap_or_default();
+                let person = self.read(&Access::unrestricted(), &key).await?.unwrap_or_default();
                 let is_active = person.get("active").and_then(Value::as_bool) != Some(false);
                 let patient = person.pointer("/patient/reference").filter(|_| is_active);
                 Ok(Seen::Only(patient.and_then(|it| self.patient_of(it)).into_iter().collect()))
             }
             _ => none,
+        }
+    }
+
+    /// What the policy of a user leaves of everything.
+    fn access(&self, user: &SessionUser, policy: Option<&Policy>) -> Access {
+        match policy {
+            None => Access::unrestricted(),
+            Some(policy) => decision::of_policy(&self.service, policy, &user.fhir_user),
         }
     }
 
@@ -93,10 +103,11 @@ impl Directory for Everyone {
     async fn patients(
         &self,
         user: &SessionUser,
+        policy: Option<&Policy>,
         text: &str,
         limit: usize,
     ) -> Result<Vec<Choice>, StorageError> {
-        let text = text.trim();
+        let (text, access) = (text.trim(), self.access(user, policy));
         let only = match self.seen(user).await? {
             Seen::Only(ids) if ids.is_empty() => return Ok(Vec::new()),
             Seen::Only(ids) => vec![("_id", ids.join(","))],
@@ -108,13 +119,13 @@ impl Directory for Everyone {
         let sort = ("_sort", "family".to_owned());
         if text.is_empty() {
             let all: Vec<_> = only.into_iter().chain([sort]).collect();
-            return Ok(choices(&self.found("Patient", &all, limit).await?, patient));
+            return Ok(choices(&self.found(&access, "Patient", &all, limit).await?, patient));
         }
         let mut found = Vec::new();
         for name in ["name:contains", "identifier"] {
             let wanted = (name, escaped(text));
             let all: Vec<_> = only.iter().cloned().chain([wanted, sort.clone()]).collect();
-            for version in self.found("Patient", &all, limit).await? {
+            for version in self.found(&access, "Patient", &all, limit).await? {
                 if found.len() < limit && found.iter().all(|known: &Version| known.key != version.key) {
                     found.push(version);
                 }
@@ -123,27 +134,34 @@ impl Directory for Everyone {
         Ok(choices(&found, patient))
     }
 
-    async fn patient(&self, user: &SessionUser, id: &str) -> Result<Option<Choice>, StorageError> {
+    async fn patient(
+        &self,
+        user: &SessionUser,
+        policy: Option<&Policy>,
+        id: &str,
+    ) -> Result<Option<Choice>, StorageError> {
         let Some(key) = Key::parse(&format!("Patient/{id}")) else { return Ok(None) };
         if let Seen::Only(ids) = self.seen(user).await?
             && !ids.iter().any(|own| own == id)
         {
             return Ok(None);
         }
-        Ok(self.read(&key).await?.map(|resource| patient(id, &resource)))
+        let access = self.access(user, policy);
+        Ok(self.read(&access, &key).await?.map(|resource| patient(id, &resource)))
     }
 
     async fn encounters(
         &self,
         user: &SessionUser,
+        policy: Option<&Policy>,
         patient: &str,
         limit: usize,
     ) -> Result<Vec<Choice>, StorageError> {
-        if self.patient(user, patient).await?.is_none() {
+        if self.patient(user, policy, patient).await?.is_none() {
             return Ok(Vec::new());
         }
         let of = [("patient", format!("Patient/{patient}")), ("_sort", "-date".to_owned())];
-        Ok(choices(&self.found("Encounter", &of, limit).await?, encounter))
+        Ok(choices(&self.found(&self.access(user, policy), "Encounter", &of, limit).await?, encounter))
     }
 
     fn knows_type(&self, resource_type: &str) -> bool {

@@ -1,12 +1,16 @@
-//! Fetching the keys of clients as [`smart::Fetch`] asks: hosts are resolved here, every address is asked about, and only those that
+//! Asking where clients have their keys, where else a URL of theirs leads, and the identity provider, as [`smart::Fetch`] says: hosts
+//! are resolved here, every address is asked about, and only those that
 //! were are connected to; no redirect, no proxy, no credentials, five seconds.
 
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use smart::{Fetch, FetchError};
+use smart::fetch::Form;
+use smart::{Fetch, FetchError, Fetched};
+use ureq::config::ConfigBuilder;
 use ureq::http::Uri;
+use ureq::typestate::AgentScope;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use url::Url;
@@ -49,34 +53,75 @@ impl Fetch for Fetcher {
         url: &Url,
         max_bytes: usize,
         may_ask: fn(IpAddr) -> bool,
-    ) -> Result<Vec<u8>, FetchError> {
-        let url = url.to_string();
-        let fetched = tokio::task::spawn_blocking(move || get(&url, max_bytes, may_ask));
-        let timed = tokio::time::timeout(TIMEOUT, fetched).await;
-        let failed = |text: &str| FetchError::Failed(text.to_owned());
-        timed.map_err(|_| failed("it took too long"))?.map_err(|_| failed("the request was given up"))?
+    ) -> Result<Fetched, FetchError> {
+        match asked(url, None, max_bytes, may_ask).await? {
+            (200, fetched) => Ok(fetched),
+            (status, _) => Err(FetchError::Failed(format!("status {status}"))),
+        }
+    }
+
+    async fn post(
+        &self,
+        url: &Url,
+        form: Form,
+        max_bytes: usize,
+        may_ask: fn(IpAddr) -> bool,
+    ) -> Result<(u16, Vec<u8>), FetchError> {
+        let (status, fetched) = asked(url, Some(form), max_bytes, may_ask).await?;
+        Ok((status, fetched.body))
     }
 }
 
-fn get(url: &str, max_bytes: usize, may_ask: fn(IpAddr) -> bool) -> Result<Vec<u8>, FetchError> {
-    let config = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .proxy(None)
-        .timeout_global(Some(TIMEOUT))
-        .build();
-    let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), Checked(may_ask));
+/// A client that connects only to addresses that may be asked, follows no redirect, and knows no proxy.
+pub(crate) fn agent(config: ConfigBuilder<AgentScope>, may_ask: fn(IpAddr) -> bool) -> ureq::Agent {
+    let config = config.http_status_as_error(false).max_redirects(0).proxy(None).build();
+    ureq::Agent::with_parts(config, DefaultConnector::default(), Checked(may_ask))
+}
+
+/// Asks on a thread that answers no requests.
+async fn asked(
+    url: &Url,
+    form: Option<Form>,
+    max_bytes: usize,
+    may_ask: fn(IpAddr) -> bool,
+) -> Result<(u16, Fetched), FetchError> {
+    let url = url.to_string();
+    let fetched = tokio::task::spawn_blocking(move || exchanged(&url, form, max_bytes, may_ask));
+    let timed = tokio::time::timeout(TIMEOUT, fetched).await;
+    let failed = |text: &str| FetchError::Failed(text.to_owned());
+    timed.map_err(|_| failed("it took too long"))?.map_err(|_| failed("the request was given up"))?
+}
+
+fn exchanged(
+    url: &str,
+    form: Option<Form>,
+    max_bytes: usize,
+    may_ask: fn(IpAddr) -> bool,
+) -> Result<(u16, Fetched), FetchError> {
+    let agent = agent(ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)), may_ask);
     let failed = |error: ureq::Error| match error {
         ureq::Error::HostNotFound => FetchError::NotPublic,
         ureq::Error::BodyExceedsLimit(_) => FetchError::TooLong(max_bytes),
         error => FetchError::Failed(error.to_string()),
     };
-    let mut response = agent.get(url).header("accept", "application/json").call().map_err(failed)?;
-    if response.status().as_u16() != 200 {
-        return Err(FetchError::Failed(format!("status {}", response.status())));
-    }
+    let answer = match form {
+        None => agent.get(url).header("accept", "application/json").call(),
+        Some(form) => {
+            let request = agent.post(url).header("accept", "application/json");
+            let request = request.content_type("application/x-www-form-urlencoded");
+            let request = match &form.authorization {
+                Some(authorization) => request.header("authorization", authorization),
+                None => request,
+            };
+            request.send(form.body.as_slice())
+        }
+    };
+    let mut response = answer.map_err(failed)?;
     let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX);
-    response.body_mut().with_config().limit(limit).read_to_vec().map_err(failed)
+    let body = response.body_mut().with_config().limit(limit).read_to_vec().map_err(failed)?;
+    let said = response.headers().get_all("cache-control").iter().filter_map(|value| value.to_str().ok());
+    let max_age_s = said.filter_map(smart::fetch::max_age_s).min();
+    Ok((response.status().as_u16(), Fetched { body, max_age_s }))
 }
 
 #[cfg(test)]
@@ -106,7 +151,8 @@ mod tests {
 
     async fn check(url: &str, may_ask: fn(IpAddr) -> bool, expected: Result<&str, &str>) {
         let found = Fetcher.get(&Url::parse(url).unwrap(), 20, may_ask).await;
-        let found = found.map(|bytes| String::from_utf8(bytes).unwrap()).map_err(|error| error.to_string());
+        let found =
+            found.map(|found| String::from_utf8(found.body).unwrap()).map_err(|error| error.to_string());
         assert_eq!(found.as_deref().map_err(String::as_str), expected, "{url}");
     }
 
@@ -120,13 +166,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn how_long_an_answer_may_be_used() {
+        for (said, expected) in [
+            ("", None),
+            ("cache-control: public\r\n", None),
+            ("cache-control: public, Max-Age=20\r\n", Some(20)),
+            ("cache-control: max-age=20\r\ncache-control: no-store\r\n", Some(0)),
+            ("cache-control: no-cache=\"set-cookie\"\r\n", Some(0)),
+            ("cache-control: max-age=soon\r\n", Some(0)),
+        ] {
+            let answer =
+                format!("HTTP/1.1 200 OK\r\n{said}content-length: 4\r\nconnection: close\r\n\r\nkeys");
+            let url = serving(answer.leak());
+            let found = Fetcher.get(&Url::parse(&url).unwrap(), 20, any).await.unwrap();
+            assert_eq!(found.max_age_s, expected, "{said}");
+        }
+    }
+
+    #[tokio::test]
     async fn redirects_errors_and_long_answers_give_nothing() {
         let elsewhere = serving(
             "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
         );
-        check(&elsewhere, any, Err("no answer: status 302 Found")).await;
+        check(&elsewhere, any, Err("no answer: status 302")).await;
         let missing = serving("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-        check(&missing, any, Err("no answer: status 404 Not Found")).await;
+        check(&missing, any, Err("no answer: status 404")).await;
         let long = serving("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n012345678901234567890123456789");
         check(&long, any, Err("the answer is longer than 20 bytes")).await;
     }

@@ -11,6 +11,7 @@
 //! | `process` | the clock, password hashing, and events in the log |
 //! | `decision` | what a token permits, as the store heeds it |
 //! | `bearer` | from the token of a request to its caller |
+//! | `rights` | what a token permits, written down |
 //! | `statement` | what the CapabilityStatement says of it |
 //! | `registry` | registering clients and users |
 //! | `command` | `vesta client`, `vesta user` |
@@ -19,10 +20,11 @@ mod bearer;
 pub mod command;
 pub mod decision;
 mod directory;
-mod fetch;
+pub(crate) mod fetch;
 mod process;
 mod records;
 pub mod registry;
+mod rights;
 pub(crate) mod signer;
 mod statement;
 mod sweep;
@@ -31,6 +33,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use interaction::Service;
+use keys::SigningAlgorithm;
 use smart::{AuthorizationServer, Fetch, Passwords, Services};
 use store::Tenant;
 
@@ -39,6 +42,7 @@ use crate::open::{self, OpenError};
 
 pub use bearer::{Holder, TokenRefused};
 pub use records::{RESERVED, reserved};
+pub use rights::Rights;
 pub use sweep::sweep;
 
 use records::Records;
@@ -51,6 +55,7 @@ pub const AUTH_PATH: &str = "/auth";
 pub struct Authorization {
     settings: Settings,
     signer: Arc<dyn smart::jwt::Signer>,
+    es256: Arc<dyn smart::jwt::Signer>,
     audit: Option<audit::Log>,
     fetch: Arc<dyn Fetch>,
     passwords: Arc<dyn Passwords>,
@@ -66,6 +71,7 @@ struct Settings {
     session_lifetime_s: i64,
     registration: smart::Registration,
     private_fetches: bool,
+    upstream: Option<smart::Upstream>,
 }
 
 /// The authorization server of one tenant at one base URL.
@@ -101,8 +107,10 @@ impl Authorization {
                 session_lifetime_s: seconds(config.authorization_session_lifetime_s),
                 registration,
                 private_fetches: config.authorization_private_fetches,
+                upstream: upstream(config).await?,
             },
-            signer: signer::open(config).await?,
+            signer: signer::open(config, SigningAlgorithm::Rs256).await?,
+            es256: signer::open(config, SigningAlgorithm::Es256).await?,
             audit: None,
             fetch: Arc::new(fetch::Fetcher),
             passwords: Arc::new(process::Hashing::default()),
@@ -123,6 +131,7 @@ impl Authorization {
             storage: Arc::<Records>::clone(&records),
             directory: Arc::new(directory::Everyone::new(service.clone(), tenant.clone())),
             signer: Arc::clone(&self.signer),
+            es256: Arc::clone(&self.es256),
             fetch: Arc::clone(&self.fetch),
             passwords: Arc::clone(&self.passwords),
             clock: Arc::new(process::SystemClock),
@@ -138,6 +147,7 @@ impl Authorization {
             session_lifetime_s,
             registration,
             private_fetches,
+            upstream,
         } = self.settings.clone();
         let config = smart::Config {
             access_lifetime_s,
@@ -145,6 +155,7 @@ impl Authorization {
             session_lifetime_s,
             registration,
             private_fetches,
+            upstream,
             ..smart::Config::new(&issuer(&service.base), &service.base)
         };
         Authority {
@@ -161,8 +172,30 @@ impl Authorization {
     }
 }
 
+/// The identity provider of a configuration.
+async fn upstream(config: &Config) -> Result<Option<smart::Upstream>, OpenError> {
+    let configured =
+        config.authorization_upstream_issuer.clone().zip(config.authorization_upstream_client_id.clone());
+    let Some((issuer, client_id)) = configured else { return Ok(None) };
+    let secret = &config.authorization_upstream_client_secret;
+    let client_secret = match secret.is_none() {
+        true => None,
+        false => Some(open::secret(config, secret).await?.secret().to_owned()),
+    };
+    Ok(Some(smart::Upstream {
+        name: config.authorization_upstream_name.clone(),
+        issuer,
+        configuration: config.authorization_upstream_configuration.clone(),
+        client_id,
+        client_secret,
+        scopes: config.authorization_upstream_scopes.clone(),
+        link_claim: config.authorization_upstream_link_claim.clone(),
+        fhir_user_claim: config.authorization_upstream_fhir_user_claim.clone(),
+    }))
+}
+
 /// `https://ehr.example.org/auth` of `https://ehr.example.org/fhir`: beside the FHIR base, whatever that is called.
-fn issuer(base: &str) -> String {
+pub(crate) fn issuer(base: &str) -> String {
     let authority = base.find("://").map_or(0, |at| at + 3);
     let last = base.get(authority..).and_then(|rest| rest.rfind('/')).map(|at| authority + at);
     format!("{}{AUTH_PATH}", last.and_then(|at| base.get(..at)).unwrap_or(base))

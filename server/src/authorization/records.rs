@@ -13,7 +13,7 @@ use interaction::Service;
 use search::{Handling, ParseContext};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use smart::{Condition, Record, Storage, StorageError, Table};
+use smart::{Condition, Put, Record, Storage, StorageError, Table};
 use store::{Access, Batch, CommitError, Entries, Indexer as _, Key, Method, Query, Tenant, Version, Write};
 
 /// The end of the names of reserved tenants.
@@ -88,8 +88,8 @@ impl Records {
     }
 
     /// Whether it was written; not, if another was quicker.
-    async fn commit(&self, write: Write) -> Result<bool, StorageError> {
-        let batch = Batch { preconditions: Vec::new(), writes: vec![write] };
+    async fn commit(&self, writes: Vec<Write>) -> Result<bool, StorageError> {
+        let batch = Batch { preconditions: Vec::new(), writes };
         match self.service.store.commit(self.tenant()?, &self.access, batch).await {
             Ok(_) => Ok(true),
             Err(CommitError::Conflict { .. } | CommitError::Precondition { .. }) => Ok(false),
@@ -97,11 +97,9 @@ impl Records {
         }
     }
 
-    /// Tokens stand on these: one that was there has changed or is gone.
-    fn changed(&self, table: Table) {
-        if matches!(table, Table::AccessToken | Table::Grant | Table::Client) {
-            self.revocations.fetch_add(1, Ordering::Release);
-        }
+    /// What was known of tokens may not hold any more.
+    fn changed(&self) {
+        self.revocations.fetch_add(1, Ordering::Release);
     }
 
     fn put_of(&self, kept: &Kept, key: Key, previous: u64) -> Result<Write, StorageError> {
@@ -158,7 +156,7 @@ impl Records {
         for (version, _) in found {
             let write = Write::Delete { key: version.key, previous: version.version };
             // What another wrote meanwhile is not what was found. Nothing that counted is taken: no revocation.
-            forgotten += usize::from(self.commit(write).await?);
+            forgotten += usize::from(self.commit(vec![write]).await?);
         }
         Ok(forgotten)
     }
@@ -173,31 +171,32 @@ impl Storage for Records {
         }
     }
 
-    async fn put(
-        &self,
-        table: Table,
-        key: &str,
-        record: Record,
-        condition: Condition,
-    ) -> Result<bool, StorageError> {
-        let kept = Kept::of(table, key, record)?;
-        let place = place(table, key);
+    async fn put(&self, puts: Vec<Put>) -> Result<bool, StorageError> {
+        let is_heeded = puts.iter().any(|put| is_heeded(put.table));
+        let kept = puts.into_iter().map(|put| {
+            let (place, condition) = (place(put.table, &put.key), put.condition);
+            Ok((place, condition, Kept::of(put.table, &put.key, put.record)?))
+        });
+        let kept = kept.collect::<Result<Vec<_>, StorageError>>()?;
         for _ in 0..ATTEMPTS {
-            let current = self.current(&place).await?;
-            let there = current.as_ref().filter(|version| !version.is_deleted());
-            let holds = match condition {
-                Condition::Always => true,
-                Condition::Absent => there.is_none(),
-                Condition::Version(version) => there.is_some_and(|found| found.version == version),
-            };
-            if !holds {
-                return Ok(false);
+            let mut writes = Vec::with_capacity(kept.len());
+            for (place, condition, kept) in &kept {
+                let current = self.current(place).await?;
+                let there = current.as_ref().filter(|version| !version.is_deleted());
+                let holds = match *condition {
+                    Condition::Always => true,
+                    Condition::Absent => there.is_none(),
+                    Condition::Version(version) => there.is_some_and(|found| found.version == version),
+                };
+                if !holds {
+                    return Ok(false);
+                }
+                let previous = current.map_or(0, |version| version.version);
+                writes.push(self.put_of(kept, place.clone(), previous)?);
             }
-            let is_there = there.is_some();
-            let previous = current.map_or(0, |version| version.version);
-            if self.commit(self.put_of(&kept, place.clone(), previous)?).await? {
-                if is_there {
-                    self.changed(table);
+            if self.commit(writes).await? {
+                if is_heeded {
+                    self.changed();
                 }
                 return Ok(true);
             }
@@ -212,8 +211,10 @@ impl Storage for Records {
                 return Ok(None);
             };
             let write = Write::Delete { key: place.clone(), previous: version.version };
-            if self.commit(write).await? {
-                self.changed(table);
+            if self.commit(vec![write]).await? {
+                if is_heeded(table) || matches!(table, Table::AccessToken | Table::Grant) {
+                    self.changed();
+                }
                 return Ok(Some(kept(&version)?.record()));
             }
         }
@@ -240,6 +241,12 @@ impl Kept {
     }
 }
 
+/// Whether what tokens are worth stands on the records of a table, whichever way they change. A grant or a token that is written
+/// again is worth no less than before.
+fn is_heeded(table: Table) -> bool {
+    matches!(table, Table::Client | Table::User | Table::Policy)
+}
+
 fn failed(error: impl std::fmt::Display) -> StorageError {
     StorageError(error.to_string())
 }
@@ -262,6 +269,8 @@ fn name(table: Table) -> &'static str {
         Table::Launch => "launch",
         Table::Used => "used",
         Table::Failures => "failures",
+        Table::SigningIn => "signing-in",
+        Table::Policy => "policy",
     }
 }
 

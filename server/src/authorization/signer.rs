@@ -1,4 +1,4 @@
-//! The keys of id_tokens, of crate `keys`: RS256, kept wrapped in a directory. All tenants' issuers share them; the issuer is in what is
+//! The keys of id_tokens, of crate `keys`: RS256 and ES256, kept wrapped in a directory. All tenants' issuers share them; the issuer is in what is
 //! signed.
 
 use std::fs::OpenOptions;
@@ -20,11 +20,32 @@ const DIRECTORY: &str = "signing_keys";
 /// How often keys that other processes made are looked for.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// The keys of a configuration; makes the first one where there is none.
+/// The keys of a configuration for one algorithm; makes the first one where there is none.
 ///
 /// # Errors
 /// A directory or a wrapping key that cannot be used.
-pub async fn open(config: &Config) -> Result<Arc<dyn Signer>, OpenError> {
+pub async fn open(config: &Config, algorithm: SigningAlgorithm) -> Result<Arc<dyn Signer>, OpenError> {
+    let keys = signing_keys(config, algorithm).await?;
+    tokio::spawn(refresh(keys.clone()));
+    Ok(Arc::new(Keys { keys, algorithm }))
+}
+
+/// Makes new keys, that sign from now on; servers that share them take them over within a minute. Gives the algorithms with their
+/// ids.
+///
+/// # Errors
+/// A directory or a wrapping key that cannot be used.
+pub async fn rotate(config: &Config) -> Result<Vec<(&'static str, String)>, OpenError> {
+    let mut made = Vec::new();
+    for algorithm in [SigningAlgorithm::Rs256, SigningAlgorithm::Es256] {
+        let key = signing_keys(config, algorithm).await?.rotate().await;
+        let key = key.map_err(|error| OpenError::Signing(error.to_string()))?;
+        made.push((algorithm.name(), key.to_string()));
+    }
+    Ok(made)
+}
+
+async fn signing_keys(config: &Config, algorithm: SigningAlgorithm) -> Result<SigningKeys, OpenError> {
     let directory = config.signing_keys.clone().unwrap_or_else(|| config.data.join(DIRECTORY));
     let wrapping = match config.signing_wrapping_key.is_none() {
         false => open::secret(config, &config.signing_wrapping_key).await?.secret().to_owned(),
@@ -33,9 +54,7 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Signer>, OpenError> {
     };
     let failed = |error: KeyError| OpenError::Signing(error.to_string());
     let provider = Arc::new(FileKeys::open(&directory, wrapping.trim()).map_err(failed)?);
-    let keys = SigningKeys::open(provider, SET, SigningAlgorithm::Rs256).await.map_err(failed)?;
-    tokio::spawn(refresh(keys.clone()));
-    Ok(Arc::new(Keys(keys)))
+    SigningKeys::open(provider, SET, algorithm).await.map_err(failed)
 }
 
 /// The key that is kept beside the others where none is configured: whoever reads the one reads all, so the directory is the
@@ -67,33 +86,43 @@ async fn refresh(keys: SigningKeys) {
     }
 }
 
-struct Keys(SigningKeys);
+struct Keys {
+    keys: SigningKeys,
+    algorithm: SigningAlgorithm,
+}
 
 impl Signer for Keys {
     fn current(&self) -> (String, Algorithm) {
-        let kid = self.0.published().last().map(|key| key.id.to_string()).unwrap_or_default();
-        (kid, Algorithm::Rs256)
+        let kid = self.keys.published().last().map(|key| key.id.to_string()).unwrap_or_default();
+        (kid, named(self.algorithm))
     }
 
     fn sign(&self, kid: &str, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        let (id, signature) = self.0.sign(message).map_err(|error| SignError::Failed(error.to_string()))?;
+        let (id, signature) =
+            self.keys.sign(message).map_err(|error| SignError::Failed(error.to_string()))?;
         if id.to_string() == kid { Ok(signature) } else { Err(SignError::Replaced) }
     }
 
     fn published(&self) -> Vec<PublicKey> {
-        self.0.published().into_iter().map(published).collect()
+        self.keys.published().into_iter().map(published).collect()
+    }
+}
+
+fn named(algorithm: SigningAlgorithm) -> Algorithm {
+    match algorithm {
+        SigningAlgorithm::Rs256 => Algorithm::Rs256,
+        SigningAlgorithm::Rs384 => Algorithm::Rs384,
+        SigningAlgorithm::Es256 => Algorithm::Es256,
+        SigningAlgorithm::Es384 => Algorithm::Es384,
     }
 }
 
 fn published(key: keys::PublicKey) -> PublicKey {
+    let algorithm = named(key.algorithm);
     let parts = match key.parts {
         keys::PublicParts::Rsa { n, e } => PublicParts::Rsa { n, e },
+        keys::PublicParts::Ec { x, y } if algorithm == Algorithm::Es256 => PublicParts::P256 { x, y },
         keys::PublicParts::Ec { x, y } => PublicParts::P384 { x, y },
-    };
-    let algorithm = match key.algorithm {
-        SigningAlgorithm::Rs256 => Algorithm::Rs256,
-        SigningAlgorithm::Rs384 => Algorithm::Rs384,
-        SigningAlgorithm::Es384 => Algorithm::Es384,
     };
     PublicKey { kid: Some(key.id.to_string()), algorithm: Some(algorithm), parts }
 }

@@ -7,7 +7,7 @@ mod value;
 use std::path::{Path, PathBuf};
 
 pub use keys::{Config, KEYS};
-pub use value::{AuditLog, EngineKind, Identity, KeyType, LogFormat, Registration, Secret};
+pub use value::{AuditLog, EngineKind, Identity, KeyType, LogFormat, Networks, Registration, Secret};
 
 /// One configuration key.
 pub struct Key {
@@ -245,6 +245,11 @@ impl Config {
             let text = "authorization_registration = token needs authorization_registration_token";
             return refuse(text.to_owned());
         }
+        if self.authorization_upstream_issuer.is_some() != self.authorization_upstream_client_id.is_some() {
+            let text =
+                "authorization_upstream_issuer and authorization_upstream_client_id go together; give both";
+            return refuse(text.to_owned());
+        }
         if self.bind.ip().is_loopback() {
             return Ok(());
         }
@@ -414,6 +419,8 @@ mod tests {
             &[("bind", "127.0.0.1:1"), ("authorization_registration", "token")],
             "needs authorization_registration_token",
         );
+        let issuer = ("authorization_upstream_issuer", "https://login.example.org/");
+        check(&[("bind", "127.0.0.1:1"), issuer], "authorization_upstream_client_id go together");
     }
 
     #[test]

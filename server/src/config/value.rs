@@ -1,8 +1,9 @@
 //! The types that configuration values have, each read from texts.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use conformance::UsCore;
 use interaction::ValidationLevel;
 
 /// A type of configuration values.
@@ -108,10 +109,57 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// Networks of addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Networks(Vec<(IpAddr, u8)>);
+
+impl Networks {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether an address is in one of them.
+    pub fn contain(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|(network, length)| match (network, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(*length)).unwrap_or(0);
+                network.to_bits() & mask == address.to_bits() & mask
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(*length)).unwrap_or(0);
+                network.to_bits() & mask == address.to_bits() & mask
+            }
+            _ => false,
+        })
+    }
+}
+
+/// `10.0.0.0/8`, or one address.
+fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, length) =
+        text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+    let address: IpAddr = address.parse().ok()?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let length = length.map_or(Some(most), |length| length.parse().ok())?;
+    (length <= most).then_some((address, length))
+}
+
 fn only(texts: &[String]) -> Option<&str> {
     match texts {
         [one] => Some(one.trim()),
         _ => None,
+    }
+}
+
+impl KeyType for UsCore {
+    const NAME: &'static str = "6.1.0, 7.0.0 or 8.0.0";
+    fn blank() -> UsCore {
+        UsCore::default()
+    }
+    fn read(texts: &[String]) -> Option<UsCore> {
+        UsCore::of_version(only(texts)?)
     }
 }
 
@@ -215,6 +263,27 @@ impl KeyType for Identity {
         let is_known = matches!(text, "managed-identity" | "workload-identity" | "developer")
             || text.strip_prefix("managed-identity:").is_some_and(|id| !id.trim().is_empty());
         is_known.then(|| Identity(text.to_owned()))
+    }
+}
+
+impl KeyType for Networks {
+    const NAME: &'static str = "addresses or networks (10.0.0.0/8)";
+    const IS_LIST: bool = true;
+    fn blank() -> Networks {
+        Networks::default()
+    }
+    fn read(texts: &[String]) -> Option<Networks> {
+        texts.iter().map(|text| network(text.trim())).collect::<Option<_>>().map(Networks)
+    }
+}
+
+impl KeyType for u32 {
+    const NAME: &'static str = "a whole number";
+    fn blank() -> u32 {
+        0
+    }
+    fn read(texts: &[String]) -> Option<u32> {
+        only(texts)?.replace('_', "").parse().ok()
     }
 }
 

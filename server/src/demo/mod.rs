@@ -1,12 +1,14 @@
 //! `vesta demo`: a small made-up practice with patients, so that a newcomer has something to look at. The same number always
 //! makes the same patients; ids are fixed, so loading them again changes nothing. Names, addresses and stories are invented
-//! here; codes are those of the public code systems.
+//! here; codes are those of the public code systems. The patients for certification are those of the crate `patients`.
 
 mod chart;
 mod codes;
+pub mod inferno;
 mod practice;
 mod random;
 
+use conformance::UsCore;
 use serde_json::{Value, json};
 
 use crate::load::{Destination, Refused, transaction_of};
@@ -21,6 +23,15 @@ pub enum DemoError {
     /// The destination refuses what we made.
     #[error("the sample was refused: {0}")]
     Refused(String),
+    /// The patients in the program cannot be read.
+    #[error("the patients for certification are broken: {0}")]
+    Broken(#[from] serde_json::Error),
+    /// The apps and users of the tester.
+    #[error(transparent)]
+    Inferno(#[from] inferno::InfernoError),
+    /// There is nothing to write to a preset.
+    #[error("a preset is of --us-core on a data directory with --authorization: where apps are registered")]
+    NoPreset,
 }
 
 /// Loads the practice and this many patients.
@@ -39,6 +50,20 @@ pub fn demo(destination: &Destination, patients: u32) -> Result<(), DemoError> {
         progress.at(number, u64::from(patients), &format!("{resources} resources"));
     }
     progress.end(&format!("Loaded {resources} resources of {patients} made-up patients"));
+    Ok(())
+}
+
+/// Loads the patients for certification with a version of US Core, in one transaction.
+///
+/// # Errors
+/// [`DemoError`].
+pub fn us_core(destination: &Destination, version: UsCore) -> Result<(), DemoError> {
+    let resources = send(destination, transaction_of(&patients::resources(version)?))?;
+    println!("Loaded {resources} resources for certification with US Core {version}");
+    println!("  patients: {}", patients::PATIENTS.join(", "));
+    println!("  practitioner: {}", patients::PRACTITIONER);
+    println!("  encounter to launch in: {}", patients::ENCOUNTER);
+    println!("  group to export: {}", patients::GROUP);
     Ok(())
 }
 

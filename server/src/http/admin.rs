@@ -27,6 +27,8 @@ pub const CHECK: &str = "/admin/check";
 
 /// Path of the verification of the audit log.
 pub const AUDIT: &str = "/admin/audit";
+/// Path of what `vesta jobs --cancel` asks.
+pub const JOBS: &str = "/admin/jobs";
 /// Path of what `vesta client` and `vesta user` ask.
 pub const REGISTRY: &str = "/admin/registry";
 
@@ -67,6 +69,15 @@ pub struct LagRequest {
 pub struct CheckRequest {
     /// Of which tenant.
     pub tenant: String,
+}
+
+/// Asks to cancel a job, or to forget one that ended; answered by whether there was one.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CancelRequest {
+    /// Of which tenant.
+    pub tenant: String,
+    /// Its id.
+    pub job: String,
 }
 
 /// Asks for something of the clients and users of a tenant; answered by a [`registry::Report`].
@@ -145,6 +156,7 @@ pub(super) async fn answer(app: &App, part: Part, request: Request) -> Result<Re
         Part::Lag => lag(app, &body).await,
         Part::Registry => registry(app, &body).await,
         Part::Audit => audit(app, &body).await,
+        Part::Jobs => cancel(app, &body),
         _ => check(app, &body).await,
     }
 }
@@ -190,6 +202,18 @@ async fn check(app: &App, body: &[u8]) -> Result<Response, Refusal> {
     let (store, tenant) = of(app, &request.tenant)?;
     let report = super::long::run(true, store.check(&tenant, &|_, _| ())).await.map_err(failed)?;
     json(&CheckReport::from(report))
+}
+
+fn cancel(app: &App, body: &[u8]) -> Result<Response, Refusal> {
+    let request: CancelRequest = read(body)?;
+    let (_, tenant) = of(app, &request.tenant)?;
+    let exported = app.exporter.cancel(&tenant, &request.job);
+    let cancelled =
+        exported.and_then(|was_there| Ok(was_there || app.importer.cancel(&tenant, &request.job)?));
+    let cancelled = cancelled.map_err(|error| {
+        Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, IssueType::Processing, error.to_string())
+    })?;
+    json(&cancelled)
 }
 
 async fn audit(app: &App, body: &[u8]) -> Result<Response, Refusal> {

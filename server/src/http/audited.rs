@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use audit::{Event, Kind, Outcome, User};
+use audit::{Coding, Event, Kind, Outcome, User};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::Response;
@@ -26,6 +26,8 @@ pub struct Asked {
     address: String,
     /// Whose token it came with, once that is known.
     pub holder: Option<Arc<Holder>>,
+    /// Why the policy of the user was put aside, where it was.
+    pub emergency: Option<String>,
 }
 
 impl Asked {
@@ -42,12 +44,16 @@ impl Asked {
         let resource = if id.is_empty() { resource_type.to_owned() } else { format!("{resource_type}/{id}") };
         let is_asked = head.uri.query().is_some()
             || matches!(kind, audit::Interaction::SearchType | audit::Interaction::SearchSystem)
-            || interaction == Interaction::Operation;
+            || matches!(
+                interaction,
+                // What was erased, the path says.
+                Interaction::Operation | Interaction::DeleteHistory | Interaction::DeleteHistoryVersion
+            );
         let query = is_asked.then(|| head.uri.path_and_query().map(ToString::to_string)).flatten();
         let peer = head.extensions.get::<Peer>();
         let address = peer.map(|peer| peer.0.to_string()).unwrap_or_default();
         let site = Arc::clone(site);
-        Some(Box::new(Asked { site, kind, resource, patient, query, address, holder: None }))
+        Some(Box::new(Asked { site, kind, resource, patient, query, address, holder: None, emergency: None }))
     }
 
     /// The parameters of a search that came in the body.
@@ -83,9 +89,18 @@ impl Asked {
             resource,
             patient: patient.or_else(|| holder.and_then(|holder| holder.patient.clone())),
             query: self.query,
-            purpose: None,
+            purpose: self.emergency.map(broken_glass),
         };
         (self.site.caller.tenant.as_str().into(), event)
+    }
+}
+
+/// The purpose of what is done in an emergency (<https://terminology.hl7.org/CodeSystem-v3-ActReason.html>).
+fn broken_glass(reason: String) -> Coding {
+    Coding {
+        text: Some(reason),
+        system: "http://terminology.hl7.org/CodeSystem/v3-ActReason".to_owned(),
+        code: "BTG".to_owned(),
     }
 }
 
@@ -110,7 +125,10 @@ fn kind(interaction: Interaction) -> Option<audit::Interaction> {
         Interaction::Vread => audit::Interaction::Vread,
         Interaction::Update | Interaction::ConditionalUpdate => audit::Interaction::Update,
         Interaction::Patch | Interaction::ConditionalPatch => audit::Interaction::Patch,
-        Interaction::Delete | Interaction::ConditionalDelete => audit::Interaction::Delete,
+        Interaction::Delete
+        | Interaction::ConditionalDelete
+        | Interaction::DeleteHistory
+        | Interaction::DeleteHistoryVersion => audit::Interaction::Delete,
         Interaction::Create => audit::Interaction::Create,
         Interaction::HistoryInstance => audit::Interaction::HistoryInstance,
         Interaction::HistoryType => audit::Interaction::HistoryType,

@@ -10,6 +10,8 @@ use fhirpath::IssueType;
 use http_body_util::BodyExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::encoding::Coding;
+use super::long;
 use super::refusal::Refusal;
 
 /// A body up to this many bytes is read without asking for a share.
@@ -85,6 +87,28 @@ impl Budget {
             }
         }
         let body = first.map_or_else(|| Vec::from(all), Vec::from);
+        share.shrink(kib(body.len()));
+        Ok((body, share))
+    }
+
+    /// Undoes the coding of a body, up to `limit` bytes of what it says.
+    ///
+    /// # Errors
+    /// As [`Budget::collect`], and 400 where the coding is broken.
+    pub(super) async fn decode<'b>(
+        &'b self,
+        coding: Coding,
+        encoded: Vec<u8>,
+        held: Share<'b>,
+        limit: usize,
+    ) -> Result<(Vec<u8>, Share<'b>), Refusal> {
+        if let Some(body) = coding.decode(&encoded, SMALL.min(limit))? {
+            return Ok((body, Share::none()));
+        }
+        // Not known how long it gets. What it holds it gives back first, or all could wait for each other.
+        drop(held);
+        let mut share = self.share(limit).await?;
+        let body = long::block(true, || coding.decode(&encoded, limit))?.ok_or_else(|| too_large(limit))?;
         share.shrink(kib(body.len()));
         Ok((body, share))
     }

@@ -59,7 +59,9 @@ impl Guard {
             );
         }
         // The forms of the authorization server have secrets of their own; what else it answers stands on no cookie.
-        if self.needs_token && matches!(place, Place::Fhir | Place::Authorization(_)) {
+        if self.needs_token
+            && matches!(place, Place::Fhir | Place::Export | Place::Import | Place::Authorization(_))
+        {
             return Ok(());
         }
         let Some(origin) = request.headers().get(header::ORIGIN) else { return Ok(()) };
@@ -76,7 +78,7 @@ impl Guard {
         match (place, self.origins.is_empty()) {
             // Its routes say so themselves.
             (Place::Authorization(_), _) => return None,
-            (Place::Fhir, true) if self.needs_token => {
+            (Place::Fhir | Place::Export | Place::Import, true) if self.needs_token => {
                 return headers.get(header::ORIGIN).map(|_| HeaderValue::from_static("*"));
             }
             (_, true) => return None,
@@ -139,7 +141,7 @@ pub fn options(methods: &str) -> Response {
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_HEADERS,
         HeaderValue::from_static(
-            "accept, authorization, content-type, if-match, if-modified-since, if-none-exist, if-none-match, prefer, x-request-id",
+            "accept, authorization, break-the-glass, content-type, if-match, if-modified-since, if-none-exist, if-none-match, prefer, x-request-id",
         ),
     );
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));

@@ -1,7 +1,7 @@
 //! Requests below the base: the interaction of the route, with its arguments.
 
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
@@ -23,7 +23,8 @@ use super::parameters::Parameters;
 use super::refusal::Refusal;
 use super::respond;
 use super::route::{self, Interaction, Shape, Target};
-use super::{App, Exchange, Meter, bearer, browser, long, oauth, xml};
+use super::{App, Exchange, Meter, bearer, browser, encoding, export, long, oauth, xml};
+use crate::authorization::Holder;
 use crate::tenants::Site;
 
 /// Parameters that every interaction takes besides `_format` and `_pretty`.
@@ -37,9 +38,13 @@ struct Call<'r> {
     app: &'r App,
     site: &'r Arc<Site>,
     caller: &'r Caller,
+    /// Whose token the request came with.
+    holder: Option<&'r Holder>,
     target: Target<'r>,
     headers: &'r HeaderMap,
     parameters: Parameters,
+    /// Path and query as they were sent.
+    address: &'r str,
 }
 
 /// Answers a request below the base.
@@ -85,17 +90,23 @@ pub(super) async fn answer(
         exchange.asked = Asked::of(&site, interaction, &target, &head);
     }
     let decided;
-    let caller = match &site.authority {
+    let (caller, holder) = match &site.authority {
         Some(authority) if interaction != Interaction::Capabilities => {
             decided = bearer::caller(app, &site, authority, &head.headers).await?;
             if let Some(asked) = &mut exchange.asked {
-                asked.holder = decided.holder();
+                asked.holder = decided.holder().cloned();
+                asked.emergency = decided.emergency();
             }
-            &*decided
+            if interaction == Interaction::Operation && crate::export::is_export(target.last) {
+                bearer::held(&decided)?;
+            }
+            (&*decided, decided.holder().map(|holder| &**holder))
         }
-        _ => &site.caller,
+        _ => (&site.caller, None),
     };
-    let mut call = Call { app, site: &site, caller, target, headers: &head.headers, parameters };
+    let address = head.uri.path_and_query().map_or("", |address| address.as_str());
+    let mut call =
+        Call { app, site: &site, caller, holder, target, headers: &head.headers, parameters, address };
     if interaction == Interaction::Read && !app.is_metered {
         // The most frequent by far; it waits for nothing, so it needs no timer.
         return call.read(exchange).await;
@@ -179,8 +190,8 @@ impl<'r> Call<'r> {
         }
         let parameters = std::mem::take(&mut self.parameters);
         let site = self.site.with_own_parameters().await?;
-        let Call { app, caller, target, headers, .. } = *self;
-        let mut call = Call { app, site: &site, caller, target, headers, parameters };
+        let Call { app, caller, holder, target, headers, address, .. } = *self;
+        let mut call = Call { app, site: &site, caller, holder, target, headers, parameters, address };
         call.run_on_site(interaction, method, incoming, exchange).await
     }
 
@@ -198,6 +209,7 @@ impl<'r> Call<'r> {
             Interaction::Update | Interaction::ConditionalUpdate => self.update(incoming, exchange).await,
             Interaction::Patch | Interaction::ConditionalPatch => self.patch(incoming, exchange).await,
             Interaction::Delete | Interaction::ConditionalDelete => self.delete(exchange).await,
+            Interaction::DeleteHistory | Interaction::DeleteHistoryVersion => self.erase(exchange).await,
             Interaction::HistoryInstance | Interaction::HistoryType | Interaction::HistorySystem => {
                 self.history(exchange).await
             }
@@ -306,6 +318,21 @@ impl<'r> Call<'r> {
         self.finish(exchange, outcome, projection.as_ref(), false)
     }
 
+    async fn erase(&self, exchange: &Exchange) -> Result<Response, Refusal> {
+        self.parameters.only(&[], "a delete of history")?;
+        let prefer = Prefer::read(self.headers).returns.unwrap_or_default();
+        let (service, caller) = (&self.site.service, self.caller);
+        let Target { resource_type, id, last, .. } = self.target;
+        let outcome = match last {
+            "" => interaction::delete_history(service, caller, resource_type, id, prefer).await?,
+            version => {
+                interaction::delete_history_version(service, caller, resource_type, id, version, prefer)
+                    .await?
+            }
+        };
+        self.finish(exchange, outcome, None, false)
+    }
+
     async fn history(&self, exchange: &Exchange) -> Result<Response, Refusal> {
         let Target { shape, resource_type, id, .. } = self.target;
         let scope = match shape {
@@ -401,10 +428,21 @@ impl<'r> Call<'r> {
             _ => (None, Share::none()),
         };
         // On a type or the whole server an operation may look at everything there is, and some do so on a resource.
-        let everything = self.target.last == "everything";
+        let everything = matches!(self.target.last, "everything" | "purge");
         let is_long = everything
             || self.target.id.is_empty()
             || body.as_ref().is_some_and(|body| body.len() > long::BODY);
+        if crate::export::is_export(self.target.last) {
+            let asked = export::Asked {
+                operation: self.target.last,
+                target: (self.target.resource_type, self.target.id),
+                parameters: std::mem::take(&mut self.parameters.others),
+                body,
+                address: self.address,
+            };
+            let who = export::Who { caller: self.caller, holder: self.holder };
+            return long::run(true, export::kick_off(self.app, self.site, &who, self.headers, asked)).await;
+        }
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let mut accept = None;
         if operations::has_formats(self.target.last) {
@@ -515,15 +553,13 @@ impl<'r> Call<'r> {
 
     /// The body, up to the bound.
     async fn body(&self, incoming: Body) -> Result<(Vec<u8>, Share<'r>), Refusal> {
-        if let Some(encoding) = self.headers.get(header::CONTENT_ENCODING)
-            && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-        {
-            let details = "A Content-Encoding is not undone; send the body as it is.";
-            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, IssueType::NotSupported, details)
-                .at("http.Content-Encoding"));
-        }
+        let coding = encoding::sent(self.headers)?;
         let app = self.app;
-        app.bodies.collect(incoming, app.max_body_bytes).await
+        let (body, share) = app.bodies.collect(incoming, app.max_body_bytes).await?;
+        match coding {
+            None => Ok((body, share)),
+            Some(coding) => app.bodies.decode(coding, body, share, app.max_body_bytes).await,
+        }
     }
 }
 
@@ -538,27 +574,39 @@ fn not_an_id(resource_type: &str) -> Refusal {
 }
 
 impl Site {
-    /// The same with the search parameters that the tenant stored.
-    async fn with_own_parameters(self: &Arc<Site>) -> Result<Arc<Site>, Failure> {
-        Ok(match self.service.with_own_parameters(&self.caller.tenant).await? {
-            Cow::Borrowed(_) => Arc::clone(self),
-            Cow::Owned(service) => Arc::new(Site {
-                service,
-                caller: self.caller.clone(),
-                authority: self.authority.clone(),
-                budget: self.budget,
-                usage: Arc::clone(&self.usage),
-                path: self.path.clone(),
-                capabilities: OnceLock::new(),
-            }),
-        })
+    /// The same with the search parameters that the tenant stored; made again when these change.
+    pub(super) async fn with_own_parameters(self: &Arc<Site>) -> Result<Arc<Site>, Failure> {
+        let service = match self.service.with_own_parameters(&self.caller.tenant).await? {
+            Cow::Borrowed(_) => return Ok(Arc::clone(self)),
+            Cow::Owned(service) => service,
+        };
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(site) = own.as_ref().filter(|site| Arc::ptr_eq(&site.service.index, &service.index)) {
+            return Ok(Arc::clone(site));
+        }
+        let site = Arc::new(Site {
+            service,
+            caller: self.caller.clone(),
+            authority: self.authority.clone(),
+            budget: self.budget,
+            usage: Arc::clone(&self.usage),
+            path: self.path.clone(),
+            capabilities: OnceLock::new(),
+            own: Mutex::default(),
+        });
+        *own = Some(Arc::clone(&site));
+        Ok(site)
     }
 
     /// The CapabilityStatement, made once.
     pub(super) fn capability_statement(&self) -> Bytes {
         self.capabilities
             .get_or_init(|| {
-                let statement = interaction::capabilities(&self.service, &operations::descriptors());
+                let mut operations = operations::descriptors(self.service.limits.erasure);
+                operations.extend(crate::export::DESCRIPTORS);
+                operations.push(crate::bulk_import::DESCRIPTOR);
+                let statement =
+                    crate::export::declared(&interaction::capabilities(&self.service, &operations));
                 match &self.authority {
                     Some(authority) => authority.secured(&statement),
                     None => statement,

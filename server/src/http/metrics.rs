@@ -63,8 +63,13 @@ impl Metrics {
         series.sum_us.fetch_add(micros, Relaxed);
     }
 
-    /// The page of metrics.
-    pub fn render(&self, tenants: &[TenantFigures], audit: Option<&audit::Counts>) -> String {
+    /// The page of metrics. `limited` is how many requests were refused by address, and by app.
+    pub fn render(
+        &self,
+        tenants: &[TenantFigures],
+        audit: Option<&audit::Counts>,
+        limited: [u64; 2],
+    ) -> String {
         let mut out = String::with_capacity(8192);
         let named =
             Interaction::ALL.iter().zip(&self.interactions).map(|(which, series)| (which.name(), series));
@@ -83,6 +88,11 @@ impl Metrics {
             "Requests that failed by a fault of the program.",
             self.panics.load(Relaxed),
         );
+        out.push_str("# HELP vesta_requests_limited_total Requests refused because too many came.\n");
+        out.push_str("# TYPE vesta_requests_limited_total counter\n");
+        for (by, count) in ["address", "client"].iter().zip(limited) {
+            let _ = writeln!(out, "vesta_requests_limited_total{{by=\"{by}\"}} {count}");
+        }
         out.push_str("# HELP vesta_resources Current resources.\n# TYPE vesta_resources gauge\n");
         for TenantFigures { tenant, counts, .. } in tenants {
             for (resource_type, count) in counts {
@@ -197,6 +207,7 @@ mod tests {
         let text = metrics.render(
             &[TenantFigures { tenant, usage, counts: vec![("Patient".into(), 7)] }],
             Some(&audit::Counts::default()),
+            [3, 0],
         );
         for line in [
             "vesta_requests_total{interaction=\"read\",status=\"2xx\"} 1",
@@ -208,6 +219,7 @@ mod tests {
             "vesta_request_duration_seconds_bucket{interaction=\"read\",le=\"+Inf\"} 2",
             "vesta_request_duration_seconds_sum{interaction=\"read\"} 100.00006",
             "vesta_audit_events_lost_total 0",
+            "vesta_requests_limited_total{by=\"address\"} 3",
             "vesta_resources{tenant=\"acme\",type=\"Patient\"} 7",
             "vesta_request_units_total{tenant=\"acme\",interaction=\"search-type\"} 2.25",
         ] {

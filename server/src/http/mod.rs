@@ -10,10 +10,15 @@ mod bearer;
 mod body;
 mod browser;
 mod date;
+mod encoding;
 mod evaluate;
+mod export;
 mod fhir;
+mod file;
 mod headers;
+mod import;
 pub mod json;
+mod limit;
 pub mod listen;
 pub mod log;
 pub(crate) mod long;
@@ -21,6 +26,7 @@ pub mod metrics;
 mod negotiate;
 mod oauth;
 pub mod parameters;
+mod proxy;
 mod ready;
 mod refusal;
 mod respond;
@@ -43,13 +49,17 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::{HeaderMap, HeaderValue};
 use axum::response::Response;
+use conformance::UsCore;
 use fhirpath::{IssueType, Schema};
 use interaction::Service;
 use store::units::Ledger;
 
 use crate::audit::Audit;
 use crate::authorization::Authorization;
-use crate::config::Config;
+use crate::brand::Brand;
+use crate::bulk_import::Importer;
+use crate::config::{Config, Networks};
+use crate::export::{Exporter, Home};
 use crate::open::BASE_PATH;
 use crate::page;
 use crate::tenants::directory::Evidence;
@@ -76,7 +86,15 @@ pub struct App {
     pub metrics: Metrics,
     /// What is told of every interaction.
     pub audit: Option<Audit>,
+    /// The export jobs.
+    pub exporter: Arc<Exporter>,
+    /// The import jobs.
+    pub importer: Arc<Importer>,
     guard: browser::Guard,
+    brand: Option<Brand>,
+    us_core: UsCore,
+    proxies: Networks,
+    limits: limit::Limits,
     admin: admin::Secret,
     max_body_bytes: usize,
     bodies: body::Budget,
@@ -143,6 +161,7 @@ impl App {
         table: Option<&Table>,
         authorization: Option<Authorization>,
         audit: Option<Audit>,
+        exports: Home,
         config: &Config,
         address: SocketAddr,
     ) -> App {
@@ -156,7 +175,13 @@ impl App {
             readiness: ready::Readiness::default(),
             metrics: Metrics::default(),
             audit,
+            exporter: Arc::new(Exporter::new(exports, config)),
+            importer: Arc::new(Importer::new(config)),
             guard,
+            brand: Brand::of(config),
+            us_core: config.us_core,
+            proxies: config.trusted_proxies.clone(),
+            limits: limit::Limits::new(config),
             admin: admin::Secret::new(),
             max_body_bytes: config.max_body_bytes,
             bodies: body::Budget::new(config.max_bodies_bytes),
@@ -189,13 +214,26 @@ impl App {
     /// From now on the server is not ready.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        self.exporter.stop();
+        self.importer.stop();
     }
 
     /// Answers a request, whatever happens.
-    async fn answer(&self, place: Place, request: Request) -> Response {
+    async fn answer(&self, place: Place, mut request: Request) -> Response {
         let started = Instant::now();
+        if !self.proxies.is_empty()
+            && let Some(&oauth::Peer(peer)) = request.extensions().get()
+        {
+            let origin = proxy::origin(&self.proxies, peer, request.headers());
+            request.extensions_mut().insert(oauth::Peer(origin));
+        }
         let id = self.request_id(request.headers());
         let cors = self.guard.cors(request.headers(), place);
+        // Pages that log in hold secrets beside what a request said: their length must not tell of either.
+        let coding = match place {
+            Place::Authorization(_) => None,
+            _ => encoding::accepted(request.headers()),
+        };
         let mut exchange = Exchange {
             site: None,
             meter: None,
@@ -216,6 +254,9 @@ impl App {
                 respond::refusal(self, &exchange, Refusal::internal())
             }
         };
+        if let Some(coding) = coding {
+            response = Box::pin(encoding::encode(coding, response)).await;
+        }
         if let Some(origin) = cors {
             browser::allow(response.headers_mut(), origin);
         }
@@ -276,6 +317,11 @@ impl App {
             return Err(Refusal::new(StatusCode::URI_TOO_LONG, IssueType::TooLong, details));
         }
         self.guard.check(&request, place, |host| self.directory.has_host(host))?;
+        if let (Place::Fhir | Place::Authorization(_) | Place::Export | Place::Import, Some(peer)) =
+            (place, request.extensions().get::<oauth::Peer>())
+        {
+            self.limits.address(peer.0)?;
+        }
         // Futures but a read's are boxed, so that what is made for each request stays small.
         match place {
             Place::Fhir => fhir::answer(self, request, exchange).await,
@@ -285,6 +331,8 @@ impl App {
                 let timed = tokio::time::timeout(self.request_timeout, answered).await;
                 timed.unwrap_or_else(|_| Err(Refusal::internal()))
             }
+            Place::Export => Box::pin(export::answer(self, request, exchange)).await,
+            Place::Import => Box::pin(import::answer(self, request, exchange)).await,
             Place::WrongMethod(_) | Place::Nowhere => Err(site::refuse(place, &request, exchange)),
         }
     }

@@ -121,7 +121,8 @@ fn best(accept: &str) -> Option<Format> {
     best.map(|(format, _)| format)
 }
 
-fn weight(range: &str) -> f32 {
+/// The weight that a range gives itself (RFC 9110, section 12.4.2).
+pub(super) fn weight(range: &str) -> f32 {
     let q = range.split(';').skip(1).find_map(|part| part.trim().strip_prefix("q="));
     q.map_or(1.0, |q| q.trim().parse().unwrap_or(0.0))
 }

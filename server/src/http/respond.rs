@@ -14,7 +14,7 @@ use crate::page;
 
 const NO_CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-const VARY: HeaderValue = HeaderValue::from_static("accept, origin");
+const VARY: HeaderValue = HeaderValue::from_static("accept, accept-encoding, origin");
 /// Pages hold no script, and nothing from elsewhere.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",

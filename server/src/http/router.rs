@@ -10,8 +10,9 @@ use axum::handler::Handler;
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, any, on};
 
-use super::{App, admin, oauth};
+use super::{App, admin, export, import, oauth};
 use crate::authorization::AUTH_PATH;
+use crate::brand;
 use crate::open::BASE_PATH;
 use crate::page;
 
@@ -22,6 +23,10 @@ pub(super) enum Place {
     Fhir,
     /// A route of an authorization server, below /auth or /t/TENANT/auth.
     Authorization(smart::Route),
+    /// An export job below the base, or a file of one.
+    Export,
+    /// The kick-off of an import below the base, a job, or a file of one.
+    Import,
     /// A path of the site.
     Site(Part),
     /// A path of the site with a method that it does not take.
@@ -39,6 +44,10 @@ pub(super) enum Part {
     Find,
     /// The page that evaluates FHIRPath.
     Fhirpath,
+    /// The page for testers.
+    Inferno,
+    /// The list of base URLs.
+    ServiceBaseUrls,
     /// Whether the process lives.
     Healthz,
     /// Whether it takes requests.
@@ -55,13 +64,17 @@ pub(super) enum Part {
     Registry,
     /// The audit log, for `vesta audit verify`.
     Audit,
+    /// Jobs, for `vesta jobs`.
+    Jobs,
 }
 
 impl Part {
-    const ALL: [Part; 11] = [
+    const ALL: [Part; 14] = [
         Part::Root,
         Part::Find,
         Part::Fhirpath,
+        Part::Inferno,
+        Part::ServiceBaseUrls,
         Part::Healthz,
         Part::Readyz,
         Part::Metrics,
@@ -70,6 +83,7 @@ impl Part {
         Part::Check,
         Part::Registry,
         Part::Audit,
+        Part::Jobs,
     ];
 
     /// Its path, which is also its name in the log.
@@ -78,6 +92,8 @@ impl Part {
             Part::Root => "/",
             Part::Find => "/find",
             Part::Fhirpath => page::FHIRPATH,
+            Part::Inferno => page::INFERNO,
+            Part::ServiceBaseUrls => brand::PATH,
             Part::Healthz => "/healthz",
             Part::Readyz => "/readyz",
             Part::Metrics => "/metrics",
@@ -86,13 +102,14 @@ impl Part {
             Part::Check => admin::CHECK,
             Part::Registry => admin::REGISTRY,
             Part::Audit => admin::AUDIT,
+            Part::Jobs => admin::JOBS,
         }
     }
 
     /// The methods it takes, for `Allow`.
     pub(super) fn methods(self) -> &'static str {
         match self {
-            Part::Backup | Part::Lag | Part::Check | Part::Registry | Part::Audit => "POST",
+            Part::Backup | Part::Lag | Part::Check | Part::Registry | Part::Audit | Part::Jobs => "POST",
             Part::Fhirpath => "GET, HEAD, POST",
             _ => "GET, HEAD",
         }
@@ -100,7 +117,9 @@ impl Part {
 
     fn routes(self, app: &Arc<App>) -> MethodRouter {
         let filter = match self {
-            Part::Backup | Part::Lag | Part::Check | Part::Registry | Part::Audit => MethodFilter::POST,
+            Part::Backup | Part::Lag | Part::Check | Part::Registry | Part::Audit | Part::Jobs => {
+                MethodFilter::POST
+            }
             Part::Fhirpath => MethodFilter::GET.or(MethodFilter::POST),
             // HEAD goes where GET goes.
             _ => MethodFilter::GET,
@@ -121,6 +140,8 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         let answered = || any(at(Place::Authorization(route)));
         router.route(&path, answered()).route(&format!("/t/{{tenant}}{path}"), answered())
     });
+    let exports = || any(at(Place::Export));
+    let imports = || any(at(Place::Import));
     let bases = [BASE_PATH.to_owned(), format!("/t/{{tenant}}{BASE_PATH}")];
     bases
         .iter()
@@ -128,6 +149,12 @@ pub(super) fn router(app: &Arc<App>) -> Router {
             router
                 .route(base, fhir())
                 .route(&format!("{base}/"), fhir())
+                .route(&format!("{base}{}", export::JOB), exports())
+                .route(&format!("{base}{}", export::FILE), exports())
+                .route(&format!("{base}{}", import::KICK_OFF), imports())
+                .route(&format!("{base}{}", import::KICK_OFF_ENCODED), imports())
+                .route(&format!("{base}{}", import::JOB), imports())
+                .route(&format!("{base}{}", import::FILE), imports())
                 .route(&format!("{base}/{{*below}}"), fhir())
         })
         .fallback(at(Place::Nowhere))

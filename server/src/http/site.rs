@@ -18,6 +18,7 @@ use super::respond;
 use super::router::{Part, Place};
 use super::{App, Exchange, admin};
 use crate::authorization::AUTH_PATH;
+use crate::demo::inferno as demo;
 use crate::open::BASE_PATH;
 use crate::page;
 use crate::tenants::Site;
@@ -36,19 +37,21 @@ pub(super) async fn answer(
     exchange.template = part.path();
     exchange.address = part.path().to_owned();
     match part {
-        Part::Root | Part::Find | Part::Fhirpath => {
+        Part::Root | Part::Find | Part::Fhirpath | Part::Inferno | Part::ServiceBaseUrls => {
             let site = app.site(None, request.headers())?;
             exchange.site = Some(Arc::clone(&site));
             match part {
                 Part::Root => root(app, &site).await,
                 Part::Find => find(&site, request.uri().query()),
+                Part::Inferno => Ok(inferno(app, &site)),
+                Part::ServiceBaseUrls => service_base_urls(app, &site),
                 _ => super::evaluate::answer(app, &site, request).await,
             }
         }
         Part::Healthz => Ok(respond::text(StatusCode::OK, "ok\n")),
         Part::Readyz => Ok(super::ready::answer(app).await),
         Part::Metrics => metrics(app).await,
-        Part::Backup | Part::Lag | Part::Check | Part::Registry | Part::Audit => {
+        Part::Backup | Part::Lag | Part::Check | Part::Registry | Part::Audit | Part::Jobs => {
             admin::answer(app, part, request).await
         }
     }
@@ -87,6 +90,27 @@ async fn root(app: &App, site: &Site) -> Result<Response, Refusal> {
     Ok(respond::page(StatusCode::OK, page::root(base, &counts, app.started.elapsed())))
 }
 
+/// The inputs of the tester's kit.
+fn inferno(app: &App, site: &Site) -> Response {
+    let base = page::Base { url: &site.service.base, path: &site.path };
+    let inputs = demo::inputs(base.url, app.us_core, demo::SECRET_UNKNOWN);
+    let preset = format!("{:#}", demo::preset(app.us_core, &inputs));
+    respond::page(StatusCode::OK, page::inferno(base, &inputs, &preset))
+}
+
+/// The Bundle of who offers the API and where. Every page in a browser may read it, as an app's that looks for a patient's
+/// provider does.
+fn service_base_urls(app: &App, site: &Site) -> Result<Response, Refusal> {
+    let Some(brand) = &app.brand else {
+        let details = "No organization is configured; set organization_name.".to_owned();
+        return Err(Refusal::new(StatusCode::NOT_FOUND, IssueType::NotFound, details));
+    };
+    let text = brand.bundle(&site.service.base).to_string();
+    let mut response = respond::body(StatusCode::OK, Format::Json.content_type(), text.into());
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    Ok(response)
+}
+
 async fn metrics(app: &App) -> Result<Response, Refusal> {
     let store = &app.directory.service().store;
     let mut tenants = Vec::new();
@@ -98,7 +122,8 @@ async fn metrics(app: &App) -> Result<Response, Refusal> {
         });
         tenants.push(TenantFigures { tenant, usage, counts });
     }
-    let text = app.metrics.render(&tenants, app.audit.as_ref().map(|audit| audit.log.counts()));
+    let audit = app.audit.as_ref().map(|audit| audit.log.counts());
+    let text = app.metrics.render(&tenants, audit, app.limits.refused());
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(respond::body(StatusCode::OK, content_type, text.into()))
 }

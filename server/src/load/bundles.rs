@@ -4,7 +4,6 @@ use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use interaction::Imported;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -61,7 +60,7 @@ fn file(load: &Load<'_>, source: &Source) -> Result<(), LoadError> {
         bundle(load, &place, body)?
     } else {
         let before = load.tally.failed.load(Relaxed);
-        lines::single(load, &place, body)?;
+        lines::single(load, &place, &body)?;
         before == load.tally.failed.load(Relaxed)
     };
     if whole {
@@ -92,16 +91,4 @@ fn bundle(load: &Load<'_>, place: &str, body: Vec<u8>) -> Result<bool, LoadError
         }
     }
     Ok(whole)
-}
-
-impl Load<'_> {
-    /// Counts a resource that is stored.
-    pub(super) fn count(&self, imported: Imported) {
-        let counter = match imported {
-            Imported::Created => &self.tally.created,
-            Imported::Updated => &self.tally.updated,
-            Imported::Unchanged => &self.tally.unchanged,
-        };
-        counter.fetch_add(1, Relaxed);
-    }
 }

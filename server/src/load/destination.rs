@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bulk::import::Imported;
 use fhirpath::{Issue, IssueType};
-use interaction::{Caller, Failure, Imported, Outcome, OutcomeBody, Return, Service};
+use interaction::{Caller, Failure, Outcome, OutcomeBody, Return, Service};
 use serde::Deserialize;
 
 use super::LoadError;

@@ -1,70 +1,51 @@
-//! NDJSON: read in chunks of lines, prepared on several threads, committed in the order of the files. What is ready while a commit
-//! is under way is the next commit, so that a slow disk makes larger commits, not idle threads.
+//! NDJSON: the files, as `bulk` imports them, and the record of what is loaded. Over HTTP, a chunk of lines is a transaction of
+//! updates; if that is refused, a batch, which tells the good lines from the others.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering::Relaxed;
 
+use bulk::Control;
+use bulk::import::{
+    Committed, Counts, Done as Dealt, ImportError, Imported, Journal, Opened, Pipeline, Sources, Unready,
+    import, import_line,
+};
 use fhirpath::{Issue, IssueType};
-use interaction::{Failure, Imported, Prepared};
 use serde::Deserialize;
 
 use super::destination::{Destination, InProcess, Refused, updates_of};
 use super::resume::Done;
 use super::sources::Source;
 use super::{Load, LoadError};
+use crate::bulk_import::Records;
 
-/// Lines of a chunk.
-const CHUNK_LINES: usize = 1000;
-/// A chunk with more bytes than this is closed early.
-const CHUNK_BYTES: usize = 4 << 20;
-/// Most chunks that are ready and not yet committed, and so most of one commit.
-const CHUNKS_READY: usize = 8;
-
-/// A file under way.
-struct LoadedFile {
-    place: String,
-    digest: String,
-    /// Whether every line so far is stored; what follows a fault is not remembered, so that the line is tried again.
-    faultless: AtomicBool,
-}
-
-/// Some lines of a file.
-struct Chunk {
-    /// Its place among all chunks.
-    number: usize,
-    file: Arc<LoadedFile>,
-    /// Lines of the file up to its end.
-    lines_read: u64,
-    /// Whether the file ends here.
-    is_last: bool,
-    /// The lines that are not blank, with their numbers.
-    lines: Vec<(u64, Vec<u8>)>,
-}
-
-/// A chunk, and what was made of its lines.
-struct Ready {
-    chunk: Chunk,
-    prepared: Vec<Result<Prepared, Failure>>,
-}
+/// Most chunks, of a thousand lines each, of one commit.
+const CHUNKS_OF_COMMIT: usize = 8;
 
 /// Loads files.
 ///
 /// # Errors
 /// One cannot be read, or the destination is gone.
 pub(super) fn load(load: &Load<'_>, sources: &[&Source]) -> Result<(), LoadError> {
-    let mut chunks = Chunks { load, sources, open: None, number: 0 };
-    let work = Work { load };
-    match load.destination {
-        Destination::Store(here) => work.pipeline(here, &mut chunks),
+    let digests: Vec<OnceLock<String>> = sources.iter().map(|_| OnceLock::new()).collect();
+    let mut files = Files { load, sources, digests: &digests, number: 0 };
+    let mut told = Told { load, sources, digests: &digests, faulty: None, broken: None };
+    let mut pipeline = Pipeline {
+        workers: load.jobs,
+        chunks_of_commit: CHUNKS_OF_COMMIT,
+        max_line_bytes: load.max_line_bytes,
+        control: &|| Control::Go,
+    };
+    let ended = match load.destination {
+        Destination::Store(here) => import(&pipeline, &mut files, &records(here), &mut told),
         Destination::Server(_) => {
-            while let Some(chunk) = chunks.next()? {
-                work.send(&chunk.file, &chunk.lines)?;
-                work.passed(&chunk);
-            }
-            Ok(())
+            pipeline.chunks_of_commit = 1;
+            import(&pipeline, &mut files, &Server { load }, &mut told)
         }
+    };
+    match (ended, told.broken) {
+        (_, Some(broken)) => Err(broken),
+        (Err(error), None) => Err(LoadError::Destination(error.to_string())),
+        (Ok(()), None) => Ok(()),
     }
 }
 
@@ -72,53 +53,43 @@ pub(super) fn load(load: &Load<'_>, sources: &[&Source]) -> Result<(), LoadError
 ///
 /// # Errors
 /// The destination is gone.
-pub(super) fn single(load: &Load<'_>, place: &str, body: Vec<u8>) -> Result<(), LoadError> {
-    let file =
-        LoadedFile { place: place.to_owned(), digest: String::new(), faultless: AtomicBool::new(true) };
-    let (work, lines) = (Work { load }, vec![(0, body)]);
-    match load.destination {
-        Destination::Store(here) => work.in_order(here, &file, lines),
-        Destination::Server(_) => work.send(&file, &lines),
+pub(super) fn single(load: &Load<'_>, place: &str, body: &[u8]) -> Result<(), LoadError> {
+    let loaded = match load.destination {
+        Destination::Store(here) => import_line(&records(here), body, None),
+        Destination::Server(_) => import_line(&Server { load }, body, None),
+    };
+    match loaded.map_err(|error| LoadError::Destination(error.to_string()))? {
+        Ok((_, imported)) => load.count(imported),
+        Err(issues) => load.fault(place, &issues),
     }
+    Ok(())
 }
 
-/// The chunks of all files that are not loaded yet.
-struct Chunks<'a> {
+fn records(here: &InProcess) -> Records<'_> {
+    Records::new(&here.service, &here.caller, here.runtime.handle().clone())
+}
+
+/// The files that are not loaded yet.
+struct Files<'a> {
     load: &'a Load<'a>,
     sources: &'a [&'a Source],
-    open: Option<OpenFile>,
+    digests: &'a [OnceLock<String>],
     number: usize,
 }
 
-struct OpenFile {
-    file: Arc<LoadedFile>,
-    lines: Lines<BufReader<Box<dyn Read + Send>>>,
-}
-
-impl Chunks<'_> {
-    fn next(&mut self) -> Result<Option<Chunk>, LoadError> {
-        if self.open.is_none() {
-            self.open = self.open_next()?;
-        }
-        let Some(OpenFile { file, lines }) = &mut self.open else { return Ok(None) };
-        let read = lines.next();
-        let read = read.map_err(|error| LoadError::Path { path: file.place.clone().into(), error })?;
-        let is_last = read.len() < CHUNK_LINES && lines.is_at_end;
-        let (number, file, lines_read) = (self.number, Arc::clone(file), lines.line);
-        self.number += 1;
-        if is_last {
-            self.open = None;
-        }
-        Ok(Some(Chunk { number, file, lines_read, is_last, lines: read }))
-    }
-
-    fn open_next(&mut self) -> Result<Option<OpenFile>, LoadError> {
+impl Sources for Files<'_> {
+    fn next(&mut self) -> Result<Option<Opened>, ImportError> {
         let load = self.load;
-        while let Some((source, rest)) = self.sources.split_first() {
-            self.sources = rest;
-            let fault = |error| LoadError::Path { path: source.path.clone(), error };
-            let digest = source.digest().map_err(fault)?;
-            let passed = match load.record.of(&digest) {
+        while let (Some(source), Some(known)) = (self.sources.get(self.number), self.digests.get(self.number))
+        {
+            let number = self.number;
+            self.number += 1;
+            let opened = |passed, reader| Ok(Some(Opened { number, resource_type: None, passed, reader }));
+            let digest = match source.digest() {
+                Ok(digest) => known.get_or_init(|| digest),
+                Err(error) => return opened(0, Err(error)),
+            };
+            let passed = match load.record.of(digest) {
                 Done::All => {
                     load.tally.passed_over.fetch_add(1, Relaxed);
                     load.read.fetch_add(source.bytes, Relaxed);
@@ -127,254 +98,79 @@ impl Chunks<'_> {
                 Done::Lines(count) => count,
             };
             if load.again {
-                load.remember(&digest, Done::Lines(0));
+                load.remember(digest, Done::Lines(0));
             }
-            let reader = BufReader::with_capacity(1 << 18, source.open(&load.read).map_err(fault)?);
-            let place = source.path.display().to_string();
-            let file = Arc::new(LoadedFile { place, digest, faultless: AtomicBool::new(true) });
-            return Ok(Some(OpenFile { file, lines: Lines { reader, line: 0, passed, is_at_end: false } }));
+            return opened(passed, source.open(&load.read));
         }
         Ok(None)
     }
 }
 
-/// The lines of a file, those after the first `passed`.
-struct Lines<R> {
-    reader: R,
-    line: u64,
-    passed: u64,
-    is_at_end: bool,
+/// Tells the user, and the record of what is loaded.
+struct Told<'a> {
+    load: &'a Load<'a>,
+    sources: &'a [&'a Source],
+    digests: &'a [OnceLock<String>],
+    /// The file whose last lines are not remembered: what follows a fault is not, so that the line is tried again.
+    faulty: Option<usize>,
+    /// A file that cannot be read.
+    broken: Option<LoadError>,
 }
 
-impl<R: BufRead> Lines<R> {
-    /// A chunk of them; shorter than a whole one only by its bytes or at the end.
-    fn next(&mut self) -> std::io::Result<Vec<(u64, Vec<u8>)>> {
-        let (mut lines, mut bytes) = (Vec::with_capacity(CHUNK_LINES), 0);
-        while lines.len() < CHUNK_LINES && bytes < CHUNK_BYTES {
-            let mut text = Vec::new();
-            if self.reader.read_until(b'\n', &mut text)? == 0 {
-                self.is_at_end = true;
-                break;
-            }
-            self.line += 1;
-            if self.line > self.passed && !text.trim_ascii().is_empty() {
-                bytes += text.len();
-                lines.push((self.line, text));
+impl Journal for Told<'_> {
+    fn done(&mut self, done: Dealt) -> Result<(), ImportError> {
+        let (load, number) = (self.load, done.source);
+        let path = self.sources.get(number).map(|source| source.path.clone()).unwrap_or_default();
+        for counts in done.counts.values() {
+            load.count_all(counts);
+        }
+        for (line, issues) in &done.refused {
+            self.faulty = Some(number);
+            load.fault(&format!("{}:{line}", path.display()), issues);
+        }
+        if self.faulty != Some(number)
+            && done.broken.is_none()
+            && let Some(digest) = self.digests.get(number).and_then(OnceLock::get)
+        {
+            load.remember(digest, if done.is_last { Done::All } else { Done::Lines(done.lines) });
+        }
+        load.show();
+        match done.broken {
+            None => Ok(()),
+            Some(error) => {
+                let text = error.to_string();
+                self.broken = Some(LoadError::Path { path, error });
+                Err(ImportError::gone(IssueType::Exception, text))
             }
         }
-        Ok(lines)
     }
 }
 
-struct Work<'a> {
+impl Load<'_> {
+    /// Counts a resource that is stored.
+    pub(super) fn count(&self, imported: Imported) {
+        let mut counts = Counts::default();
+        counts.add(imported);
+        self.count_all(&counts);
+    }
+
+    /// Counts resources that are stored.
+    fn count_all(&self, counts: &Counts) {
+        self.tally.created.fetch_add(counts.created, Relaxed);
+        self.tally.updated.fetch_add(counts.updated, Relaxed);
+        self.tally.unchanged.fetch_add(counts.unchanged, Relaxed);
+    }
+}
+
+/// A running server.
+struct Server<'a> {
     load: &'a Load<'a>,
 }
 
-impl Work<'_> {
-    /// One thread reads, some prepare, this one commits.
-    fn pipeline(&self, here: &InProcess, chunks: &mut Chunks<'_>) -> Result<(), LoadError> {
-        let jobs = self.load.jobs;
-        let (to_prepare, waiting) = mpsc::sync_channel::<Chunk>(jobs);
-        let (to_commit, ready) = mpsc::sync_channel::<Ready>(CHUNKS_READY);
-        let waiting = Arc::new(Mutex::new(waiting));
-        std::thread::scope(|scope| {
-            let reader = scope.spawn(move || {
-                while let Some(chunk) = chunks.next()? {
-                    // Nobody prepares any more when committing failed.
-                    if to_prepare.send(chunk).is_err() {
-                        break;
-                    }
-                }
-                Ok(())
-            });
-            for _ in 0..jobs {
-                let (to_commit, waiting) = (to_commit.clone(), Arc::clone(&waiting));
-                scope.spawn(move || prepare(here, &waiting, &to_commit));
-            }
-            drop((to_commit, waiting));
-            let committed = self.commit_in_order(here, ready);
-            let read = reader.join();
-            committed?;
-            read.unwrap_or_else(|_| Err(LoadError::Destination("reading the files failed".to_owned())))
-        })
-    }
-
-    fn commit_in_order(&self, here: &InProcess, ready: mpsc::Receiver<Ready>) -> Result<(), LoadError> {
-        let mut early: BTreeMap<usize, Ready> = BTreeMap::new();
-        let mut number = 0;
-        while let Ok(next) = ready.recv() {
-            early.insert(next.chunk.number, next);
-            early.extend(ready.try_iter().map(|next| (next.chunk.number, next)));
-            let mut group = Vec::new();
-            while group.len() < CHUNKS_READY
-                && let Some(next) = early.remove(&(number + group.len()))
-            {
-                group.push(next);
-            }
-            number += group.len();
-            self.commit(here, group)?;
-        }
-        // What is left when the channel is empty is in order by now.
-        self.commit(here, early.into_values().collect())
-    }
-
-    fn commit(&self, here: &InProcess, group: Vec<Ready>) -> Result<(), LoadError> {
-        let Some(first) = group.first().map(|ready| Arc::clone(&ready.chunk.file)) else { return Ok(()) };
-        let (mut good, mut faults, mut chunks) = (Vec::new(), Vec::new(), Vec::with_capacity(group.len()));
-        for Ready { chunk, prepared } in group {
-            for (prepared, (line, _)) in prepared.into_iter().zip(&chunk.lines) {
-                match prepared {
-                    Ok(prepared) => good.push(prepared),
-                    Err(failure) => faults.push((Arc::clone(&chunk.file), *line, failure)),
-                }
-            }
-            chunks.push(chunk);
-        }
-        let work = interaction::import(&here.service, &here.caller, good);
-        match here.runtime.handle().block_on(work) {
-            Ok(Some(imported)) => {
-                self.count(&imported);
-                for (file, line, failure) in &faults {
-                    self.fault(file, *line, &failure.issues);
-                }
-                for chunk in &chunks {
-                    self.passed(chunk);
-                }
-            }
-            // An id that is there twice, or was being written by an earlier commit.
-            Ok(None) => {
-                for mut chunk in chunks {
-                    self.in_order(here, &chunk.file, std::mem::take(&mut chunk.lines))?;
-                    self.passed(&chunk);
-                }
-            }
-            Err(failure) => return Err(store_failed(&failure, &first)),
-        }
-        Ok(())
-    }
-
-    /// One after the other, in commits that end before an id that is there twice.
-    fn in_order(
-        &self,
-        here: &InProcess,
-        file: &LoadedFile,
-        lines: Vec<(u64, Vec<u8>)>,
-    ) -> Result<(), LoadError> {
-        let mut group: Vec<Prepared> = Vec::new();
-        for (line, body) in lines {
-            let again = body.clone();
-            match self.prepare(here, body) {
-                Err(failure) => self.fault(file, line, &failure.issues),
-                Ok(prepared) if group.iter().any(|other| other.key() == prepared.key()) => {
-                    self.flush(here, file, std::mem::take(&mut group))?;
-                    match self.prepare(here, again) {
-                        Err(failure) => self.fault(file, line, &failure.issues),
-                        Ok(prepared) => group.push(prepared),
-                    }
-                }
-                Ok(prepared) => group.push(prepared),
-            }
-        }
-        self.flush(here, file, group)
-    }
-
-    fn prepare(&self, here: &InProcess, body: Vec<u8>) -> Result<Prepared, Failure> {
-        here.runtime.handle().block_on(interaction::prepare(&here.service, &here.caller, body))
-    }
-
-    fn flush(&self, here: &InProcess, file: &LoadedFile, group: Vec<Prepared>) -> Result<(), LoadError> {
-        let work = interaction::import(&here.service, &here.caller, group);
-        match here.runtime.handle().block_on(work) {
-            Ok(Some(imported)) => {
-                self.count(&imported);
-                Ok(())
-            }
-            Ok(None) => Err(LoadError::Destination(
-                "the store changed while it was written to; no other process should have it open".to_owned(),
-            )),
-            Err(failure) => Err(store_failed(&failure, file)),
-        }
-    }
-
-    /// Over HTTP: a transaction of updates; if that is refused, a batch, which tells the good lines from the others.
-    fn send(&self, file: &LoadedFile, lines: &[(u64, Vec<u8>)]) -> Result<(), LoadError> {
-        let mut named = Vec::with_capacity(lines.len());
-        for (line, body) in lines {
-            match serde_json::from_slice::<Identity>(body) {
-                Ok(identity) => named.push((*line, identity, body.as_slice())),
-                Err(error) => {
-                    let details = format!("Not a resource with a type and an id: {error}.");
-                    self.fault(file, *line, &[Issue::error(IssueType::Invalid, details)]);
-                }
-            }
-        }
-        if named.is_empty() {
-            return Ok(());
-        }
-        for form in ["transaction", "batch"] {
-            let updates = named.iter().map(|(_, identity, body)| (identity.url(), *body));
-            match self.load.destination.bundle(updates_of(form, updates)) {
-                Ok(entries) => {
-                    for ((line, ..), entry) in named.iter().zip(&entries) {
-                        match entry.imported() {
-                            Ok(imported) => self.load.count(imported),
-                            Err(issues) => self.fault(file, *line, &issues),
-                        }
-                    }
-                    return Ok(());
-                }
-                Err(Refused::Gone(error)) => return Err(error),
-                Err(Refused::Issues(issues)) if form == "batch" => {
-                    let first = named.first().map_or(0, |(line, ..)| *line);
-                    self.fault(file, first, &issues);
-                }
-                Err(Refused::Issues(_)) => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn count(&self, imported: &[Imported]) {
-        for imported in imported {
-            self.load.count(*imported);
-        }
-    }
-
-    fn fault(&self, file: &LoadedFile, line: u64, issues: &[Issue]) {
-        file.faultless.store(false, Relaxed);
-        let place = if line == 0 { file.place.clone() } else { format!("{}:{line}", file.place) };
-        self.load.fault(&place, issues);
-    }
-
-    fn passed(&self, chunk: &Chunk) {
-        if chunk.file.faultless.load(Relaxed) {
-            let done = if chunk.is_last { Done::All } else { Done::Lines(chunk.lines_read) };
-            self.load.remember(&chunk.file.digest, done);
-        }
-        self.load.show();
-    }
-}
-
-fn store_failed(failure: &Failure, file: &LoadedFile) -> LoadError {
-    let details: Vec<&str> = failure.issues.iter().map(|issue| issue.details.as_str()).collect();
-    LoadError::Destination(format!("at {}, the store failed: {}", file.place, details.join(" ")))
-}
-
-fn prepare(here: &InProcess, waiting: &Mutex<mpsc::Receiver<Chunk>>, to_commit: &mpsc::SyncSender<Ready>) {
-    loop {
-        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(chunk) = next else { return };
-        let prepared = here.runtime.handle().block_on(async {
-            let mut prepared = Vec::with_capacity(chunk.lines.len());
-            for (_, body) in &chunk.lines {
-                prepared.push(interaction::prepare(&here.service, &here.caller, body.clone()).await);
-            }
-            prepared
-        });
-        if to_commit.send(Ready { chunk, prepared }).is_err() {
-            return;
-        }
-    }
+/// A line that is sent.
+struct Update {
+    url: String,
+    body: Vec<u8>,
 }
 
 /// What an update by id needs to know of a line.
@@ -385,24 +181,40 @@ struct Identity {
     id: String,
 }
 
-impl Identity {
-    fn url(&self) -> String {
-        format!("{}/{}", self.resource_type, self.id)
+impl bulk::import::Destination for Server<'_> {
+    type Prepared = Update;
+
+    fn prepare(&self, line: &[u8], _: Option<&str>) -> Result<Update, Unready> {
+        let Identity { resource_type, id } = serde_json::from_slice(line).map_err(|error| {
+            let details = format!("Not a resource with a type and an id: {error}.");
+            Unready::Refused(vec![Issue::error(IssueType::Invalid, details)])
+        })?;
+        Ok(Update { url: format!("{resource_type}/{id}"), body: line.to_vec() })
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn key<'p>(&self, update: &'p Update) -> &'p str {
+        &update.url
+    }
 
-    #[test]
-    fn chunks_know_their_lines() {
-        let text = "a\n\n  \nb\n".to_owned() + &"c\n".repeat(CHUNK_LINES) + "last";
-        let mut lines = Lines { reader: text.as_bytes(), line: 0, passed: 1, is_at_end: false };
-        let first = lines.next().unwrap();
-        assert_eq!((first.len(), lines.line, lines.is_at_end), (CHUNK_LINES, 1003, false));
-        assert_eq!(first.first(), Some(&(4, b"b\n".to_vec())));
-        assert_eq!(lines.next().unwrap(), [(1004, b"c\n".to_vec()), (1005, b"last".to_vec())]);
-        assert!(lines.is_at_end);
+    fn commit(&self, updates: Vec<Update>) -> Result<Committed, ImportError> {
+        let mut refused = Vec::new();
+        for form in ["transaction", "batch"] {
+            let entries = updates.iter().map(|update| (update.url.clone(), update.body.as_slice()));
+            match self.load.destination.bundle(updates_of(form, entries)) {
+                Ok(entries) if entries.len() == updates.len() => {
+                    return Ok(Committed::Done(entries.iter().map(|entry| entry.imported()).collect()));
+                }
+                Ok(entries) => {
+                    let details =
+                        format!("the server answered {} entries with {}", updates.len(), entries.len());
+                    return Err(ImportError::gone(IssueType::Exception, details));
+                }
+                Err(Refused::Gone(error)) => {
+                    return Err(ImportError::gone(IssueType::Transient, error.to_string()));
+                }
+                Err(Refused::Issues(issues)) => refused = issues,
+            }
+        }
+        Ok(Committed::Refused(refused))
     }
 }

@@ -1,8 +1,7 @@
 //! `vesta load`: files of Bundles and NDJSON into a stopped server's store, through the interactions, or over HTTP into a
 //! running one.
 //!
-//! A Bundle is one batch or transaction; several are under way at a time. A line of NDJSON is an update (as create) by its id;
-//! about a thousand are one commit, prepared on several threads and committed in the order of the file. A source that is loaded
+//! A Bundle is one batch or transaction; several are under way at a time. NDJSON goes the way of `bulk::import`. A source that is loaded
 //! is remembered by `resume`, so that the same command goes on where it stopped.
 
 mod bundles;
@@ -35,6 +34,8 @@ pub struct Options {
     pub record: PathBuf,
     /// Load what is loaded already.
     pub again: bool,
+    /// Bytes of the longest line that is read.
+    pub max_line_bytes: usize,
 }
 
 /// Loading could not be begun, or not be brought to an end.
@@ -104,6 +105,7 @@ pub(crate) struct Load<'a> {
     bytes: u64,
     jobs: usize,
     again: bool,
+    max_line_bytes: usize,
 }
 
 /// Most faults that are written out.
@@ -127,6 +129,7 @@ pub fn load(options: &Options, destination: &Destination) -> Result<(), LoadErro
         bytes: sources.iter().map(|source| source.bytes).sum(),
         jobs: options.jobs.max(1),
         again: options.again,
+        max_line_bytes: options.max_line_bytes,
     };
     for rank in 0..=2 {
         let bundles: Vec<&Source> = sources.iter().filter(|source| source.rank == rank).collect();

@@ -2,6 +2,7 @@
 
 mod fhirpath;
 mod frame;
+mod inferno;
 mod resource;
 mod root;
 
@@ -15,5 +16,6 @@ pub struct Base<'b> {
 }
 
 pub use fhirpath::{Evaluated, FHIRPATH, Form, fhirpath};
+pub use inferno::{INFERNO, inferno};
 pub use resource::resource;
 pub use root::{closed, root};

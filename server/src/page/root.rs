@@ -51,6 +51,7 @@ pub fn closed(base: Base<'_>, auth: &str) -> Markup {
         ul {
             li { a href={ (auth) "/manage" } { "Apps with access to your records" } }
             li { a href={ (auth) "/apps" } { "Open an app for a patient" } }
+            li { a href=(super::INFERNO) { "Certification with Inferno" } }
         }
     };
     frame(base.path, "FHIR R4 server", &content)

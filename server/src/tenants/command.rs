@@ -185,7 +185,7 @@ pub(super) fn table_path(config: &Config) -> Result<PathBuf, TenantCommandError>
     config.tenants.clone().ok_or(TenantCommandError::NoTable)
 }
 
-pub(super) fn runtime() -> std::io::Result<Runtime> {
+pub(crate) fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 

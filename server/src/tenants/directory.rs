@@ -2,7 +2,7 @@
 //! a request names its tenant by path or host, and nothing else is served.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use fhirpath::IssueType;
@@ -30,6 +30,8 @@ pub struct Site {
     pub path: String,
     /// The CapabilityStatement, made when it is first asked for.
     pub capabilities: OnceLock<Bytes>,
+    /// The same site with the search parameters that the tenant stored, as it was last asked for.
+    pub own: Mutex<Option<Arc<Site>>>,
 }
 
 /// By what a request names its tenant. What is given has to agree.
@@ -217,11 +219,12 @@ fn site(
             .authorization
             .map(|authorization| Arc::new(authorization.authority(&service, &tenant))),
         service,
-        caller: Caller { tenant, access: Access::unrestricted() },
+        caller: Caller::new(tenant, Access::unrestricted()),
         budget,
         usage,
         path,
         capabilities: OnceLock::new(),
+        own: Mutex::default(),
     }
 }
 

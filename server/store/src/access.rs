@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::Filter;
+use crate::{Filter, Key};
 
 /// A tenant. Comes from the token or the host, never from a body.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,7 +107,7 @@ struct Granted {
     types: FxHashMap<Box<str>, OfType>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct OfType {
     rules: Rules,
     /// What may be read or found.
@@ -135,6 +135,20 @@ impl Access {
     #[must_use]
     pub fn to(&self, permission: Permission) -> Access {
         Access { looking: Some(permission), ..self.clone() }
+    }
+
+    /// The same, which also permits to create these resources: what the server adds to a caller's writes.
+    #[must_use]
+    pub fn creating(&self, keys: &[Key]) -> Access {
+        let Decision::Granted(granted) = &self.decision else { return self.clone() };
+        let mut types = granted.types.clone();
+        for key in keys {
+            let nothing = || OfType { rules: Rules::all(Filter::None), seen: Filter::None };
+            let of_type = types.entry(key.resource_type().into()).or_insert_with(nothing);
+            let this = Filter::Ids(vec![key.id().into()]);
+            of_type.rules.create = either(&of_type.rules.create, &this);
+        }
+        Access { decision: Decision::Granted(Arc::new(Granted { types })), looking: self.looking }
     }
 
     /// Whether its filter is [`Filter::All`] for every type and permission.

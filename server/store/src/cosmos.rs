@@ -28,12 +28,14 @@
 //! | `commit` | turns a group into staged documents and one record of the log |
 //! | `sweep` | discards what dead processes staged, strips superseded versions, moves the watermark |
 //! | `terms` | the index fields of a document |
+//! | `texts` | what the index of texts is told, and what it finds |
 //! | `plan` | a filter made ready: what it asks of one resource |
 //! | `sql` | a plan as the condition of a query |
 //! | `order` | the order of matches, and cursors |
 //! | `walk` | reads documents in the order of one of their fields |
 //! | `search` | runs queries, checks and orders what comes back |
 //! | `history` | history and changes |
+//! | `erase` | takes the bodies off superseded versions |
 //! | `check` | compares everything with everything else |
 
 mod account;
@@ -43,6 +45,7 @@ mod commit;
 mod connect;
 mod container;
 mod document;
+mod erase;
 mod fault;
 mod group;
 mod history;
@@ -73,6 +76,7 @@ mod sweep;
 mod tail;
 mod tenants;
 mod terms;
+mod texts;
 mod timings;
 mod transaction;
 mod walk;
@@ -82,15 +86,19 @@ pub use codec::{BlobContainer, Bodies, BodyOptions, Codec, Encoded};
 pub use init::{Made, Throughput, init};
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use text::Snapshot;
 
 use self::record::Kind;
 use self::tenants::Tenants;
 use self::timings::Settings;
 use crate::own::of_query;
+use crate::texts::Latest;
 use crate::{
-    Access, Batch, Change, CheckReport, Commit, CommitError, HistoryPage, HistoryQuery, Indexer, Key,
-    OwnParameter, OwnParameters, Page, ParameterId, Query, StoreError, Tenant, Version,
+    Access, Batch, Change, CheckReport, Commit, CommitError, Erasure, HistoryPage, HistoryQuery, Indexer,
+    Key, OwnParameter, OwnParameters, Page, ParameterId, Query, StoreError, Tenant, Version,
 };
 
 /// The engine.
@@ -98,6 +106,7 @@ pub(crate) struct Cosmos {
     tenants: Tenants,
     indexer: Arc<dyn Indexer>,
     secret: [u8; 32],
+    text_directory: Option<PathBuf>,
 }
 
 impl Cosmos {
@@ -115,7 +124,7 @@ impl Cosmos {
     ) -> Result<Cosmos, StoreError> {
         let tenants = Tenants::new(options, indexer.clone(), settings).await?;
         let secret = tenants.get(&Tenant::default_tenant()).await?.shard.secret;
-        Ok(Cosmos { tenants, indexer, secret })
+        Ok(Cosmos { tenants, indexer, secret, text_directory: options.text_directory.clone() })
     }
 
     /// See [`crate::Store::set_tenants`].
@@ -181,6 +190,11 @@ impl Cosmos {
         Ok(())
     }
 
+    /// See [`crate::Store::erase`].
+    pub(crate) async fn erase(&self, tenant: &Tenant, erasures: &[Erasure]) -> Result<u64, StoreError> {
+        erase::erase(&self.tenants.get(tenant).await?.shard, erasures).await
+    }
+
     /// See [`crate::Store::seal`].
     pub(crate) async fn seal(&self, tenant: &Tenant) -> Result<u64, StoreError> {
         let shard = &self.tenants.get(tenant).await?.shard;
@@ -199,12 +213,28 @@ impl Cosmos {
         tenant: &Tenant,
         access: &Access,
         query: &Query,
+        texts: Option<&Snapshot>,
     ) -> Result<Page, StoreError> {
         let shard = &self.tenants.get(tenant).await?.shard;
         shard.refuse_unknown(&of_query(query))?;
         // What other processes write shows in the documents that a search meets; a total may come from the log alone.
         let snapshot = if query.total { shard.refresh().await? } else { shard.snapshot() };
-        search::run(shard, &snapshot, access, query).await
+        search::run(shard, &snapshot, access, query, texts).await
+    }
+
+    /// See [`crate::texts`].
+    pub(crate) async fn latest(
+        &self,
+        tenant: &Tenant,
+        after: u64,
+        limit: usize,
+    ) -> Result<Latest, StoreError> {
+        texts::latest(&self.tenants.get(tenant).await?.shard, after, limit).await
+    }
+
+    /// Where indexes of texts are.
+    pub(crate) fn text_directory(&self) -> Option<&Path> {
+        self.text_directory.as_deref()
     }
 
     pub(crate) async fn references(

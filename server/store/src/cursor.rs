@@ -80,16 +80,32 @@ fn mark(query: &Query) -> [u8; 8] {
     let mut text = query.resource_type.as_deref().unwrap_or_default().as_bytes().to_vec();
     for key in &query.sort {
         text.extend_from_slice(&[0, u8::from(key.descending)]);
-        match key.by {
-            SortBy::Parameter(parameter) => {
-                text.push(0);
-                text.extend_from_slice(&parameter.0.to_be_bytes());
-            }
-            SortBy::LastUpdated => text.push(1),
-            SortBy::Id => text.push(2),
-        }
+        mark_key(&key.by, &mut text);
     }
     xxh3_64(&text).to_be_bytes()
+}
+
+fn mark_key(by: &SortBy, text: &mut Vec<u8>) {
+    match by {
+        SortBy::Parameter(parameter) => {
+            text.push(0);
+            text.extend_from_slice(&parameter.0.to_be_bytes());
+        }
+        SortBy::LastUpdated => text.push(1),
+        SortBy::Id => text.push(2),
+        SortBy::Score => text.push(3),
+        SortBy::Chain { parameter, targets } => {
+            text.push(4);
+            text.extend_from_slice(&parameter.0.to_be_bytes());
+            for (name, by) in targets {
+                text.push(5);
+                text.extend_from_slice(name.as_bytes());
+                text.push(0);
+                mark_key(by, text);
+            }
+            text.push(6);
+        }
+    }
 }
 
 /// A version that the log has and the store has not.

@@ -17,6 +17,8 @@
 //! | long | parameter u16, hash u128 | the whole text of a value that a key has no room for | `postings` |
 //! | forward | ordinal u32 | for each sortable parameter, what to sort by | `forward` |
 //!
+//! An erased version keeps its record, its body aside: the change log and the journal go on without gaps.
+//!
 //! `meta` has the format's number. A store of another format is refused, and left as it is.
 //!
 //! Reads take a snapshot and no lock. Writes go through one thread for each tenant (`writer`), which makes
@@ -25,6 +27,7 @@
 mod changes;
 mod check;
 mod compare;
+mod component;
 pub(crate) mod encoding;
 mod environment;
 mod forward;
@@ -42,6 +45,7 @@ mod records;
 mod search;
 mod set;
 mod sort;
+mod texts;
 mod visible;
 mod writer;
 
@@ -54,12 +58,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
+use text::Snapshot;
 
 use self::environment::Environment;
+use self::plan::Context;
+use self::texts::Late;
 use crate::own::of_query;
+use crate::texts::Latest;
 use crate::{
-    Access, Batch, Change, CheckReport, Commit, CommitError, EmbeddedOptions, HistoryPage, HistoryQuery,
-    Indexer, Key, OwnParameter, OwnParameters, Page, ParameterId, Query, StoreError, Tenant, Version,
+    Access, Batch, Change, CheckReport, Commit, CommitError, EmbeddedOptions, Erasure, HistoryPage,
+    HistoryQuery, Indexer, Key, OwnParameter, OwnParameters, Page, ParameterId, Query, StoreError, Tenant,
+    Version,
 };
 
 /// The engine: the tenants' environments, each opened when it is first asked for.
@@ -182,12 +191,47 @@ impl Embedded {
         self.environment(tenant)?.commit(access, batch).await
     }
 
-    pub(crate) fn search(&self, tenant: &Tenant, access: &Access, query: &Query) -> Result<Page, StoreError> {
+    pub(crate) fn search(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+        query: &Query,
+        texts: Option<&Snapshot>,
+    ) -> Result<Page, StoreError> {
+        self.over_index(tenant, access, query, texts, |context| search::run(context, query))
+    }
+
+    /// See [`crate::Store::estimate`].
+    pub(crate) fn estimate(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+        query: &Query,
+        texts: Option<&Snapshot>,
+    ) -> Result<Option<u64>, StoreError> {
+        self.over_index(tenant, access, query, texts, |context| search::estimate(context, query))
+    }
+
+    /// Does what asks of the index as it is now.
+    fn over_index<T>(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+        query: &Query,
+        texts: Option<&Snapshot>,
+        ask: impl FnOnce(&Context<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let environment = self.environment(tenant)?;
         let databases = &environment.databases;
         let txn = environment.read()?;
         own::refuse_unindexed(&txn, databases, &of_query(query))?;
-        search::run(&txn, &databases.index, &databases.records, access, query)
+        let late =
+            texts.map(|texts| Late::new(&txn, &databases.changes, &databases.records, texts)).transpose()?;
+        let mut context = Context::new(&txn, &databases.index, &databases.records, access);
+        context.parameters = environment.indexer.parameters();
+        context.indexer = Some(&*environment.indexer);
+        context.late = late.as_ref();
+        ask(&context)
     }
 
     /// See [`crate::Store::set_own_parameters`].
@@ -208,6 +252,18 @@ impl Embedded {
     /// See [`crate::Store::step_own_parameters`].
     pub(crate) async fn step_own_parameters(&self, tenant: &Tenant) -> Result<bool, StoreError> {
         self.environment(tenant)?.step_own_parameters().await
+    }
+
+    /// See [`crate::texts`].
+    pub(crate) fn latest(&self, tenant: &Tenant, after: u64, limit: usize) -> Result<Latest, StoreError> {
+        let environment = self.environment(tenant)?;
+        let databases = &environment.databases;
+        texts::latest(&*environment.read()?, &databases.changes, &databases.records, after, limit)
+    }
+
+    /// Where the index of a tenant's texts is.
+    pub(crate) fn text_directory(&self, tenant: &Tenant) -> PathBuf {
+        self.directory.join(tenant.as_str()).join("text")
     }
 
     pub(crate) fn references(
@@ -304,6 +360,11 @@ impl Embedded {
 
     pub(crate) async fn replay(&self, tenant: &Tenant, commits: Vec<Commit>) -> Result<(), StoreError> {
         self.environment(tenant)?.replay(commits).await
+    }
+
+    /// See [`crate::Store::erase`].
+    pub(crate) async fn erase(&self, tenant: &Tenant, erasures: Vec<Erasure>) -> Result<u64, StoreError> {
+        self.environment(tenant)?.erase(erasures).await
     }
 
     pub(crate) async fn seal(&self, tenant: &Tenant) -> Result<u64, StoreError> {

@@ -75,6 +75,14 @@ pub enum StoreError {
         /// The commit given.
         given: u64,
     },
+    /// The index of texts is not yet as far as the search must see.
+    #[error("the index of texts is being built: {indexed} of {resources} resources")]
+    TextBehind {
+        /// Resources that it has.
+        indexed: u64,
+        /// Resources that it will have.
+        resources: u64,
+    },
     /// A cursor is not one of this engine's for this query.
     #[error("the cursor does not belong to this query")]
     Cursor,
@@ -117,6 +125,18 @@ impl From<heed::Error> for StoreError {
             }
             heed::Error::Io(error) => error.into(),
             _ => StoreError::Storage(error.to_string()),
+        }
+    }
+}
+
+impl From<text::TextError> for StoreError {
+    fn from(error: text::TextError) -> Self {
+        match error {
+            text::TextError::Broad(_) | text::TextError::TooMany(_) => {
+                StoreError::TooCostly(error.to_string())
+            }
+            text::TextError::Unreadable(..) => StoreError::Damaged(error.to_string()),
+            text::TextError::Index(_) => StoreError::Storage(error.to_string()),
         }
     }
 }

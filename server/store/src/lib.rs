@@ -22,6 +22,7 @@ mod journal;
 mod own;
 mod query;
 mod stamp;
+mod texts;
 pub mod units;
 mod version;
 
@@ -35,13 +36,17 @@ pub use batch::{Batch, Precondition, Write};
 pub use entries::{Entries, IndexError, Indexer, Parameter, ParameterId, Value};
 pub use error::{CommitError, StoreError};
 pub use own::{MAX_OWN_PARAMETERS, OwnParameter, OwnParameters};
-pub use query::{Comparison, Cursor, Filter, Page, Predicate, Query, SortBy, SortKey, StringMatch, fold};
-pub use version::{Change, Commit, HistoryPage, HistoryQuery, HistoryScope, Key, Method, Timestamp, Version};
+pub use query::{Comparison, Cursor, Filter, Page, Predicate, Query, SortBy, SortKey, StringMatch};
+pub use text::{Part, QueryError, TextQuery, fold};
+pub use version::{
+    Change, Commit, Erasure, HistoryPage, HistoryQuery, HistoryScope, Key, Method, Timestamp, Version,
+};
 
 /// A store with one of the engines behind it. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     engine: Engine,
+    texts: Arc<texts::Indexes>,
 }
 
 #[derive(Clone)]
@@ -82,7 +87,7 @@ impl Store {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Store, StoreError> {
         let engine = embedded::Embedded::open(options, indexer, progress)?;
-        Ok(Store { engine: Engine::Embedded(Arc::new(engine)) })
+        Ok(Store { engine: Engine::Embedded(Arc::new(engine)), texts: Arc::default() })
     }
 
     /// Opens a store on Azure Cosmos DB. Its databases and containers exist ([`cosmos`]).
@@ -95,7 +100,7 @@ impl Store {
         indexer: Arc<dyn Indexer>,
     ) -> Result<Store, StoreError> {
         let engine = cosmos::Cosmos::open(options, indexer).await?;
-        Ok(Store { engine: Engine::Cosmos(Arc::new(engine)) })
+        Ok(Store { engine: Engine::Cosmos(Arc::new(engine)), texts: Arc::default() })
     }
 
     /// Whether calls cost request units, charged to the open [`units::Ledger`].
@@ -115,6 +120,7 @@ impl Store {
         tenants: BTreeMap<Tenant, Option<cosmos::TenantHome>>,
         accounts: BTreeMap<String, cosmos::AccountOptions>,
     ) -> Result<(), StoreError> {
+        self.texts.keep(&tenants.keys().cloned().collect());
         match &self.engine {
             Engine::Embedded(engine) => engine.set_tenants(tenants.into_keys().collect()),
             Engine::Cosmos(engine) => {
@@ -152,7 +158,7 @@ impl Store {
         }
     }
 
-    /// One version of a resource.
+    /// One version of a resource; of one that was erased ([`Version::is_erased`]) only that there was one.
     ///
     /// # Errors
     /// The store failed.
@@ -187,15 +193,38 @@ impl Store {
         }
     }
 
-    /// Runs a query.
+    /// Runs a query. One that asks of texts sees every write that was finished before, like any other.
     ///
     /// # Errors
-    /// [`StoreError::TooCostly`], or the store failed.
+    /// [`StoreError::TooCostly`], [`StoreError::TextBehind`], or the store failed.
     pub async fn search(&self, tenant: &Tenant, access: &Access, query: &Query) -> Result<Page, StoreError> {
+        let texts = match query.filter.asks_texts() {
+            true => Some(apart(self.texts.ready(&self.engine, tenant)).await?),
+            false => None,
+        };
         match &self.engine {
-            Engine::Embedded(engine) => engine.search(tenant, access, query),
-            Engine::Cosmos(engine) => apart(engine.search(tenant, access, query)).await,
+            Engine::Embedded(engine) => engine.search(tenant, access, query, texts.as_ref()),
+            Engine::Cosmos(engine) => apart(engine.search(tenant, access, query, texts.as_ref())).await,
         }
+    }
+
+    /// About how many resources a query finds, from a sample of them; exactly, if there are few. `None` if the engine would
+    /// have to count: the Cosmos engine always, the embedded one where no condition says how many resources it leaves.
+    ///
+    /// # Errors
+    /// The same as of [`Store::search`].
+    pub async fn estimate(
+        &self,
+        tenant: &Tenant,
+        access: &Access,
+        query: &Query,
+    ) -> Result<Option<u64>, StoreError> {
+        let Engine::Embedded(engine) = &self.engine else { return Ok(None) };
+        let texts = match query.filter.asks_texts() {
+            true => Some(apart(self.texts.ready(&self.engine, tenant)).await?),
+            false => None,
+        };
+        engine.estimate(tenant, access, query, texts.as_ref())
     }
 
     /// The values of a reference parameter on the current versions of some resources, each once, in the
@@ -276,6 +305,22 @@ impl Store {
             Engine::Embedded(engine) => engine.replay(tenant, commits).await,
             Engine::Cosmos(engine) => apart(engine.replay(tenant, commits)).await,
         }
+    }
+
+    /// Erases the content of versions, for good: no search, history or journal has it from then on, and nothing brings it back
+    /// but an archive that was written before. That there were such versions, and when, stays, so that commits count without
+    /// gaps and what follows the journal goes on. How many versions had content. What was interrupted may be asked again. It
+    /// is the server's own work, and asks for no permission; the disk's blocks are given free, not overwritten.
+    ///
+    /// # Errors
+    /// [`StoreError::Moving`], or the store failed: then some may be erased (Cosmos engine) or none (embedded).
+    pub async fn erase(&self, tenant: &Tenant, erasures: Vec<Erasure>) -> Result<u64, StoreError> {
+        let erased = match &self.engine {
+            Engine::Embedded(engine) => engine.erase(tenant, erasures).await,
+            Engine::Cosmos(engine) => apart(engine.erase(tenant, &erasures)).await,
+        }?;
+        apart(self.texts.forget(&self.engine, tenant)).await?;
+        Ok(erased)
     }
 
     /// Has a tenant take no more commits: they answer [`StoreError::Moving`], while reads go on. Its last commit's
@@ -361,7 +406,7 @@ impl Store {
     }
 
     /// Reads everything and compares: versions without gaps, index entries computed again against the index,
-    /// the change log against the versions.
+    /// the change log against the versions. An index of texts, if there is one, is brought up to date and counted.
     ///
     /// # Errors
     /// The store failed.
@@ -370,10 +415,12 @@ impl Store {
         tenant: &Tenant,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<CheckReport, StoreError> {
-        match &self.engine {
+        let mut report = match &self.engine {
             Engine::Embedded(engine) => engine.check(tenant, progress),
             Engine::Cosmos(engine) => apart(engine.check(tenant, progress)).await,
-        }
+        }?;
+        report.faults.extend(apart(self.texts.check(&self.engine, tenant)).await?);
+        Ok(report)
     }
 }
 

@@ -84,12 +84,19 @@ impl OwnParameter {
 pub(crate) fn of_query(query: &Query) -> Vec<ParameterId> {
     let mut found = Vec::new();
     of_filter(&query.filter, &mut found);
-    for key in &query.sort {
-        if let SortBy::Parameter(id) = &key.by {
-            found.extend(OwnParameter::first_number(*id));
-        }
-    }
+    query.sort.iter().for_each(|key| of_sort(&key.by, &mut found));
     found
+}
+
+fn of_sort(by: &SortBy, found: &mut Vec<ParameterId>) {
+    match by {
+        SortBy::Parameter(id) => found.extend(OwnParameter::first_number(*id)),
+        SortBy::Chain { parameter, targets } => {
+            found.extend(OwnParameter::first_number(*parameter));
+            targets.iter().for_each(|(_, by)| of_sort(by, found));
+        }
+        SortBy::LastUpdated | SortBy::Id | SortBy::Score => {}
+    }
 }
 
 /// Adds those that a filter asks by.
@@ -98,7 +105,7 @@ pub(crate) fn of_filter(filter: &Filter, found: &mut Vec<ParameterId>) {
         Filter::And(filters) | Filter::Or(filters) => {
             filters.iter().for_each(|filter| of_filter(filter, found));
         }
-        Filter::Not(filter) => of_filter(filter, found),
+        Filter::Not(filter) | Filter::Contained { filter, .. } => of_filter(filter, found),
         Filter::Match(id, _) | Filter::Present(id) => found.extend(OwnParameter::first_number(*id)),
         Filter::Chain { parameter, targets } => {
             found.extend(OwnParameter::first_number(*parameter));
@@ -108,7 +115,12 @@ pub(crate) fn of_filter(filter: &Filter, found: &mut Vec<ParameterId>) {
             found.extend(OwnParameter::first_number(*parameter));
             of_filter(filter, found);
         }
-        Filter::All | Filter::None | Filter::Ids(_) | Filter::Type(_) | Filter::LastUpdated(..) => {}
+        Filter::All
+        | Filter::None
+        | Filter::Ids(_)
+        | Filter::Type(_)
+        | Filter::LastUpdated(..)
+        | Filter::Text(_) => {}
     }
 }
 

@@ -1,11 +1,8 @@
 //! What a search asks of an engine, and what each condition means. Runs nothing.
 
-use std::borrow::Cow;
+use text::{TextQuery, fold};
 
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
-
-use crate::{ParameterId, Value, Version};
+use crate::{Entries, ParameterId, Timestamp, Value, Version};
 
 /// A search over current resources.
 #[derive(Debug, Clone)]
@@ -41,6 +38,8 @@ pub enum Filter {
     Match(ParameterId, Predicate),
     /// The parameter has a value.
     Present(ParameterId),
+    /// Its texts fulfil a query.
+    Text(TextQuery),
     /// The id is one of these.
     Ids(Vec<Box<str>>),
     /// The resource is of this type; where one type is searched this says nothing new.
@@ -61,6 +60,16 @@ pub enum Filter {
         /// The reference that points here.
         parameter: ParameterId,
         /// What must hold there.
+        filter: Box<Filter>,
+    },
+    /// A resource that is contained in this one is of a type and fulfils a filter. That asks of nothing but its own entries,
+    /// which follow one of `begin` among those of this resource ([`Filter::contained`]).
+    Contained {
+        /// The parameter whose tokens begin the entries of a contained resource: their codes are types.
+        begin: ParameterId,
+        /// The type.
+        resource_type: Box<str>,
+        /// What must hold of it.
         filter: Box<Filter>,
     },
 }
@@ -146,7 +155,7 @@ pub enum Comparison {
 }
 
 /// One sort key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SortKey {
     /// By what.
     pub by: SortBy,
@@ -156,7 +165,7 @@ pub struct SortKey {
 }
 
 /// What to sort by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SortBy {
     /// The values of a parameter: dates and numbers by their lower ends, texts folded, tokens by code, references by target.
     /// Each of these that is a text counts with its first [`SortBy::TEXT_LENGTH`] bytes.
@@ -165,6 +174,16 @@ pub enum SortBy {
     LastUpdated,
     /// The id.
     Id,
+    /// How well the texts fulfil what the filter asks of them; never a sort key without that.
+    Score,
+    /// What a reference leads to, each type by its own key: the current resources that the caller may see. Of several the
+    /// least counts, or the largest.
+    Chain {
+        /// The reference.
+        parameter: ParameterId,
+        /// Types of what it leads to, and by what each is sorted; never [`SortBy::Score`].
+        targets: Vec<(Box<str>, SortBy)>,
+    },
 }
 
 impl SortBy {
@@ -185,6 +204,109 @@ pub struct Page {
     pub next: Option<Cursor>,
     /// How many match in all, if that was asked.
     pub total: Option<u64>,
+    /// How relevant each match is, above 0 and below 1, where texts were searched; else empty.
+    pub scores: Vec<f32>,
+}
+
+impl Filter {
+    /// Whether it asks of texts, of whichever resources.
+    pub fn asks_texts(&self) -> bool {
+        match self {
+            Filter::Text(_) => true,
+            Filter::And(filters) | Filter::Or(filters) => filters.iter().any(Filter::asks_texts),
+            Filter::Not(filter) | Filter::Has { filter, .. } | Filter::Contained { filter, .. } => {
+                filter.asks_texts()
+            }
+            Filter::Chain { targets, .. } => targets.iter().any(|(_, filter)| filter.asks_texts()),
+            Filter::All
+            | Filter::None
+            | Filter::Match(..)
+            | Filter::Present(_)
+            | Filter::Ids(_)
+            | Filter::Type(_)
+            | Filter::LastUpdated(..) => false,
+        }
+    }
+
+    /// What every match's own texts fulfil: what makes one more relevant than another.
+    pub fn texts(&self) -> Vec<&TextQuery> {
+        match self {
+            Filter::Text(query) => vec![query],
+            Filter::And(filters) => filters.iter().flat_map(Filter::texts).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Filter {
+    /// The numbers of the resources contained in one with these entries that fulfil it, from 0 in their order; none for
+    /// another filter than [`Filter::Contained`]. The time of the last commit is the one's.
+    pub fn contained(&self, entries: &Entries, last_updated: Timestamp) -> Vec<usize> {
+        let Filter::Contained { begin, resource_type, filter } = self else { return Vec::new() };
+        let all: Vec<(ParameterId, Value<'_>)> = entries.iter().collect();
+        let starts: Vec<usize> =
+            all.iter().enumerate().filter(|(_, (id, _))| id == begin).map(|(at, _)| at).collect();
+        let ends = starts.iter().skip(1).copied().chain([all.len()]);
+        let each = starts.iter().copied().zip(ends).enumerate();
+        let fulfils = |own: &[(ParameterId, Value<'_>)]| {
+            let of_type = |(id, value): &(ParameterId, Value<'_>)| {
+                id == begin && matches!(value, Value::Token { code, .. } if **code == **resource_type)
+            };
+            own.first().is_some_and(of_type) && filter.holds_alone(own, last_updated)
+        };
+        each.filter(|(_, (from, to))| all.get(*from..*to).is_some_and(fulfils))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    /// Whether entries fulfil it by themselves; what asks of anything else never holds.
+    fn holds_alone(&self, entries: &[(ParameterId, Value<'_>)], last_updated: Timestamp) -> bool {
+        match self {
+            Filter::All => true,
+            Filter::And(filters) => filters.iter().all(|filter| filter.holds_alone(entries, last_updated)),
+            Filter::Or(filters) => filters.iter().any(|filter| filter.holds_alone(entries, last_updated)),
+            Filter::Not(filter) => !filter.holds_alone(entries, last_updated),
+            Filter::Match(parameter, predicate) => {
+                entries.iter().any(|(id, value)| id == parameter && predicate.matches(value))
+            }
+            Filter::Present(parameter) => entries.iter().any(|(id, _)| id == parameter),
+            &Filter::LastUpdated(comparison, lo, hi) => {
+                let point = last_updated.0.saturating_mul(1_000);
+                comparison.holds((lo, hi), (point, point))
+            }
+            Filter::None
+            | Filter::Text(_)
+            | Filter::Ids(_)
+            | Filter::Type(_)
+            | Filter::Chain { .. }
+            | Filter::Has { .. }
+            | Filter::Contained { .. } => false,
+        }
+    }
+
+    /// What every resource fulfils that one of its contained resources makes fulfil [`Filter::Contained`], by its own entries;
+    /// other resources may, too.
+    pub(crate) fn around_contained(begin: ParameterId, resource_type: &str, filter: &Filter) -> Filter {
+        let of_type = Predicate::Token { system: Some("".into()), code: Some(resource_type.into()) };
+        Filter::And(vec![Filter::Match(begin, of_type), filter.widened()])
+    }
+
+    /// The same without what several contained resources together may fulfil or fail otherwise than each.
+    fn widened(&self) -> Filter {
+        match self {
+            Filter::And(filters) => Filter::And(filters.iter().map(Filter::widened).collect()),
+            Filter::Or(filters) => Filter::Or(filters.iter().map(Filter::widened).collect()),
+            Filter::None | Filter::Match(..) | Filter::Present(_) | Filter::LastUpdated(..) => self.clone(),
+            Filter::All
+            | Filter::Not(_)
+            | Filter::Text(_)
+            | Filter::Ids(_)
+            | Filter::Type(_)
+            | Filter::Chain { .. }
+            | Filter::Has { .. }
+            | Filter::Contained { .. } => Filter::All,
+        }
+    }
 }
 
 impl Predicate {
@@ -267,55 +389,6 @@ impl StringMatch {
     }
 }
 
-/// The text as string search compares it: without accents and other combining marks (canonical decomposition),
-/// in lower case, with each run of white space as one space and none at the ends.
-/// See <https://hl7.org/fhir/R4/search.html#string>.
-pub fn fold(text: &str) -> Cow<'_, str> {
-    if is_folded_ascii(text.as_bytes()) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    if text.is_ascii() {
-        fold_into(text.chars(), &mut out);
-    } else {
-        fold_into(text.nfd().filter(|c| !is_combining_mark(*c)).flat_map(lower), &mut out);
-    }
-    Cow::Owned(out)
-}
-
-/// Lower case of one character; the two lower cases of sigma are one. What lower case adds is decomposed again
-/// and loses its marks.
-fn lower(c: char) -> impl Iterator<Item = char> {
-    let c = if c == 'ς' { 'σ' } else { c };
-    c.to_lowercase().nfd().filter(|c| !is_combining_mark(*c))
-}
-
-fn fold_into(chars: impl Iterator<Item = char>, out: &mut String) {
-    let mut space = false;
-    for c in chars {
-        if c.is_whitespace() {
-            space = true;
-            continue;
-        }
-        if std::mem::take(&mut space) && !out.is_empty() {
-            out.push(' ');
-        }
-        out.push(c.to_ascii_lowercase());
-    }
-}
-
-fn is_folded_ascii(bytes: &[u8]) -> bool {
-    let mut before = b' ';
-    for &byte in bytes {
-        let stays = byte.is_ascii_graphic() && !byte.is_ascii_uppercase() || (byte == b' ' && before != b' ');
-        if !stays {
-            return false;
-        }
-        before = byte;
-    }
-    bytes.is_empty() || before != b' '
-}
-
 impl Comparison {
     /// Whether a target's span `[lo, hi]` compares so with the search span, both in one unit and ends included.
     pub fn holds<T: PartialOrd>(self, search: (T, T), target: (T, T)) -> bool {
@@ -336,36 +409,7 @@ impl Comparison {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    #[test]
-    fn folding() {
-        for (text, folded) in [
-            ("", ""),
-            ("  ", ""),
-            ("peter", "peter"),
-            ("Peter  James ", "peter james"),
-            ("\tPeter\n\u{a0}James", "peter james"),
-            ("Ångström", "angstrom"),
-            ("ÉCOLE", "ecole"),
-            ("Straße", "straße"),
-            ("ΟΔΟΣ οδος", "οδοσ οδοσ"),
-            ("İstanbul", "istanbul"),
-            ("東京", "東京"),
-        ] {
-            assert_eq!(fold(text), folded, "{text:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn folding_twice_is_folding_once(text in "\\PC{0,20}|[ -~\\t]{0,20}") {
-            let once = fold(&text).into_owned();
-            prop_assert_eq!(fold(&once).into_owned(), once);
-        }
-    }
 
     fn token(system: Option<&str>, code: Option<&str>) -> Predicate {
         Predicate::Token { system: system.map(Into::into), code: code.map(Into::into) }
@@ -407,6 +451,43 @@ mod tests {
             (Predicate::Reference(vec![]), &Value::Reference("Patient/1"), false),
         ] {
             assert_eq!(predicate.matches(value), expected, "{predicate:?} {value:?}");
+        }
+    }
+
+    #[test]
+    fn contained_resources_are_asked_one_by_one() {
+        let (begin, code, name) = (ParameterId(9), ParameterId(1), ParameterId(2));
+        let token = |code| Value::Token { system: "", code };
+        let mut entries = Entries::new();
+        for (id, value) in [
+            (code, token("own")),
+            (begin, token("Medication")),
+            (code, token("a")),
+            (name, Value::String("One")),
+            (begin, token("Medication")),
+            (code, token("b")),
+            (begin, token("Patient")),
+            (code, token("a")),
+        ] {
+            entries.push(id, &value);
+        }
+        let asked =
+            |code_: &str| Filter::Match(code, Predicate::Token { system: None, code: Some(code_.into()) });
+        let both = |one, other| Filter::And(vec![one, other]);
+        for (filter, expected) in [
+            (Filter::All, vec![0, 1]),
+            (asked("a"), vec![0]),
+            (asked("own"), vec![]),
+            (Filter::Not(Box::new(asked("a"))), vec![1]),
+            (both(asked("b"), Filter::Present(name)), vec![]),
+            (both(asked("a"), Filter::Present(name)), vec![0]),
+            (Filter::Or(vec![asked("b"), Filter::Present(name)]), vec![0, 1]),
+            (Filter::LastUpdated(Comparison::Equal, 0, 5_999), vec![0, 1]),
+            (Filter::Ids(vec!["a".into()]), vec![]),
+        ] {
+            let contained =
+                Filter::Contained { begin, resource_type: "Medication".into(), filter: Box::new(filter) };
+            assert_eq!(contained.contained(&entries, Timestamp(5)), expected, "{contained:?}");
         }
     }
 

@@ -107,6 +107,11 @@ pub(crate) fn charge(units: f64, items: u64, what: impl FnOnce() -> String) {
     let _ = OPEN.try_with(|ledger| ledger.add(units, items, what));
 }
 
+/// Whether what runs is to be explained: the open ledger keeps steps.
+pub(crate) fn are_explained() -> bool {
+    OPEN.try_with(|ledger| ledger.inner.steps.is_some()).unwrap_or(false)
+}
+
 /// The open ledger, to charge for work that another task does.
 pub(crate) fn open() -> Option<Ledger> {
     OPEN.try_with(Clone::clone).ok()

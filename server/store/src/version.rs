@@ -85,14 +85,19 @@ pub struct Version {
     pub last_updated: Timestamp,
     /// How.
     pub method: Method,
-    /// Canonical JSON; empty for a deletion.
+    /// Canonical JSON; empty for a deletion, and where it was erased.
     pub body: Bytes,
 }
 
 impl Version {
-    /// Whether this version is a deletion.
+    /// Whether this version has no content: it is a deletion, or [`Version::is_erased`].
     pub fn is_deleted(&self) -> bool {
-        self.method == Method::Delete
+        self.method == Method::Delete || self.is_erased()
+    }
+
+    /// Whether its content was erased ([`crate::Store::erase`]): what is left is that there was one.
+    pub fn is_erased(&self) -> bool {
+        self.method != Method::Delete && self.body.is_empty()
     }
 
     /// About how many bytes it takes: its body, and something for the rest.
@@ -110,6 +115,22 @@ pub struct Commit {
     pub last_updated: Timestamp,
     /// The versions it wrote, in its order.
     pub versions: Vec<Version>,
+}
+
+/// What of a resource's past is to be erased. The current version never is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erasure {
+    /// Which resource.
+    pub key: Key,
+    /// One version, or all but the current one.
+    pub version: Option<u64>,
+}
+
+impl Erasure {
+    /// Whether it takes a version of its resource, where `current` is the current one.
+    pub(crate) fn takes(&self, version: u64, current: u64) -> bool {
+        version < current && self.version.is_none_or(|only| only == version)
+    }
 }
 
 /// What to list the history of.

@@ -605,6 +605,93 @@ async fn a_caller_that_goes_away_holds_nothing_up(place: Place) {
     assert_whole(&store.store, &store.tenant).await;
 }
 
+async fn what_is_erased_is_gone_and_the_rest_stays(place: Place) {
+    let store = place.open().await;
+    let (a, b) = (key("Patient/a"), key("Patient/b"));
+    for n in 0..4 {
+        store.commit(vec![put(&a, n, &format!(r#""name":"secret {n}""#))]).await.unwrap();
+    }
+    store.commit(vec![put(&b, 0, r#""name":"gone""#), put(&key("Group/g"), 0, "")]).await.unwrap();
+    store.commit(vec![delete(&b, 1)]).await.unwrap();
+    let erase = async |erasures: Vec<(&Key, Option<u64>)>| {
+        let erasures = erasures.into_iter().map(|(key, version)| Erasure { key: key.clone(), version });
+        store.store.erase(&store.tenant, erasures.collect()).await.unwrap()
+    };
+    let history = async |of: HistoryScope| {
+        let count = store.history(&HistoryQuery { limit: 0, ..scope(of.clone()) }).await.total;
+        let page = store.history(&scope(of)).await;
+        assert!(page.versions.iter().all(|version| !version.is_erased()));
+        // A page may leave the total out, and never says another.
+        assert!(page.total.is_none_or(|total| Some(total) == count));
+        (names(&page.versions), count)
+    };
+    // The current version, one that is not there and a deletion stay.
+    for (key, version) in [(&a, Some(4)), (&a, Some(9)), (&b, Some(2)), (&key("Patient/none"), None)] {
+        assert_eq!(erase(vec![(key, version)]).await, 0, "{key:?} {version:?}");
+    }
+    assert_eq!(history(HistoryScope::System).await.1, Some(7));
+    assert_eq!(erase(vec![(&a, Some(2))]).await, 1);
+    assert_eq!(erase(vec![(&a, Some(2))]).await, 0);
+    let expected = ["Patient/a 4", "Patient/a 3", "Patient/a 1"].map(str::to_owned).to_vec();
+    assert_eq!(history(HistoryScope::Instance(a.clone())).await, (expected, Some(3)));
+    let erased = store.vread(&a, 2).await.unwrap();
+    assert!(erased.is_erased() && erased.is_deleted() && erased.body.is_empty());
+    assert_eq!(element(&store.vread(&a, 3).await.unwrap(), "name"), "secret 2");
+    assert_eq!(erase(vec![(&a, None), (&b, None)]).await, 3);
+    assert!(store.vread(&b, 1).await.unwrap().is_erased());
+    assert!(!store.vread(&b, 2).await.unwrap().is_erased());
+    let left = ["Patient/b 2", "Group/g 1", "Patient/a 4"].map(str::to_owned).to_vec();
+    assert_eq!(history(HistoryScope::System).await, (left, Some(3)));
+    let of_type = ["Patient/b 2", "Patient/a 4"].map(str::to_owned).to_vec();
+    assert_eq!(history(HistoryScope::Type("Patient".into())).await, (of_type, Some(2)));
+    let mut pages = scope(HistoryScope::Instance(a.clone()));
+    pages.limit = 1;
+    assert_eq!(store.history(&pages).await.next, None);
+    // What reads the changes and the journal goes on without gaps, and finds nothing of it.
+    assert_eq!(store.changes(0, 100).await.len(), 7);
+    let journal = store.store.commits(&store.tenant, 0, usize::MAX).await.unwrap();
+    assert_eq!(journal.iter().map(|commit| commit.sequence).collect::<Vec<_>>(), (1..=6).collect::<Vec<_>>());
+    let versions = journal.iter().flat_map(|commit| &commit.versions);
+    let said: Vec<_> = versions
+        .filter(|it| !it.body.is_empty())
+        .map(|it| element(it, "name"))
+        .filter(|it| !it.is_null())
+        .collect();
+    assert_eq!(said, ["secret 3"]);
+    // Versions count on, also when it is opened again.
+    let report = assert_whole(&store.store, &store.tenant).await;
+    assert_eq!((report.resources, report.versions), (2, 7));
+    drop(store);
+    let store = place.open().await;
+    assert_eq!(store.history(&HistoryQuery { limit: 0, ..scope(HistoryScope::System) }).await.total, Some(3));
+    store.commit(vec![put(&a, 4, r#""name":"next""#)]).await.unwrap();
+    store.commit(vec![put(&b, 2, "")]).await.unwrap();
+    assert_eq!(store.counts().await, vec![("Group".into(), 1), ("Patient".into(), 2)]);
+    // A sealed tenant is as it is.
+    store.store.seal(&store.tenant).await.unwrap();
+    let erasure = Erasure { key: a.clone(), version: None };
+    let refused = store.store.erase(&store.tenant, vec![erasure]).await;
+    assert!(matches!(refused, Err(StoreError::Moving(_))), "{refused:?}");
+    store.store.unseal(&store.tenant).await.unwrap();
+    assert_eq!(element(&store.vread(&a, 4).await.unwrap(), "name"), "secret 3");
+    // A copy made of the journal is the same.
+    let journal = store.store.commits(&store.tenant, 0, usize::MAX).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let copy = open(directory.path());
+    for commit in journal.clone() {
+        copy.replay(&store.tenant, vec![commit]).await.unwrap();
+        assert_whole(&copy, &store.tenant).await;
+    }
+    let copied = copy.commits(&store.tenant, 0, usize::MAX).await.unwrap();
+    assert_eq!(format!("{copied:?}"), format!("{journal:?}"));
+    let other = Tenant::new("copy").unwrap();
+    if matches!(place, Place::Embedded(_)) {
+        store.store.replay(&other, journal).await.unwrap();
+        assert_whole(&store.store, &other).await;
+    }
+    assert_whole(&store.store, &store.tenant).await;
+}
+
 /// Makes a module with a test for each case, for an engine.
 macro_rules! engine {
     ($engine:ident, $place:expr; $($case:ident)*) => {
@@ -641,6 +728,7 @@ macro_rules! suite {
             tenants_do_not_meet
             counts_follow_every_kind_of_write
             a_caller_that_goes_away_holds_nothing_up
+            what_is_erased_is_gone_and_the_rest_stays
         }
     };
 }

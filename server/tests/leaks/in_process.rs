@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bulk::Jobs as _;
 use engines::{Engine, Opened};
 use interaction::{
     Caller, Failure, Handling, Limits, Outcome, OutcomeBody, PatchDocument, PatchFormat, ReadConditions,
@@ -11,6 +12,7 @@ use interaction::{
 use operations::Invocation;
 use store::{Access, HistoryScope, Key, Tenant, Timestamp};
 use vesta::authorization::decision;
+use vesta::export;
 use vesta::http::route::{self, Interaction, Shape};
 
 use super::requests::Request;
@@ -26,10 +28,12 @@ pub fn service(opened: &Opened) -> Service {
         default_count: 50,
         max_count: 1000,
         includes: 1000,
+        erasure: true,
     };
     Service {
         store: opened.store.clone(),
         validation: interaction::Validation::embedded(interaction::ValidationLevel::Profiles, &DEFINITIONS),
+        provenance: None,
         definitions: Arc::clone(&DEFINITIONS),
         index: Arc::clone(&INDEX),
         limits,
@@ -43,6 +47,19 @@ pub fn service(opened: &Opened) -> Service {
 const TOKEN: &str = "patient/*.cruds user/ValueSet.cruds user/CodeSystem.rs user/ConceptMap.rs user/Binary.cruds \
                      user/StructureDefinition.rs user/SearchParameter.rs";
 
+/// What [`TOKEN`] says, as an access policy.
+fn policy() -> smart::Policy {
+    let readonly =
+        smart::PATIENTLESS.iter().map(|name| format!(r#"{{"resourceType":"{name}","readonly":true}}"#));
+    let own = r#"{"resourceType":"*","compartment":"Patient/pat","restricted":true},
+        {"resourceType":"Device","criteria":"patient=Patient/pat","restricted":true},
+        {"resourceType":"ValueSet"},{"resourceType":"CodeSystem","readonly":true},
+        {"resourceType":"ConceptMap","readonly":true},{"resourceType":"Binary","restricted":true},
+        {"resourceType":"StructureDefinition","readonly":true},{"resourceType":"SearchParameter","readonly":true}"#;
+    let rules: Vec<String> = readonly.chain([own.to_owned()]).collect();
+    serde_json::from_str(&format!(r#"{{"name":"patient","resource":[{}]}}"#, rules.join(","))).unwrap()
+}
+
 /// A token with scopes, of a patient in context and a user; without a user a client's own.
 pub fn token(scopes: &str, patient: Option<&str>, user: &str) -> smart::Verified {
     let (scopes, unread) = smart::ScopeSet::read(scopes).unwrap();
@@ -54,7 +71,16 @@ pub fn token(scopes: &str, patient: Option<&str>, user: &str) -> smart::Verified
         system: user.is_empty(),
     };
     let access = smart::Access::compile(&scopes, &context);
-    smart::Verified { client_id: "app".into(), user: None, patient, scopes, access, expires_s: i64::MAX }
+    let policies = smart::Policies::default();
+    smart::Verified {
+        client_id: "app".into(),
+        user: None,
+        patient,
+        scopes,
+        access,
+        policies,
+        expires_s: i64::MAX,
+    }
 }
 
 /// The interactions on a store.
@@ -67,15 +93,23 @@ pub struct InProcess {
 }
 
 impl InProcess {
-    pub async fn new(engine: Engine, cast: Cast) -> InProcess {
+    pub async fn new(engine: Engine, cast: Cast, by_policy: bool) -> InProcess {
         let tenants = ["asking", "other"].map(|name| Tenant::new(name).unwrap());
         let opened = engine.open_for(Arc::clone(&INDEX) as _, &tenants).await;
-        let [mut asking, mut other] = tenants.map(|tenant| Caller { tenant, access: Access::unrestricted() });
+        let [mut asking, mut other] = tenants.map(|tenant| Caller::new(tenant, Access::unrestricted()));
         let service = service(&opened);
         if cast == Cast::Patients {
             other.tenant = asking.tenant.clone();
-            asking.access =
-                decision::compile(&service, &token(TOKEN, Some("pat"), "Practitioner/doc1")).unwrap();
+            let mut token = token(TOKEN, Some("pat"), "Practitioner/doc1");
+            if by_policy {
+                // Scopes to everything, and a policy that leaves what the patient's scopes say.
+                let everything = smart::ScopeSet::read("user/*.cruds").unwrap().0;
+                let user = Some("Practitioner/doc1".to_owned());
+                let context = smart::Context { user, ..smart::Context::default() };
+                token.access = smart::Access::compile(&everything, &context);
+                token.policies.user = Some(policy());
+            }
+            asking.access = decision::compile(&service, &token).unwrap();
         }
         InProcess { service, cast, asking, other, _opened: opened }
     }
@@ -136,6 +170,49 @@ impl InProcess {
         }
     }
 
+    /// As `http/export.rs` and a client do: the lines of all files.
+    async fn export(&self, who: Who, request: &Request) -> Result<Outcome, Failure> {
+        let (service, caller) = (&self.service, self.caller(who));
+        let target = route::target(&request.path).expect("requests have paths of the table");
+        let refused = |issues| Failure::of(interaction::Status::BadRequest, issues);
+        let mut parameters = request.parameters.clone();
+        if let Some(body) = &request.body {
+            parameters.extend(bulk::of_body(&serde_json::from_str(body).unwrap()).map_err(refused)?);
+        }
+        let level = export::level(target.last, target.resource_type, target.id)?;
+        let types = export::types(service);
+        let is_post = request.method == "POST";
+        let documented = target.last == export::EHI_NAME;
+        let asked = bulk::Kickoff { level, parameters, is_post, lenient: false, documented, types: &types };
+        let asked = asked.read().map_err(refused)?;
+        let (mut job, patients) =
+            export::begin(service, caller, caller, asked, String::new(), "job".to_owned()).await?;
+        let kept = tempfile::tempdir().unwrap();
+        let directory = bulk::Directory::at(kept.path());
+        directory.save(&job).unwrap();
+        if let Some(patients) = patients {
+            directory.save_patients("job", &patients).unwrap();
+        }
+        export::Snapshot { time_ms: job.snapshot_ms }.settle().await;
+        let records = export::Records::new(service.clone(), caller.clone(), &job.request, job.snapshot_ms)?;
+        let environment = bulk::Environment {
+            source: &records,
+            output: &directory,
+            jobs: &directory,
+            url: "http://files.example",
+            file_bytes: 1 << 30,
+            control: &|| bulk::Control::Go,
+            progress: &|_| (),
+        };
+        bulk::run(&environment, &mut job).await.unwrap();
+        let read =
+            |file: &bulk::File| std::fs::read_to_string(kept.path().join("job").join(&file.name)).unwrap();
+        let text: String = job.files.iter().map(read).collect();
+        let body = OutcomeBody::Other { media_type: "application/fhir+ndjson", bytes: text.into() };
+        let status = interaction::Status::Ok;
+        Ok(Outcome { status, body, version: None, last_modified: None, location: None })
+    }
+
     /// As `http/fhir.rs` does.
     async fn call(&self, who: Who, request: &Request) -> Result<Outcome, Failure> {
         let (service, caller) = (&self.service, self.caller(who));
@@ -177,6 +254,12 @@ impl InProcess {
             Interaction::ConditionalDelete => {
                 interaction::conditional_delete(service, caller, kind, parameters, &write, returns).await
             }
+            Interaction::DeleteHistory => {
+                interaction::delete_history(service, caller, kind, id, returns).await
+            }
+            Interaction::DeleteHistoryVersion => {
+                interaction::delete_history_version(service, caller, kind, id, last, returns).await
+            }
             Interaction::HistoryInstance => {
                 interaction::history(service, caller, HistoryScope::Instance(Key::new(kind, id)), parameters)
                     .await
@@ -199,10 +282,12 @@ impl InProcess {
             }
             Interaction::Bundle => interaction::bundle(service, caller, body(), None).await,
             Interaction::Capabilities => {
-                let bytes = interaction::capabilities(service, &operations::descriptors());
+                let bytes =
+                    interaction::capabilities(service, &operations::descriptors(service.limits.erasure));
                 let (status, body) = (interaction::Status::Ok, OutcomeBody::Resource(bytes));
                 Ok(Outcome { status, body, version: None, last_modified: None, location: None })
             }
+            Interaction::Operation if vesta::export::is_export(last) => self.export(who, request).await,
             Interaction::Operation => {
                 let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
                 let invocation = Invocation {

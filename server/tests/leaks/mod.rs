@@ -8,7 +8,7 @@
 //! |---|---|
 //! | routes (`vesta::http::route::ROUTES`) | requests for every seeded resource and some that only the other tenant has ([`requests`]) |
 //! | search parameters | searches for the values that either tenant's resources have ([`criteria`]) |
-//! | operations | calls at each level that is offered ([`requests`]) |
+//! | operations, and `$export` | calls at each level that is offered ([`requests`]); of an export the files are the answer |
 //!
 //! A row that no request belongs to, or whose requests show and change nothing of the tenant's own, fails by its name: its
 //! silence about the other tenant would say nothing.
@@ -24,7 +24,6 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use operations::REGISTRY;
 use requests::Request;
 use seeds::Cast;
 use vesta::http::route::{ROUTES, Shape};
@@ -32,6 +31,10 @@ use world::{Answer, DEFINITIONS, Way, Who, World};
 
 /// Rows that show nothing of any tenant and change nothing.
 const OF_NO_TENANT: [(&str, Shape); 1] = [("GET", Shape::Metadata)];
+
+/// Rows that change nothing for a patient: they are for those who may delete everybody's.
+const NOT_OF_PATIENTS: [&str; 3] =
+    ["DELETE /{type}/{id}/_history", "DELETE /{type}/{id}/_history/{version}", "$purge"];
 
 /// All that the tenant was told, in the order asked.
 struct Told {
@@ -78,6 +81,11 @@ async fn a_patient_learns_nothing_of_another_by_the_interactions() {
 }
 
 #[tokio::test]
+async fn a_policy_holds_like_scopes() {
+    compare(Way::ByPolicy, Cast::Patients).await;
+}
+
+#[tokio::test]
 async fn a_tenant_learns_nothing_of_another_over_http() {
     compare(Way::Http, Cast::Tenants).await;
 }
@@ -118,19 +126,19 @@ async fn compare(way: Way, cast: Cast) {
     assert!(leaks.is_empty(), "{} leaks, the first:\n{shown}", leaks.len());
     println!("{} requests", beside.answers.len());
     if !requests::is_sample(cast) {
-        every_row_is_covered(&beside);
+        every_row_is_covered(&beside, cast);
         every_parameter_is_covered(&beside, cast);
     }
 }
 
 /// Each route and each operation was asked for, and showed or changed something of the tenant's own.
-fn every_row_is_covered(told: &Told) {
+fn every_row_is_covered(told: &Told, cast: Cast) {
     let mut effective: BTreeMap<String, bool> = BTreeMap::new();
     for route in ROUTES.iter().filter(|route| !OF_NO_TENANT.contains(&(route.method, route.shape))) {
         effective.insert(format!("{} {}", route.method, route.shape.template()), false);
     }
-    for operation in REGISTRY {
-        effective.insert(format!("${}", operation.descriptor.name), false);
+    for operation in requests::operations() {
+        effective.insert(format!("${}", operation.name), false);
     }
     for (number, (request, answer)) in told.answers.iter().enumerate() {
         let own = answer.text.contains(seeds::ASKING) && !request.says(seeds::ASKING);
@@ -138,6 +146,11 @@ fn every_row_is_covered(told: &Told) {
             request.rows().into_iter().for_each(|row| {
                 effective.insert(row, true);
             });
+        }
+    }
+    if cast == Cast::Patients {
+        for row in NOT_OF_PATIENTS {
+            assert_eq!(effective.remove(row), Some(false), "a patient's {row} changes something");
         }
     }
     let silent: Vec<&String> =

@@ -42,7 +42,8 @@ impl OverHttp {
             let output = command(&["cosmos", "init"]).output().unwrap();
             assert!(output.status.success(), "{}", said(&output));
         }
-        let server = Server::start_command(&mut command(&["serve", "--bind", "127.0.0.1:0"]));
+        let server =
+            Server::start_command(&mut command(&["serve", "--bind", "127.0.0.1:0", "--irrevocable-erasure"]));
         OverHttp { server, ids: Mutex::default(), _directory: directory, _account: account }
     }
 
@@ -73,10 +74,43 @@ impl OverHttp {
         } else if !query.is_empty() {
             path = format!("{path}?{query}");
         }
+        let operation = request.path.rsplit_once('$').map(|(_, name)| name);
+        let is_export = operation.is_some_and(vesta::export::is_export);
+        if is_export {
+            headers.push(("prefer", "respond-async"));
+        }
         let answer = self.server.send(request.method, &path, &headers, body.as_bytes());
+        if is_export && answer.status == 202 {
+            return Said { status: 200, head: String::new(), body: self.exported(&answer) };
+        }
         let head =
             ["etag", "location", "content-location"].map(|name| answer.header(name).to_owned()).join(" ");
         Said { status: answer.status, head: self.named(&head), body: self.named(&answer.text()) }
+    }
+
+    /// The lines of all files of an export that was begun.
+    fn exported(&self, accepted: &Answer) -> String {
+        let origin = format!("http://{}", self.server.address);
+        let below = |url: &str| url.strip_prefix(&origin).expect("a URL of the server").to_owned();
+        let status = below(accepted.header("content-location"));
+        let manifest = loop {
+            let answer = self.server.get(&status);
+            if answer.status != 202 {
+                break answer.expect(200).json();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        };
+        let lists = ["output", "deleted", "error"].map(|list| manifest[list].as_array().unwrap().clone());
+        let documentation = manifest["extension"]["documentation"].as_array().cloned().unwrap_or_default();
+        let files = lists.into_iter().flatten().chain(documentation);
+        let read = |file: serde_json::Value| {
+            self.server.get(&below(file["url"].as_str().unwrap())).expect(200).text()
+        };
+        let text: String = files.map(read).collect();
+        self.server.send("DELETE", &status, &[], b"").expect(202);
+        // The id of a job cannot be guessed.
+        let job = status.rsplit('/').next().unwrap_or_default();
+        self.named(&text.replace(job, "JOB"))
     }
 
     /// The whole history.

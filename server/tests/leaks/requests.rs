@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use operations::REGISTRY;
+use interaction::OperationDescriptor;
 use serde_json::{Value, json};
 use vesta::http::route::{self, Interaction, ROUTES, Route, Shape};
 
@@ -218,10 +218,10 @@ fn of_route(route: &Route, cast: Cast) -> Vec<Request> {
                 })
                 .collect()
         }
-        Interaction::Operation => REGISTRY
+        Interaction::Operation => operations()
             .iter()
-            .filter(|operation| !changes(&operation.descriptor))
-            .flat_map(|operation| calls(route, &operation.descriptor, cast))
+            .filter(|operation| !changes(operation))
+            .flat_map(|operation| calls(route, operation, cast))
             .collect(),
         Interaction::Update
         | Interaction::ConditionalUpdate
@@ -229,13 +229,20 @@ fn of_route(route: &Route, cast: Cast) -> Vec<Request> {
         | Interaction::ConditionalPatch
         | Interaction::Delete
         | Interaction::ConditionalDelete
+        | Interaction::DeleteHistory
+        | Interaction::DeleteHistoryVersion
         | Interaction::Create
         | Interaction::Bundle => Vec::new(),
     }
 }
 
+/// All that are offered.
+pub fn operations() -> Vec<OperationDescriptor> {
+    operations::descriptors(true).into_iter().chain(vesta::export::DESCRIPTORS).collect()
+}
+
 /// The calls of an operation that a row of the table offers. One that needs parameters gets them here, by its name.
-fn calls(route: &Route, descriptor: &interaction::OperationDescriptor, cast: Cast) -> Vec<Request> {
+fn calls(route: &Route, descriptor: &OperationDescriptor, cast: Cast) -> Vec<Request> {
     let name = descriptor.name;
     let offered = |resource_type: &str| {
         descriptor.resource_types.is_empty() || descriptor.resource_types.contains(&resource_type)
@@ -282,7 +289,7 @@ fn calls(route: &Route, descriptor: &interaction::OperationDescriptor, cast: Cas
 
 /// Whether an operation changes anything. By their definitions these do not, but `$closure` keeps a table and the others put
 /// labels on resources.
-fn changes(descriptor: &interaction::OperationDescriptor) -> bool {
+fn changes(descriptor: &OperationDescriptor) -> bool {
     descriptor.affects_state || ["closure", "meta-add", "meta-delete"].contains(&descriptor.name)
 }
 
@@ -292,7 +299,7 @@ fn parameters(operation: &str) -> Vec<Vec<(&'static str, &'static str)>> {
     const HIDDEN: &str = "http://example.org/hidden";
     const NAMES: &str = r#"{"resourceType":"ViewDefinition","resource":"Patient","select":[{"column":[{"name":"id","path":"getResourceKey()"},{"name":"family","path":"name.family","collection":true}]}]}"#;
     match operation {
-        "meta" | "reindex" => vec![vec![]],
+        "meta" | "reindex" | "purge" => vec![vec![]],
         "meta-add" => vec![vec![("meta", r#"{"tag":[{"system":"urn:t","code":"added"}]}"#)]],
         "meta-delete" => vec![vec![("meta", r#"{"tag":[{"system":"urn:t","code":"added"}]}"#)]],
         "everything" => vec![
@@ -301,6 +308,15 @@ fn parameters(operation: &str) -> Vec<Vec<(&'static str, &'static str)>> {
             vec![("_type", "Practitioner,Observation")],
             vec![("_since", "2001-01-01T00:00:00Z")],
         ],
+        "export" => vec![
+            vec![],
+            vec![("_since", "2001-01-01T00:00:00Z"), ("_type", "Patient,Observation,Provenance")],
+            vec![
+                ("_type", "Observation"),
+                ("_typeFilter", "Observation?subject:Patient._tag=tag-alderquist,tag-birchwald"),
+            ],
+        ],
+        "ehi-export" => vec![vec![]],
         "graphql" => vec![
             vec![("query", "{PatientList{id name{family text}}}")],
             vec![("query", "{Patient(id:\"hidden\"){id name{family text}}}")],
@@ -314,6 +330,11 @@ fn parameters(operation: &str) -> Vec<Vec<(&'static str, &'static str)>> {
                 ("max", "3"),
             ],
             vec![("subject", "Patient/hidden"), ("category", "cat-birchwald")],
+        ],
+        "docref" => vec![
+            vec![("patient", "pat")],
+            vec![("patient", "hidden"), ("type", "doc-alderquist,doc-birchwald")],
+            vec![("patient", "pat"), ("start", "1900-01-01"), ("end", "2000-01-01")],
         ],
         "validate" => vec![vec![], vec![("profile", HIDDEN)]],
         "expand" => vec![
@@ -531,10 +552,19 @@ pub fn writing(reading: &[Request], cast: Cast) -> Vec<Request> {
             Interaction::ConditionalPatch => all.extend(conditional_patches()),
             Interaction::Delete => all.extend(deletes()),
             Interaction::ConditionalDelete => all.extend(conditional_deletes()),
+            Interaction::DeleteHistory => {
+                all.extend(paths(route.shape, cast).iter().map(|path| Request::new(route.method, path)));
+            }
+            Interaction::DeleteHistoryVersion => {
+                // Something is left for the whole history.
+                let first = paths(route.shape, cast).into_iter().filter(|path| path.ends_with("/1"));
+                all.extend(first.map(|path| Request::new(route.method, &path)));
+            }
             Interaction::Bundle => all.extend(bundles(reading, cast)),
             Interaction::Operation => {
-                let changing = REGISTRY.iter().filter(|operation| changes(&operation.descriptor));
-                all.extend(changing.flat_map(|operation| calls(route, &operation.descriptor, cast)));
+                let all_of_them = operations();
+                let changing = all_of_them.iter().filter(|operation| changes(operation));
+                all.extend(changing.flat_map(|operation| calls(route, operation, cast)));
             }
             Interaction::Read
             | Interaction::Vread

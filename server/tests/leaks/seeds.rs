@@ -75,6 +75,7 @@ fn hidden(text: &str) -> String {
         ("Appointment/app", "Appointment/hidden"),
         ("Provenance/own", "Provenance/hidden"),
         ("List/own", "List/hidden"),
+        ("DocumentReference/doc", "DocumentReference/hidden"),
     ];
     more.iter().fold(text, |text, (own, hidden)| text.replace(own, hidden))
 }
@@ -193,6 +194,10 @@ pub const BOTH: &[(&str, &str)] = &[
     (
         "Appointment/app",
         r#""status":"booked","description":"MARK","start":"YEAR-03-03T10:00:00Z","end":"YEAR-03-03T10:20:00Z","participant":[{"actor":{"reference":"Patient/pat"},"status":"accepted"}]"#,
+    ),
+    (
+        "DocumentReference/doc",
+        r#""status":"current","type":{"coding":[{"system":"urn:d","code":"doc-MARK"}]},"subject":{"reference":"Patient/pat"},"date":"YEAR-03-01T00:00:00Z","content":[{"attachment":{"contentType":"text/plain","title":"MARK"}}],"context":{"period":{"start":"YEAR-02-01","end":"YEAR-02-02"}}"#,
     ),
 ];
 

@@ -34,6 +34,8 @@ pub enum Who {
 pub enum Way {
     /// To the interactions, in this process.
     InProcess,
+    /// The same, held by an access policy instead of scopes.
+    ByPolicy,
     /// To a server, over HTTP.
     Http,
 }
@@ -97,7 +99,10 @@ impl World {
     /// Seeds the one who asks, and the other before and after.
     pub async fn new(engine: Engine, way: Way, cast: Cast, with_other: bool) -> World {
         let face = match way {
-            Way::InProcess => Face::InProcess(Box::new(InProcess::new(engine, cast).await)),
+            Way::InProcess | Way::ByPolicy => {
+                let by_policy = way == Way::ByPolicy;
+                Face::InProcess(Box::new(InProcess::new(engine, cast, by_policy).await))
+            }
             Way::Http => Face::Http(Box::new(OverHttp::new(engine))),
         };
         let world = World { face, cast };

@@ -106,6 +106,32 @@ impl Server {
         Server::start_command(&mut command)
     }
 
+    /// Serves with a file system of so many KiB of its own below the data directory, which really ends. `None`, said by the test's
+    /// name, where mounting is not permitted.
+    pub fn start_on_small_disk(test: &str, data: &Path, below: &str, size_kib: u32) -> Option<Server> {
+        let own = |flags: &str| {
+            let mut command = Command::new("unshare");
+            command.args([flags, "--", "sh", "-c"]);
+            command
+        };
+        let mount = format!("mount -t tmpfs -o size={size_kib}k vesta \"$0\"");
+        let directory = data.join(below);
+        std::fs::create_dir_all(&directory).unwrap();
+        let may = |flags: &&str| {
+            let tried = own(flags).arg(&mount).arg(&directory).stderr(Stdio::null()).status();
+            tried.is_ok_and(|status| status.success())
+        };
+        let Some(flags) = ["-m", "-rm"].into_iter().find(may) else {
+            eprintln!("skipped: {test} (no file system can be mounted here)");
+            return None;
+        };
+        let script = format!("{mount} && exec \"$@\"");
+        let mut command = own(flags);
+        command.arg(script).arg(&directory).arg(env!("CARGO_BIN_EXE_vesta"));
+        command.args(["serve", "--bind", "127.0.0.1:0", "--data"]).arg(data);
+        Some(Server::start_command(&mut command))
+    }
+
     /// Runs `vesta serve` as a command says, on a free port.
     pub fn start_command(command: &mut Command) -> Server {
         let mut child = command

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::storage::{Condition, Record, Storage, StorageError, Table};
+use crate::storage::{Condition, Put, Record, Storage, StorageError, Table};
 
 /// A storage in memory.
 #[derive(Debug, Default)]
@@ -40,27 +40,25 @@ impl Storage for MemoryStorage {
         Ok(self.lock().records.get(&(table, key.to_owned())).cloned())
     }
 
-    async fn put(
-        &self,
-        table: Table,
-        key: &str,
-        record: Record,
-        condition: Condition,
-    ) -> Result<bool, StorageError> {
+    async fn put(&self, puts: Vec<Put>) -> Result<bool, StorageError> {
         let mut inner = self.lock();
-        let place = (table, key.to_owned());
-        let known = inner.records.get(&place).map(|(_, version)| *version);
-        let holds = match condition {
-            Condition::Always => true,
-            Condition::Absent => known.is_none(),
-            Condition::Version(version) => known == Some(version),
+        let holds = |put: &Put| {
+            let known = inner.records.get(&(put.table, put.key.clone())).map(|(_, version)| *version);
+            match put.condition {
+                Condition::Always => true,
+                Condition::Absent => known.is_none(),
+                Condition::Version(version) => known == Some(version),
+            }
         };
-        if holds {
+        if !puts.iter().all(holds) {
+            return Ok(false);
+        }
+        for Put { table, key, record, .. } in puts {
             inner.version += 1;
             let version = inner.version;
-            inner.records.insert(place, (record, version));
+            inner.records.insert((table, key), (record, version));
         }
-        Ok(holds)
+        Ok(true)
     }
 
     async fn take(&self, table: Table, key: &str) -> Result<Option<Record>, StorageError> {

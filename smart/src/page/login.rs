@@ -15,6 +15,9 @@ pub struct LoggingIn<'p> {
     pub failed: bool,
     pub username: Option<&'p str>,
     pub path: String,
+    /// What the identity provider is called, where there is one.
+    pub upstream: Option<&'p str>,
+    pub upstream_path: String,
 }
 
 /// The page. What is wrong is said in one sentence, whatever it is.
@@ -41,6 +44,11 @@ pub fn login(server: &AuthorizationServer, at: &LoggingIn<'_>) -> Reply {
             label for="code" { "One-time code " span.soft { "(if your account uses one)" } }
             input type="text" id="code" name="code" autocomplete="one-time-code" inputmode="numeric" maxlength="8";
             div.actions { button type="submit" { "Log in" } }
+        }
+        @if let Some(name) = at.upstream {
+            @let query = at.secret.map(|secret| format!("?request={secret}")).unwrap_or_default();
+            p.or { "or" }
+            p { a.button href={ (at.upstream_path) (query) } { "Sign in with " (name) } }
         }
     };
     let redirect_uri = at.pending.map(|pending| pending.redirect_uri.as_str());

@@ -113,6 +113,33 @@ pub fn lost(server: &AuthorizationServer) -> Reply {
     )
 }
 
+/// Whoever came back from the identity provider, or could not be sent there, with what is wrong.
+pub fn not_signed_in(
+    server: &AuthorizationServer,
+    name: &str,
+    secret: Option<&str>,
+    sentence: &str,
+) -> Reply {
+    let login = format!("{}{}", server.config().path(), Route::Login.path());
+    let query = secret.map(|secret| format!("?request={secret}")).unwrap_or_default();
+    let content = html! {
+        p { "You are not logged in: signing in with " (name) " did not work." }
+        p.error role="alert" { (sentence) }
+        p { a href={ (login) (query) } { "Back to the login page" } }
+    };
+    page(server, 403, "Not signed in", None, &content)
+}
+
+/// Signing in elsewhere, where there is nowhere else.
+pub fn no_upstream(server: &AuthorizationServer) -> Reply {
+    refusal(
+        server,
+        404,
+        "No such page",
+        "People log in here with a password; no identity provider is set up.",
+    )
+}
+
 /// A form that did not come from our page.
 pub fn forged(server: &AuthorizationServer) -> Reply {
     refusal(server, 403, "This form has expired", "The form did not come from a page of this session.")

@@ -33,6 +33,42 @@ pub struct Client {
     pub introspects: bool,
     /// Whether it may do anything.
     pub enabled: bool,
+    /// The name of the policy that all its tokens are held to.
+    #[serde(default)]
+    pub policy: Option<String>,
+    /// `id_token_signed_response_alg`.
+    #[serde(default)]
+    pub id_token_algorithm: IdTokenAlgorithm,
+}
+
+/// How the id_tokens of a client are signed (OpenID Connect Dynamic Client Registration section 2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IdTokenAlgorithm {
+    /// As SMART asks of everybody.
+    #[default]
+    #[serde(rename = "RS256")]
+    Rs256,
+    /// Smaller, for clients that ask for it.
+    #[serde(rename = "ES256")]
+    Es256,
+}
+
+impl IdTokenAlgorithm {
+    /// All there are.
+    pub const ALL: [IdTokenAlgorithm; 2] = [IdTokenAlgorithm::Rs256, IdTokenAlgorithm::Es256];
+
+    /// The `alg` of RFC 7518.
+    pub fn name(self) -> &'static str {
+        match self {
+            IdTokenAlgorithm::Rs256 => "RS256",
+            IdTokenAlgorithm::Es256 => "ES256",
+        }
+    }
+
+    /// Of its `alg`.
+    pub fn of_name(name: &str) -> Option<IdTokenAlgorithm> {
+        IdTokenAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
 }
 
 /// How a client proves who it is at the token endpoint.
@@ -109,6 +145,8 @@ impl Client {
             backend: false,
             introspects: false,
             enabled: true,
+            policy: None,
+            id_token_algorithm: IdTokenAlgorithm::default(),
         }
     }
 

@@ -59,6 +59,20 @@ pub(crate) struct Used {
     pub expires_s: i64,
 }
 
+/// A browser that was sent to the identity provider. Nonce, verifier and the authorization that it goes on with are worth nothing
+/// without the cookie of the session, of which only the digest is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SigningIn {
+    /// The digest of the browser's session: no other browser may come back.
+    pub session: String,
+    /// The authorization that the browser is in the middle of.
+    pub request: Option<String>,
+    pub nonce: String,
+    /// Of PKCE.
+    pub verifier: String,
+    pub expires_s: i64,
+}
+
 /// Failed logins.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Failures {
@@ -79,10 +93,40 @@ macro_rules! expiring {
     )*};
 }
 
+impl Session {
+    /// The group of all sessions of a user.
+    pub fn of_user(sub: &str) -> String {
+        format!("user:{sub}")
+    }
+}
+
+impl Stored for Session {
+    const TABLE: Table = Table::Session;
+
+    fn groups(&self) -> Vec<String> {
+        self.user.iter().map(|user| Session::of_user(&user.sub)).collect()
+    }
+
+    fn expires_s(&self) -> Option<i64> {
+        Some(self.expires_s)
+    }
+}
+
+impl Stored for Code {
+    const TABLE: Table = Table::Code;
+
+    fn groups(&self) -> Vec<String> {
+        vec![Grant::of_user(&self.grant.user.sub), Grant::of_client(&self.grant.client_id)]
+    }
+
+    fn expires_s(&self) -> Option<i64> {
+        Some(self.expires_s)
+    }
+}
+
 expiring! {
-    Session => Table::Session,
     Pending => Table::Pending,
-    Code => Table::Code,
     Used => Table::Used,
     Failures => Table::Failures,
+    SigningIn => Table::SigningIn,
 }

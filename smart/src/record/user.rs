@@ -21,6 +21,12 @@ pub struct User {
     pub fhir_user: String,
     /// Whether they may log in.
     pub enabled: bool,
+    /// What links them with a person at the identity provider ([`crate::AuthorizationServer::upstream_link`]).
+    #[serde(default)]
+    pub upstream: Option<String>,
+    /// The name of the policy that all tokens of theirs are held to.
+    #[serde(default)]
+    pub policy: Option<String>,
 }
 
 /// Who is logged in.
@@ -42,6 +48,11 @@ impl User {
         username.trim().to_lowercase()
     }
 
+    /// The group of all accounts that have a link.
+    pub(crate) fn of_link(link: &str) -> String {
+        format!("upstream:{link}")
+    }
+
     pub(crate) fn session_user(&self) -> SessionUser {
         SessionUser {
             sub: self.sub.clone(),
@@ -56,6 +67,7 @@ impl Stored for User {
     const TABLE: Table = Table::User;
 
     fn groups(&self) -> Vec<String> {
-        vec![EVERYONE.to_owned()]
+        let link = self.upstream.as_deref().map(User::of_link);
+        [EVERYONE.to_owned()].into_iter().chain(link).collect()
     }
 }

@@ -42,7 +42,7 @@ impl AuthorizationServer {
             return Ok(None);
         };
         let client = self.client(app).await?.filter(can_be_opened);
-        let patient = self.services.directory.patient(user, patient).await?;
+        let patient = self.patient(user, patient).await?;
         Ok(client.zip(patient))
     }
 
@@ -54,7 +54,7 @@ impl AuthorizationServer {
     ) -> Result<Reply, ServerError> {
         let typed = request.get("q").unwrap_or_default().trim();
         let clients: Vec<Client> = self.clients().await?.into_iter().filter(can_be_opened).collect();
-        let patients = self.services.directory.patients(user, typed, MAX_CHOICES).await?;
+        let patients = self.patients(user, typed, MAX_CHOICES).await?;
         let opening = Opening {
             clients: &clients,
             csrf: &browser.session.csrf,
@@ -74,7 +74,7 @@ impl AuthorizationServer {
         client: &Client,
         patient: &Choice,
     ) -> Result<Reply, ServerError> {
-        let encounters = self.services.directory.encounters(user, &patient.id, MAX_CHOICES).await?;
+        let encounters = self.encounters(user, &patient.id, MAX_CHOICES).await?;
         let (csrf, path) = (browser.session.csrf.as_str(), self.path(Route::Apps));
         Ok(Picked { client, patient, encounters: &encounters, csrf, path }.page(self))
     }
@@ -91,7 +91,7 @@ impl AuthorizationServer {
         let encounter = match encounter {
             NO_ENCOUNTER => None,
             id => {
-                let own = self.services.directory.encounters(user, &patient.id, MAX_CHOICES).await?;
+                let own = self.encounters(user, &patient.id, MAX_CHOICES).await?;
                 let Some(found) = own.into_iter().find(|choice| choice.id == id) else { return Ok(lost()) };
                 Some(found.id)
             }

@@ -9,19 +9,19 @@ use url::form_urlencoded;
 
 use super::discovery::ASSERTION_ALGORITHMS;
 use super::error::{Refusal, ServerError, Stop};
-use super::{AuthorizationServer, Fetched, Route};
+use super::{AuthorizationServer, KeysAt, Route};
 use crate::event::cleaned;
 use crate::fetch;
 use crate::jwt::{Expected, Jwks, JwtError, MAX_JWKS_BYTES, MAX_SKEW_S, Token};
 use crate::message::Request;
 use crate::record::{Authentication, Client, Used};
 use crate::secret::{digested, same};
-use crate::storage::Condition;
+use crate::storage::{Condition, Put, put};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// SMART App Launch section 5.1.6: `exp` is at most five minutes away.
 const MAX_ASSERTION_S: i64 = 300;
-/// How long fetched keys are used without asking again, in seconds.
+/// How long fetched keys are used without asking again, in seconds, at most: less where the answer's `Cache-Control` says so.
 const KEYS_LAST_S: i64 = 3600;
 /// How long nothing is asked again after an answer without the key, or no answer.
 const KEYS_PAUSE_S: i64 = 60;
@@ -40,11 +40,29 @@ enum Credentials {
 impl AuthorizationServer {
     /// The client that a request proves to be of.
     pub(super) async fn client_of(&self, request: &Request) -> Result<Client, Stop> {
+        let (client, proof) = self.proven(request).await?;
+        self.spend(proof).await?;
+        Ok(client)
+    }
+
+    /// Remembers an assertion for as long as it would count; refuses one that was seen.
+    pub(super) async fn spend(&self, proof: Option<Put>) -> Result<(), Stop> {
+        let Some(proof) = proof else { return Ok(()) };
+        match self.services.storage.put(vec![proof]).await? {
+            true => Ok(()),
+            false => Err(spent().into()),
+        }
+    }
+
+    /// The client that a request proves to be of, and what remembers the assertion that proves it: to be written before, or
+    /// with, whatever stands on it.
+    pub(super) async fn proven(&self, request: &Request) -> Result<(Client, Option<Put>), Stop> {
         match credentials(request)? {
             Credentials::None(id) => {
                 let client = self.enabled_client(&id).await?;
                 let public = client.filter(|client| client.authentication == Authentication::Public);
-                Ok(public.ok_or_else(|| Refusal::client("the client is unknown, or must prove who it is"))?)
+                let unknown = || Refusal::client("the client is unknown, or must prove who it is");
+                Ok((public.ok_or_else(unknown)?, None))
             }
             Credentials::Secret { id, secrets } => {
                 let client = self.enabled_client(&id).await?;
@@ -57,10 +75,13 @@ impl AuthorizationServer {
                     None => (None, digested("")),
                 };
                 let right = secrets.iter().any(|secret| same(&digested(secret), &own));
-                let client = client.filter(|_| right);
-                Ok(client.ok_or_else(|| Refusal::client("the client is unknown, or the secret is wrong"))?)
+                let unknown = || Refusal::client("the client is unknown, or the secret is wrong");
+                Ok((client.filter(|_| right).ok_or_else(unknown)?, None))
             }
-            Credentials::Assertion(assertion) => self.client_of_assertion(request, &assertion).await,
+            Credentials::Assertion(assertion) => {
+                let (client, proof) = self.client_of_assertion(request, &assertion).await?;
+                Ok((client, Some(proof)))
+            }
         }
     }
 
@@ -68,7 +89,7 @@ impl AuthorizationServer {
         Ok(self.records().get::<Client>(id).await?.filter(|client| client.enabled))
     }
 
-    async fn client_of_assertion(&self, request: &Request, assertion: &str) -> Result<Client, Stop> {
+    async fn client_of_assertion(&self, request: &Request, assertion: &str) -> Result<(Client, Put), Stop> {
         let refused = |error: JwtError| Refusal::client(&format!("client_assertion: {error}"));
         let token = Token::read(assertion).map_err(refused)?;
         if !ASSERTION_ALGORITHMS.contains(&token.algorithm()) {
@@ -91,22 +112,8 @@ impl AuthorizationServer {
             max_lifetime_s: MAX_ASSERTION_S,
         };
         let (jti, expires_s) = claims.check(&expected).map_err(refused)?;
-        self.use_once(&id, jti, expires_s).await?;
-        Ok(client)
-    }
-
-    /// Refuses an assertion that was seen; it is remembered for as long as it would count.
-    async fn use_once(&self, client: &str, jti: &str, expires_s: i64) -> Result<(), Stop> {
-        if jti.len() > MAX_JTI_BYTES {
-            return Err(Refusal::client("client_assertion: jti is too long").into());
-        }
-        let used = Used { expires_s: expires_s.saturating_add(MAX_SKEW_S) };
-        let key = digested(&format!("jti {client} {jti}"));
-        if self.records().put(&key, &used, Condition::Absent).await? {
-            Ok(())
-        } else {
-            Err(Refusal::client("client_assertion: jti was used before").into())
-        }
+        let proof = proof(&id, jti, expires_s)?;
+        Ok((client, proof))
     }
 
     async fn keys_of(&self, client: &Client, token: &Token<'_>) -> Result<Option<Jwks>, Stop> {
@@ -122,33 +129,37 @@ impl AuthorizationServer {
     async fn keys_at(&self, url: &str, token: &Token<'_>) -> Result<Jwks, Stop> {
         let now_s = self.now_s();
         let kept = self.kept(url);
-        if let Some(Fetched { asked_s, keys }) = &kept {
-            let fresh = keys.as_ref().filter(|(fetched_s, _)| now_s - fetched_s < KEYS_LAST_S);
-            if let Some((_, keys)) = fresh.filter(|(_, keys)| token.has_key_in(keys)) {
-                return Ok(keys.clone());
-            }
-            if now_s - asked_s < KEYS_PAUSE_S {
-                return Err(Refusal::client("the keys of the client were asked for just now").into());
+        if let Some(KeysAt { asked_s, keys }) = &kept {
+            match keys.as_ref().filter(|(_, keys)| token.has_key_in(keys)) {
+                Some((until_s, keys)) if now_s < *until_s => return Ok(keys.clone()),
+                // Out of date, and for nothing else: asked for again at once.
+                Some(_) => {}
+                None if now_s - asked_s < KEYS_PAUSE_S => {
+                    return Err(Refusal::client("the keys of the client were asked for just now").into());
+                }
+                None => {}
             }
         }
-        // Before the answer: others do not ask meanwhile.
-        self.keep_keys(url, Fetched { asked_s: now_s, keys: kept.and_then(|kept| kept.keys) });
+        // Before the answer: others do not ask meanwhile, and not again at once if none comes.
+        let usable = kept.and_then(|kept| kept.keys).filter(|(until_s, _)| now_s < *until_s);
+        self.keep_keys(url, KeysAt { asked_s: now_s, keys: usable });
         let private = self.config.private_fetches;
-        let may_ask = if private { fetch::any_address } else { fetch::is_public };
         let refused = |why: String| Refusal::client(&format!("the keys of the client: {}", cleaned(&why)));
         let checked = fetch::checked(url, private).map_err(|error| refused(error.to_string()))?;
-        let body = self.services.fetch.get(&checked, MAX_JWKS_BYTES, may_ask).await;
-        let body = body.map_err(|error| refused(error.to_string()))?;
-        let keys = Jwks::read(&body).map_err(|error| refused(error.to_string()))?;
-        self.keep_keys(url, Fetched { asked_s: now_s, keys: Some((now_s, keys.clone())) });
+        let answer = self.services.fetch.get(&checked, MAX_JWKS_BYTES, fetch::may_ask(private)).await;
+        let answer = answer.map_err(|error| refused(error.to_string()))?;
+        let keys = Jwks::read(&answer.body).map_err(|error| refused(error.to_string()))?;
+        // Where they may not be kept at all, the requests of the same second share them.
+        let lasts_s = answer.max_age_s.unwrap_or(KEYS_LAST_S).clamp(1, KEYS_LAST_S);
+        self.keep_keys(url, KeysAt { asked_s: now_s, keys: Some((now_s + lasts_s, keys.clone())) });
         Ok(keys)
     }
 
-    fn kept(&self, url: &str) -> Option<Fetched> {
+    fn kept(&self, url: &str) -> Option<KeysAt> {
         self.fetched.lock().unwrap_or_else(PoisonError::into_inner).get(url).cloned()
     }
 
-    fn keep_keys(&self, url: &str, entry: Fetched) {
+    fn keep_keys(&self, url: &str, entry: KeysAt) {
         let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
         if fetched.len() >= MAX_KEPT && !fetched.contains_key(url) {
             fetched.retain(|_, kept| entry.asked_s - kept.asked_s < KEYS_PAUSE_S);
@@ -157,6 +168,20 @@ impl AuthorizationServer {
             fetched.insert(url.to_owned(), entry);
         }
     }
+}
+
+/// What remembers an assertion.
+fn proof(client: &str, jti: &str, expires_s: i64) -> Result<Put, Stop> {
+    if jti.len() > MAX_JTI_BYTES {
+        return Err(Refusal::client("client_assertion: jti is too long").into());
+    }
+    let used = Used { expires_s: expires_s.saturating_add(MAX_SKEW_S) };
+    Ok(put(&digested(&format!("jti {client} {jti}")), &used, Condition::Absent)?)
+}
+
+/// An assertion that came before.
+pub(super) fn spent() -> Refusal {
+    Refusal::client("client_assertion: jti was used before")
 }
 
 /// One way to prove who the client is, and no more than one (RFC 6749 section 2.3).

@@ -7,6 +7,7 @@ use super::{AuthorizationServer, Route};
 use crate::config::Registration;
 use crate::jwt::{Algorithm, published};
 use crate::message::Reply;
+use crate::record::IdTokenAlgorithm;
 
 /// SMART's capabilities that this server has.
 pub const CAPABILITIES: &[&str] = &[
@@ -44,9 +45,11 @@ impl AuthorizationServer {
 
     pub(super) fn openid_configuration(&self) -> Reply {
         let mut document = self.common();
-        let (_, algorithm) = self.services.signer.current();
         document.insert("subject_types_supported".into(), json!(["public"]));
-        document.insert("id_token_signing_alg_values_supported".into(), json!([algorithm.name()]));
+        document.insert(
+            "id_token_signing_alg_values_supported".into(),
+            json!(IdTokenAlgorithm::ALL.map(IdTokenAlgorithm::name)),
+        );
         let claims = ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "fhirUser", "profile", "name"];
         document.insert("claims_supported".into(), json!(claims));
         document.insert("request_parameter_supported".into(), false.into());
@@ -55,9 +58,9 @@ impl AuthorizationServer {
     }
 
     pub(super) fn jwks(&self) -> Reply {
-        Reply::json(200, published(&self.services.signer.published()))
-            .with("Cache-Control", "public, max-age=300")
-            .for_any_origin()
+        let mut keys = self.services.signer.published();
+        keys.extend(self.services.es256.published());
+        Reply::json(200, published(&keys)).with("Cache-Control", "public, max-age=300").for_any_origin()
     }
 
     fn common(&self) -> Map<String, Value> {

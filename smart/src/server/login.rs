@@ -7,7 +7,7 @@ use crate::event::{EventKind, cleaned};
 use crate::message::{Reply, Request};
 use crate::page::{self, LoggingIn};
 use crate::password;
-use crate::record::{Pending, Used, User};
+use crate::record::{Pending, SessionUser, Used, User};
 use crate::secret::digested;
 use crate::storage::Condition;
 
@@ -32,8 +32,19 @@ impl AuthorizationServer {
             let reply = self.login_page(&browser, pending.as_ref(), request.get("username"), 401);
             return Ok(self.keep(&browser, reply));
         };
-        let known = self.new_browser(Some(user.session_user())).await?;
-        self.end(&browser).await?;
+        self.logged_in(user.session_user(), self.now_s(), &browser, pending).await
+    }
+
+    /// Gives a user who proved who they are, at a time, a new session, and goes on with what the browser was in the middle of.
+    pub(super) async fn logged_in(
+        &self,
+        user: SessionUser,
+        proved_s: i64,
+        browser: &Browser,
+        pending: Option<(String, Pending)>,
+    ) -> Result<Reply, ServerError> {
+        let known = self.new_browser(Some((user, proved_s))).await?;
+        self.end(browser).await?;
         let reply = match pending {
             None => Reply::see_other(self.path(Route::Manage)),
             Some((secret, mut pending)) => {
@@ -65,6 +76,8 @@ impl AuthorizationServer {
             failed: status == 401,
             username: failed.or(pending.and_then(|(_, pending)| pending.login_hint.as_deref())),
             path: self.path(Route::Login),
+            upstream: self.config.upstream.as_ref().map(|upstream| upstream.name.as_str()),
+            upstream_path: self.path(Route::Upstream),
         };
         Reply { status, ..page::login(self, &logging_in) }
     }
@@ -98,8 +111,9 @@ impl AuthorizationServer {
         }
         self.count_attempt(username, &request.address).await?;
         let user = self.records().get::<User>(&User::key(username)).await?.filter(|user| user.enabled);
-        let hash =
-            user.as_ref().map_or_else(|| password::nobodys().to_owned(), |user| user.password_hash.clone());
+        // Who has no password signs in with the identity provider.
+        let hash = user.as_ref().map(|user| user.password_hash.clone()).filter(|hash| !hash.is_empty());
+        let hash = hash.unwrap_or_else(|| password::nobodys().to_owned());
         let password = request.all("password").next().unwrap_or_default().to_owned();
         let right = self.services.passwords.verify(hash, password).await;
         let Some(user) = user else { return Ok(Err("no such user")) };

@@ -5,8 +5,8 @@ use super::{AuthorizationServer, Route};
 use crate::event::EventKind;
 use crate::message::{Reply, Request};
 use crate::page::{self, Managing};
-use crate::record::{Client, ClientError, Grant, User};
-use crate::storage::{Condition, EVERYONE, Stored as _};
+use crate::record::{Client, ClientError, Code, Grant, Session, User};
+use crate::storage::{Condition, EVERYONE, Stored as _, Table};
 
 /// A grant, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,14 +103,14 @@ impl AuthorizationServer {
         Ok(self.records().get(id).await?)
     }
 
-    /// Adds a user, or replaces one; what one who is no longer enabled granted is revoked.
+    /// Adds a user, or replaces one; one who is no longer enabled is logged out, and what they granted is revoked.
     ///
     /// # Errors
     /// The store failed.
     pub async fn put_user(&self, user: &User) -> Result<(), ServerError> {
         self.records().put(&User::key(&user.username), user, Condition::Always).await?;
         if !user.enabled {
-            self.revoke_group(&Grant::of_user(&user.sub)).await?;
+            self.revoke_user(&user.sub).await?;
         }
         Ok(())
     }
@@ -155,20 +155,31 @@ impl AuthorizationServer {
         Ok(removed.is_some())
     }
 
-    /// Removes a user, and what they granted; `false` if there is none of that name.
+    /// Removes a user, logs them out, and revokes what they granted; `false` if there is none of that name.
     ///
     /// # Errors
     /// The store failed.
     pub async fn remove_user(&self, username: &str) -> Result<bool, ServerError> {
         let Some(user) = self.user(username).await? else { return Ok(false) };
         self.services.storage.take(User::TABLE, &User::key(username)).await?;
-        self.revoke_group(&Grant::of_user(&user.sub)).await?;
+        self.revoke_user(&user.sub).await?;
         Ok(true)
     }
 
+    async fn revoke_user(&self, sub: &str) -> Result<(), ServerError> {
+        self.take_group(Session::TABLE, &Session::of_user(sub)).await?;
+        self.revoke_group(&Grant::of_user(sub)).await
+    }
+
+    /// Codes go first: one that is redeemed meanwhile is looked for last, and not found.
     async fn revoke_group(&self, group: &str) -> Result<(), ServerError> {
-        for (id, _) in self.services.storage.group(Grant::TABLE, group).await? {
-            self.services.storage.take(Grant::TABLE, &id).await?;
+        self.take_group(Code::TABLE, group).await?;
+        self.take_group(Grant::TABLE, group).await
+    }
+
+    async fn take_group(&self, table: Table, group: &str) -> Result<(), ServerError> {
+        for (key, _) in self.services.storage.group(table, group).await? {
+            self.services.storage.take(table, &key).await?;
         }
         Ok(())
     }

@@ -11,12 +11,14 @@ mod launch;
 mod login;
 mod manage;
 mod pick;
+mod policy;
 mod register;
 mod revoke;
 mod route;
 mod session;
 mod throttle;
 mod token;
+mod upstream;
 mod verify;
 
 use std::collections::HashMap;
@@ -35,30 +37,33 @@ pub use discovery::CAPABILITIES;
 pub use error::ServerError;
 pub use launch::{LaunchError, LaunchRequest, Launched};
 pub use manage::Granted;
+pub use policy::Policies;
 pub use route::Route;
 pub use verify::{TokenError, Verified};
 
-/// An authorization server for one FHIR base. It keeps nothing itself but fetched keys.
+/// An authorization server for one FHIR base. It keeps nothing itself but what it fetched.
 pub struct AuthorizationServer {
     config: Config,
     services: Services,
     /// By URL.
-    fetched: Mutex<HashMap<String, Fetched>>,
+    fetched: Mutex<HashMap<String, KeysAt>>,
+    /// What the identity provider says of itself.
+    provider: Mutex<upstream::Kept>,
 }
 
 /// What a URL of keys gave.
 #[derive(Clone, Default)]
-struct Fetched {
+struct KeysAt {
     /// When it was asked last, whatever came.
     asked_s: i64,
-    /// What it gave last, and when.
+    /// What it gave last, and until when that is used without asking again.
     keys: Option<(i64, Jwks)>,
 }
 
 impl AuthorizationServer {
     /// Sets one up.
     pub fn new(config: Config, services: Services) -> AuthorizationServer {
-        AuthorizationServer { config, services, fetched: Mutex::default() }
+        AuthorizationServer { config, services, fetched: Mutex::default(), provider: Mutex::default() }
     }
 
     /// How it is set up.
@@ -96,6 +101,8 @@ impl AuthorizationServer {
             Route::Register => self.register(request).await,
             Route::Manage => self.manage(request).await,
             Route::Apps => self.apps(request).await,
+            Route::Upstream => self.upstream(request).await,
+            Route::UpstreamReturn => self.upstream_return(request).await,
         }
     }
 

@@ -17,12 +17,12 @@ impl AuthorizationServer {
         let scopes = ScopeSet::read(&pending.scopes).map(|(scopes, _)| scopes).unwrap_or_default();
         if let Some(id) = &pending.context.patient {
             if pending.patient_name.is_none() {
-                let patient = self.services.directory.patient(user, id).await?;
+                let patient = self.patient(user, id).await?;
                 let denied = || Refusal::new("access_denied", "the user may not see the patient");
                 pending.patient_name = Some(patient.ok_or_else(denied)?.title);
             }
         } else if needs_patient(&scopes) {
-            let patients = self.services.directory.patients(user, "", 2).await?;
+            let patients = self.patients(user, "", 2).await?;
             match patients.as_slice() {
                 [] => return Err(Refusal::new("access_denied", "the user may see no patient").into()),
                 [only] => choose_patient(pending, only),
@@ -33,7 +33,7 @@ impl AuthorizationServer {
             return Ok(true);
         }
         let Some(patient) = pending.context.patient.clone() else { return Ok(true) };
-        let encounters = self.services.directory.encounters(user, &patient, 2).await?;
+        let encounters = self.encounters(user, &patient, 2).await?;
         match encounters.as_slice() {
             // An app that asks for an encounter has to live with there being none.
             [] => {}
@@ -75,8 +75,8 @@ impl AuthorizationServer {
         }
         let patient = pending.context.patient.clone();
         let choices = match &patient {
-            None => self.services.directory.patients(&user, &typed, MAX_CHOICES).await?,
-            Some(patient) => self.services.directory.encounters(&user, patient, MAX_CHOICES).await?,
+            None => self.patients(&user, &typed, MAX_CHOICES).await?,
+            Some(patient) => self.encounters(&user, patient, MAX_CHOICES).await?,
         };
         let picking = Picking {
             secret: &secret,
@@ -101,14 +101,14 @@ impl AuthorizationServer {
     ) -> Result<bool, ServerError> {
         match pending.context.patient.clone() {
             None => {
-                let patient = self.services.directory.patient(user, id).await?;
+                let patient = self.patient(user, id).await?;
                 if let Some(patient) = &patient {
                     choose_patient(pending, patient);
                 }
                 Ok(patient.is_some())
             }
             Some(patient) => {
-                let encounters = self.services.directory.encounters(user, &patient, MAX_CHOICES).await?;
+                let encounters = self.encounters(user, &patient, MAX_CHOICES).await?;
                 let own = encounters.iter().any(|encounter| encounter.id == id);
                 if own {
                     pending.context.encounter = Some(id.to_owned());

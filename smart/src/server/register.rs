@@ -9,7 +9,7 @@ use super::error::{Refusal, ServerError, oauth};
 use crate::config::Registration;
 use crate::event::{EventKind, cleaned};
 use crate::message::{Reply, Request};
-use crate::record::{Authentication, Client, ClientError};
+use crate::record::{Authentication, Client, ClientError, IdTokenAlgorithm};
 use crate::scope::{Level, Scope, ScopeSet};
 use crate::secret::{new_secret, same};
 use crate::storage::Condition;
@@ -33,6 +33,7 @@ struct Metadata {
     jwks: Option<Value>,
     jwks_uri: Option<String>,
     launch_uri: Option<String>,
+    id_token_signed_response_alg: Option<String>,
 }
 
 impl AuthorizationServer {
@@ -94,11 +95,17 @@ fn read(body: &[u8], private_fetches: bool) -> Result<Client, Refusal> {
     if metadata.redirect_uris.len() > MAX_REDIRECTS {
         return Err(Refusal::new("invalid_redirect_uri", "there are too many redirect URIs"));
     }
+    let id_token_algorithm = match metadata.id_token_signed_response_alg.as_deref() {
+        None => IdTokenAlgorithm::default(),
+        Some(name) => IdTokenAlgorithm::of_name(name)
+            .ok_or_else(|| invalid("id_token_signed_response_alg is RS256 or ES256"))?,
+    };
     let name: String = cleaned(metadata.client_name.as_deref().unwrap_or("An app without a name"));
     let client = Client {
         authentication,
         redirect_uris: metadata.redirect_uris,
         launch_uri: metadata.launch_uri,
+        id_token_algorithm,
         scopes: scopes(&metadata.scope.unwrap_or_default())?,
         ..Client::new("registering", &name.chars().take(MAX_NAME).collect::<String>())
     };
@@ -131,6 +138,7 @@ fn registered(client: &Client, now_s: i64) -> Value {
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
         "scope": client.scopes,
+        "id_token_signed_response_alg": client.id_token_algorithm.name(),
     });
     let (method, keys) = match &client.authentication {
         Authentication::Keys(jwks) => ("private_key_jwt", Some(("jwks", jwks.clone()))),

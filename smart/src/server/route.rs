@@ -33,6 +33,10 @@ pub enum Route {
     Register,
     /// The page of what a user granted, and its form.
     Manage,
+    /// Sends the browser to the identity provider.
+    Upstream,
+    /// Where the identity provider sends the browser back to.
+    UpstreamReturn,
     /// The page from which a user opens an app for a patient (EHR launch), and its form.
     Apps,
 }
@@ -59,6 +63,8 @@ const TABLE: &[(Route, &str, &[&str], bool)] = &[
     (Route::Register, "/register", POST, true),
     (Route::Manage, "/manage", BOTH, false),
     (Route::Apps, "/apps", BOTH, false),
+    (Route::Upstream, "/upstream", GET, false),
+    (Route::UpstreamReturn, "/upstream/return", GET, false),
 ];
 
 impl Route {

@@ -45,10 +45,12 @@ impl AuthorizationServer {
         Ok(session.map(|session| Browser { key, session, fresh: None }))
     }
 
-    pub(super) async fn new_browser(&self, user: Option<SessionUser>) -> Result<Browser, ServerError> {
+    /// A session, of nobody or of a user who proved who they are at a time.
+    pub(super) async fn new_browser(&self, user: Option<(SessionUser, i64)>) -> Result<Browser, ServerError> {
         let (secret, now_s) = (new_secret()?, self.now_s());
         let expires_s = now_s + self.config.session_lifetime_s;
-        let session = Session { csrf: new_secret()?, user, authenticated_s: now_s, expires_s };
+        let (user, authenticated_s) = user.map_or((None, now_s), |(user, proved_s)| (Some(user), proved_s));
+        let session = Session { csrf: new_secret()?, user, authenticated_s, expires_s };
         let key = digested(&secret);
         self.records().put(&key, &session, Condition::Always).await?;
         Ok(Browser { key, session, fresh: Some(secret) })
@@ -79,7 +81,16 @@ impl AuthorizationServer {
         request: &Request,
         browser: &Browser,
     ) -> Result<Option<(String, Pending)>, ServerError> {
-        let Some(secret) = request.get("request") else { return Ok(None) };
+        self.pending_of(request.get("request"), browser).await
+    }
+
+    /// The authorization of a secret, if it is this browser's.
+    pub(super) async fn pending_of(
+        &self,
+        secret: Option<&str>,
+        browser: &Browser,
+    ) -> Result<Option<(String, Pending)>, ServerError> {
+        let Some(secret) = secret else { return Ok(None) };
         let pending = self.records().get::<Pending>(&digested(secret)).await?;
         let own = pending.filter(|pending| same(&pending.session, &browser.key));
         Ok(own.map(|pending| (secret.to_owned(), pending)))

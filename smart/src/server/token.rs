@@ -6,13 +6,14 @@ mod response;
 pub(super) use response::context;
 
 use super::AuthorizationServer;
+use super::client_authentication::spent;
 use super::error::{Refusal, ServerError, Stop};
 use crate::event::{Event, EventKind, cleaned};
 use crate::message::{Reply, Request};
 use crate::record::{AccessToken, Authentication, Client, Code, Grant, RefreshToken, Session};
 use crate::scope::{Level, Meaning, Scope, ScopeSet};
 use crate::secret::{digested, new_secret, same};
-use crate::storage::{Condition, Stored as _};
+use crate::storage::{Condition, Put, Stored as _, put};
 
 impl AuthorizationServer {
     pub(super) async fn token(&self, request: &Request) -> Result<Reply, ServerError> {
@@ -46,15 +47,20 @@ impl AuthorizationServer {
             }
             Some(_) => {}
         }
-        let client = match self.public_client_of_refresh(request).await? {
-            Some(client) => client,
-            None => self.client_of(request).await?,
+        let (client, proof) = match self.public_client_of_refresh(request).await? {
+            Some(client) => (client, None),
+            None => self.proven(request).await?,
         };
         event.client = Some(client.id.clone());
         match grant_type {
-            Some("authorization_code") => self.redeem(request, &client, event).await,
-            Some("refresh_token") => self.refresh(request, &client, event).await,
-            _ => self.client_credentials(request, &client).await,
+            Some("client_credentials") => self.client_credentials(request, &client, proof).await,
+            of_user => {
+                self.spend(proof).await?;
+                match of_user {
+                    Some("authorization_code") => self.redeem(request, &client, event).await,
+                    _ => self.refresh(request, &client, event).await,
+                }
+            }
         }
     }
 
@@ -78,7 +84,6 @@ impl AuthorizationServer {
 
     /// A code for tokens.
     async fn redeem(&self, request: &Request, client: &Client, event: &mut Event) -> Result<Reply, Stop> {
-        let invalid = |description: &str| Refusal::new("invalid_grant", description);
         let secret = request.get("code").ok_or_else(|| Refusal::new("invalid_request", "code is missing"))?;
         let key = digested(secret);
         let known = self.records().versioned::<Code>(&key).await?;
@@ -86,52 +91,50 @@ impl AuthorizationServer {
         event.user = Some(code.grant.user.username.clone());
         event.patient.clone_from(&code.grant.context.patient);
         // Whoever comes second, or with another's code, ends it for all.
-        let first = !code.used;
+        if code.used {
+            return Err(self.replayed(&key, &code, event).await?);
+        }
         code.used = true;
-        if !first || !self.records().put(&key, &code, Condition::Version(version)).await? {
-            // The code goes first: whoever is just redeeming it looks for it last.
-            self.services.storage.take(Code::TABLE, &key).await?;
-            self.revoke_replayed(&code.grant_id, event).await?;
-            return Err(invalid("code was used before").into());
+        let spent = put(&key, &code, Condition::Version(version))?;
+        if let Err(refusal) = fits(request, client, &code) {
+            return match self.services.storage.put(vec![spent]).await? {
+                true => Err(refusal.into()),
+                false => Err(self.replayed(&key, &code, event).await?),
+            };
         }
-        if code.grant.client_id != client.id {
-            return Err(invalid("code is of another client").into());
-        }
-        if request.get("redirect_uri") != Some(code.redirect_uri.as_str()) {
-            return Err(invalid("redirect_uri is another than at the authorization").into());
-        }
-        let verifier = request.get("code_verifier").ok_or_else(|| invalid("code_verifier is missing"))?;
-        if !is_verifier(verifier) || !same(&digested(verifier), &code.challenge) {
-            return Err(invalid("code_verifier does not fit the code_challenge").into());
-        }
-        self.records().put(&code.grant_id, &code.grant, Condition::Absent).await?;
         let scopes = read(&code.grant.scopes);
-        let mut answer = self.answer_of(&code.grant_id, &code.grant, &scopes).await?;
+        let mut puts = vec![spent, put(&code.grant_id, &code.grant, Condition::Absent)?];
+        let mut answer = self.answer_of(&code.grant_id, &code.grant, &scopes, &mut puts)?;
         if scopes.has(&Meaning::OfflineAccess) || code.grant.session.is_some() {
-            answer.refresh_token = Some(self.new_refresh_token(&code.grant_id, client).await?);
+            answer.refresh_token = Some(self.new_refresh_token(&code.grant_id, client, &mut puts)?);
         }
         if scopes.has(&Meaning::OpenId) {
-            answer.id_token = Some(self.id_token(&code, &scopes)?);
+            answer.id_token = Some(self.id_token(client, &code, &scopes)?);
         }
-        // A replay that came in between may have found no grant to revoke yet.
-        if self.services.storage.get(Code::TABLE, &key).await?.is_none() {
-            self.services.storage.take(Grant::TABLE, &code.grant_id).await?;
-            return Err(invalid("code was used twice").into());
+        // All at once: whoever comes second finds the grant to revoke.
+        match self.services.storage.put(puts).await? {
+            true => Ok(answer.reply()),
+            false => Err(self.replayed(&key, &code, event).await?),
         }
-        Ok(answer.reply())
+    }
+
+    /// Revokes what stands on a code that came a second time.
+    async fn replayed(&self, key: &str, code: &Code, event: &Event) -> Result<Stop, ServerError> {
+        self.services.storage.take(Code::TABLE, key).await?;
+        self.revoke_replayed(&code.grant_id, event).await?;
+        Ok(invalid("code was used before").into())
     }
 
     /// A refresh token for new tokens; the old one is never taken again (RFC 9700 section 4.14.2).
     async fn refresh(&self, request: &Request, client: &Client, event: &mut Event) -> Result<Reply, Stop> {
-        let invalid = |description: &str| Refusal::new("invalid_grant", description);
         let secret = request.get("refresh_token");
         let secret = secret.ok_or_else(|| Refusal::new("invalid_request", "refresh_token is missing"))?;
         let key = digested(secret);
         let known = self.records().versioned::<RefreshToken>(&key).await?;
         let own = known.filter(|(token, _)| token.client_id == client.id);
         let (mut token, version) = own.ok_or_else(|| invalid("refresh_token is unknown or has expired"))?;
-        let grant = self.records().get::<Grant>(&token.grant).await?;
-        let mut grant = grant.ok_or_else(|| invalid("refresh_token was revoked"))?;
+        let grant = self.records().versioned::<Grant>(&token.grant).await?;
+        let (mut grant, grant_version) = grant.ok_or_else(|| invalid("refresh_token was revoked"))?;
         event.user = Some(grant.user.username.clone());
         event.patient.clone_from(&grant.context.patient);
         if token.used {
@@ -145,28 +148,46 @@ impl AuthorizationServer {
         }
         let scopes = narrower(request, &grant)?;
         token.used = true;
-        if !self.records().put(&key, &token, Condition::Version(version)).await? {
+        grant.expires_s = self.now_s() + self.config.refresh_lifetime_s;
+        let mut puts = vec![
+            put(&key, &token, Condition::Version(version))?,
+            put(&token.grant, &grant, Condition::Version(grant_version))?,
+        ];
+        let mut answer = self.answer_of(&token.grant, &grant, &scopes, &mut puts)?;
+        answer.refresh_token = Some(self.new_refresh_token(&token.grant, client, &mut puts)?);
+        if !self.services.storage.put(puts).await? {
             self.revoke_replayed(&token.grant, event).await?;
             return Err(invalid("refresh_token was used before").into());
         }
-        let mut answer = self.answer_of(&token.grant, &grant, &scopes).await?;
-        answer.refresh_token = Some(self.new_refresh_token(&token.grant, client).await?);
-        self.prolong(&token.grant, &mut grant).await?;
         Ok(answer.reply())
     }
 
-    /// Keeps a grant that is in use, unless it was revoked meanwhile.
-    async fn prolong(&self, id: &str, grant: &mut Grant) -> Result<(), ServerError> {
-        let Some((_, version)) = self.records().versioned::<Grant>(id).await? else { return Ok(()) };
-        grant.expires_s = self.now_s() + self.config.refresh_lifetime_s;
-        self.records().put(id, grant, Condition::Version(version)).await?;
-        Ok(())
+    /// A backend service's own token (SMART App Launch section 3). `proof` is what remembers its assertion.
+    async fn client_credentials(
+        &self,
+        request: &Request,
+        client: &Client,
+        proof: Option<Put>,
+    ) -> Result<Reply, Stop> {
+        let scopes = match self.system_scopes(request, client) {
+            Ok(scopes) => scopes,
+            Err(refusal) => {
+                self.spend(proof).await?;
+                return Err(refusal.into());
+            }
+        };
+        let lifetime_s = self.config.backend_lifetime_s;
+        let mut puts: Vec<Put> = proof.into_iter().collect();
+        let access_token = self.new_access_token(None, client.id.clone(), &scopes, lifetime_s, &mut puts)?;
+        if !self.services.storage.put(puts).await? {
+            return Err(spent().into());
+        }
+        Ok(response::Answer::backend(access_token, lifetime_s, &scopes).reply())
     }
 
-    /// A backend service's own token (SMART App Launch section 3).
-    async fn client_credentials(&self, request: &Request, client: &Client) -> Result<Reply, Stop> {
+    fn system_scopes(&self, request: &Request, client: &Client) -> Result<ScopeSet, Refusal> {
         if !client.backend {
-            return Err(Refusal::new("unauthorized_client", "the client is no backend service").into());
+            return Err(Refusal::new("unauthorized_client", "the client is no backend service"));
         }
         let text = request.get("scope").ok_or_else(|| Refusal::new("invalid_scope", "scope is missing"))?;
         let (asked, _) =
@@ -176,33 +197,38 @@ impl AuthorizationServer {
         let scopes = scopes.filtered(|scope| system(scope) && self.can_hold_to(scope));
         if scopes.is_empty() {
             let description = "none of the scopes are system/ scopes that the client may have";
-            return Err(Refusal::new("invalid_scope", description).into());
+            return Err(Refusal::new("invalid_scope", description));
         }
-        let lifetime_s = self.config.backend_lifetime_s;
-        let access_token = self.new_access_token(None, client.id.clone(), &scopes, lifetime_s).await?;
-        Ok(response::Answer::backend(access_token, lifetime_s, &scopes).reply())
+        Ok(scopes)
     }
 
-    async fn new_access_token(
+    /// A new access token, and what keeps it.
+    fn new_access_token(
         &self,
         grant: Option<String>,
         client_id: String,
         scopes: &ScopeSet,
         lifetime_s: i64,
+        puts: &mut Vec<Put>,
     ) -> Result<String, ServerError> {
         let (secret, issued_s) = (new_secret()?, self.now_s());
         let expires_s = issued_s + lifetime_s;
         let token = AccessToken { grant, client_id, scopes: scopes.to_string(), issued_s, expires_s };
-        self.records().put(&digested(&secret), &token, Condition::Absent).await?;
+        puts.push(put(&digested(&secret), &token, Condition::Absent)?);
         Ok(secret)
     }
 
-    async fn new_refresh_token(&self, grant: &str, client: &Client) -> Result<String, ServerError> {
+    fn new_refresh_token(
+        &self,
+        grant: &str,
+        client: &Client,
+        puts: &mut Vec<Put>,
+    ) -> Result<String, ServerError> {
         let secret = new_secret()?;
         let expires_s = self.now_s() + self.config.refresh_lifetime_s;
         let token =
             RefreshToken { grant: grant.to_owned(), client_id: client.id.clone(), used: false, expires_s };
-        self.records().put(&digested(&secret), &token, Condition::Absent).await?;
+        puts.push(put(&digested(&secret), &token, Condition::Absent)?);
         Ok(secret)
     }
 
@@ -210,6 +236,25 @@ impl AuthorizationServer {
         self.services.storage.take(Grant::TABLE, grant).await?;
         self.record(Event { kind: EventKind::Replay, ..event.clone() });
         Ok(())
+    }
+}
+
+fn invalid(description: &str) -> Refusal {
+    Refusal::new("invalid_grant", description)
+}
+
+/// Whether a code is exchanged by the client that it was given to, and as it was asked for.
+fn fits(request: &Request, client: &Client, code: &Code) -> Result<(), Refusal> {
+    if code.grant.client_id != client.id {
+        return Err(invalid("code is of another client"));
+    }
+    if request.get("redirect_uri") != Some(code.redirect_uri.as_str()) {
+        return Err(invalid("redirect_uri is another than at the authorization"));
+    }
+    let verifier = request.get("code_verifier").ok_or_else(|| invalid("code_verifier is missing"))?;
+    match is_verifier(verifier) && same(&digested(verifier), &code.challenge) {
+        true => Ok(()),
+        false => Err(invalid("code_verifier does not fit the code_challenge")),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::AuthorizationServer;
 use super::error::ServerError;
+use super::policy::Policies;
 use crate::access::{Access, Context};
 use crate::record::{AccessToken, Client, Grant};
 use crate::scope::ScopeSet;
@@ -20,6 +21,8 @@ pub struct Verified {
     pub scopes: ScopeSet,
     /// What may be done.
     pub access: Access,
+    /// What it is held to beside its scopes.
+    pub policies: Policies,
     /// Until when it counts, in seconds of the Unix epoch.
     pub expires_s: i64,
 }
@@ -43,7 +46,7 @@ pub(super) struct Live {
 }
 
 impl AuthorizationServer {
-    /// Looks an access token up: two small records, read anew each time, so that what was revoked does not count any more.
+    /// Looks an access token up: some small records, read anew each time, so that what was revoked does not count any more.
     ///
     /// # Errors
     /// It does not count, or that cannot be known.
@@ -56,12 +59,15 @@ impl AuthorizationServer {
             system: grant.is_none(),
         };
         let access = Access::compile(&scopes, &context);
+        let user = grant.map(|grant| grant.user);
+        let policies = self.policies_of(&token.client_id, user.as_ref()).await?;
         Ok(Verified {
             client_id: token.client_id,
-            user: grant.map(|grant| grant.user),
+            user,
             patient: context.patient,
             scopes,
             access,
+            policies,
             expires_s: token.expires_s,
         })
     }

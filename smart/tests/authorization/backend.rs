@@ -197,6 +197,17 @@ fn keys_are_fetched_kept_and_asked_for_again_when_they_changed() {
     world.web.answers.lock().unwrap().clear();
     world.wait(3600);
     assert_eq!((status(&keys[1]), status(&keys[1]), asked()), (401, 401, 4));
+    // No longer than the answer says, and no longer than an hour.
+    serve(&keys[0]);
+    world.wait(60);
+    for (max_age_s, lasts_s) in [(Some(20), 20), (Some(0), 1), (Some(100_000), 3600), (None, 3600)] {
+        *world.web.max_age_s.lock().unwrap() = max_age_s;
+        let before = asked();
+        assert_eq!((status(&keys[0]), asked()), (200, before + 1), "{max_age_s:?}");
+        world.wait(lasts_s - 1);
+        assert_eq!((status(&keys[0]), asked()), (200, before + 1), "{max_age_s:?}: not yet");
+        world.wait(1);
+    }
 }
 
 #[test]

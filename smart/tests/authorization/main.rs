@@ -11,3 +11,4 @@ mod management;
 mod pages;
 mod support;
 mod tokens;
+mod upstream;

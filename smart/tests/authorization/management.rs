@@ -93,6 +93,13 @@ fn a_client_registers_itself_where_that_is_allowed() {
     let client = json(&reply);
     assert_eq!((reply.status, text(&client, "scope")), (201, "openid launch/patient patient/*.rs"));
     assert_eq!(text(&client, "client_name"), "New\u{fffd}app");
+    assert_eq!(text(&client, "id_token_signed_response_alg"), "RS256");
+    let mut es256 = metadata();
+    es256["id_token_signed_response_alg"] = value!("ES256");
+    let registered = json(&register(&world, &es256, Some("initial")));
+    assert_eq!(text(&registered, "id_token_signed_response_alg"), "ES256");
+    let kept = now(world.server.client(text(&registered, "client_id"))).unwrap().unwrap();
+    assert_eq!(kept.id_token_algorithm, smart::IdTokenAlgorithm::Es256);
     let id = text(&client, "client_id");
     let code = Browser::new(&world).code("ann", &[("client_id", id)]);
     assert_eq!(world.redeem_with(&code, &[("client_id", id)]).status, 200);
@@ -115,6 +122,9 @@ fn metadata_that_cannot_be_used_are_refused() {
     check("grant_types", value!(["client_credentials"]), "invalid_client_metadata");
     check("response_types", value!(["token"]), "invalid_client_metadata");
     check("scope", value!("everything"), "invalid_client_metadata");
+    for name in ["none", "HS256", "ES384"] {
+        check("id_token_signed_response_alg", value!(name), "invalid_client_metadata");
+    }
     check("launch_uri", value!("javascript:x"), "invalid_client_metadata");
     let mut keys = metadata();
     keys["token_endpoint_auth_method"] = value!("private_key_jwt");

@@ -9,12 +9,13 @@ use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use serde_json::Value;
+use smart::fetch::Form;
 use smart::jwt::Algorithm;
-use smart::memory::{MemoryKey, MemoryStorage};
+use smart::memory::{MemoryKey, MemorySigner, MemoryStorage};
 use smart::{
     Authentication, AuthorizationServer, Body, Choice, Client, Clock, Config, Directory, Event, Events,
-    Fetch, FetchError, Passwords, Reply, Request, Route, ServerError, Services, SessionUser, StorageError,
-    User,
+    Fetch, FetchError, Fetched, Passwords, Reply, Request, Route, ServerError, Services, SessionUser,
+    StorageError, User,
 };
 use url::{Url, form_urlencoded};
 
@@ -78,6 +79,11 @@ impl Passwords for CountedPasswords {
 pub struct Web {
     pub answers: Mutex<BTreeMap<String, Vec<u8>>>,
     pub asked: Mutex<Vec<String>>,
+    /// How long they say that their answers may be used.
+    pub max_age_s: Mutex<Option<i64>>,
+    /// What forms are answered, and which were sent.
+    pub posted: Mutex<BTreeMap<String, (u16, Vec<u8>)>>,
+    pub forms: Mutex<Vec<Form>>,
 }
 
 #[async_trait]
@@ -87,12 +93,28 @@ impl Fetch for Web {
         url: &Url,
         max_bytes: usize,
         may_ask: fn(IpAddr) -> bool,
-    ) -> Result<Vec<u8>, FetchError> {
+    ) -> Result<Fetched, FetchError> {
         assert!(!may_ask("10.0.0.1".parse().unwrap()) && may_ask("93.184.215.14".parse().unwrap()));
         self.asked.lock().unwrap().push(url.to_string());
         let answers = self.answers.lock().unwrap();
         let body = answers.get(url.as_str()).ok_or_else(|| FetchError::Failed("404".into()))?;
-        if body.len() > max_bytes { Err(FetchError::TooLong(max_bytes)) } else { Ok(body.clone()) }
+        if body.len() > max_bytes {
+            return Err(FetchError::TooLong(max_bytes));
+        }
+        Ok(Fetched { body: body.clone(), max_age_s: *self.max_age_s.lock().unwrap() })
+    }
+
+    async fn post(
+        &self,
+        url: &Url,
+        form: Form,
+        _: usize,
+        may_ask: fn(IpAddr) -> bool,
+    ) -> Result<(u16, Vec<u8>), FetchError> {
+        assert!(!may_ask("10.0.0.1".parse().unwrap()));
+        self.forms.lock().unwrap().push(form);
+        let answer = self.posted.lock().unwrap().get(url.as_str()).cloned();
+        answer.ok_or_else(|| FetchError::Failed("nobody is there".into()))
     }
 }
 
@@ -117,6 +139,7 @@ impl Directory for People {
     async fn patients(
         &self,
         user: &SessionUser,
+        _: Option<&smart::Policy>,
         text: &str,
         limit: usize,
     ) -> Result<Vec<Choice>, StorageError> {
@@ -126,13 +149,19 @@ impl Directory for People {
         Ok(found.take(limit).collect())
     }
 
-    async fn patient(&self, user: &SessionUser, id: &str) -> Result<Option<Choice>, StorageError> {
+    async fn patient(
+        &self,
+        user: &SessionUser,
+        _: Option<&smart::Policy>,
+        id: &str,
+    ) -> Result<Option<Choice>, StorageError> {
         Ok(patients_of(user).into_iter().find(|choice| choice.id == id))
     }
 
     async fn encounters(
         &self,
         _: &SessionUser,
+        _: Option<&smart::Policy>,
         patient: &str,
         limit: usize,
     ) -> Result<Vec<Choice>, StorageError> {
@@ -162,6 +191,7 @@ pub struct World {
     pub log: Arc<Log>,
     pub passwords: Arc<CountedPasswords>,
     pub web: Arc<Web>,
+    pub es256: Arc<MemorySigner>,
 }
 
 impl World {
@@ -176,17 +206,27 @@ impl World {
         let clock = Arc::new(TestClock(AtomicI64::new(START)));
         let (log, passwords, web) =
             (Arc::new(Log::default()), Arc::new(CountedPasswords::default()), Arc::new(Web::default()));
+        let key = MemoryKey::generate("e1", Algorithm::Es256).unwrap();
+        let es256 = Arc::new(MemorySigner::new(key));
         let services = Services {
             storage: storage.clone(),
             directory: Arc::new(People),
             signer: KEY.clone(),
+            es256: es256.clone(),
             fetch: web.clone(),
             passwords: passwords.clone(),
             clock: clock.clone(),
             events: log.clone(),
         };
-        let world =
-            World { server: AuthorizationServer::new(config, services), storage, clock, log, passwords, web };
+        let world = World {
+            server: AuthorizationServer::new(config, services),
+            storage,
+            clock,
+            log,
+            passwords,
+            web,
+            es256,
+        };
         world.fill();
         world
     }
@@ -224,6 +264,8 @@ impl World {
             name: format!("{name} <b>"),
             fhir_user: fhir_user.into(),
             enabled: true,
+            upstream: None,
+            policy: None,
         };
         now(self.server.put_user(&user)).unwrap();
     }

@@ -1,8 +1,14 @@
 //! Tokens: what they say, how long they last, how they are renewed, revoked and asked about.
 
+use std::str::FromStr as _;
+
+use chrono::DateTime;
+use openidconnect::core::{CoreIdToken, CoreIdTokenVerifier, CoreJsonWebKeySet, CoreJwsSigningAlgorithm};
+use openidconnect::{ClientId, IssuerUrl, Nonce};
 use serde_json::{Value, json as value};
-use smart::jwt::{Jwks, Token};
-use smart::{Route, TokenError};
+use smart::jwt::{Algorithm, Jwks, Token};
+use smart::memory::MemoryKey;
+use smart::{Clock as _, Route, TokenError};
 
 use crate::support::*;
 
@@ -32,6 +38,46 @@ fn the_id_token_is_what_openid_and_smart_ask() {
     let claims = Token::read(text(&tokens, "id_token")).unwrap().verified(&keys, "JWT").unwrap();
     assert_eq!((claims.text("fhirUser"), claims.text("name"), claims.text("nonce")), (None, None, None));
     assert!(world.tokens("patient/*.rs").get("id_token").is_none());
+}
+
+/// By a library of others: the claims of an id_token that OpenID Connect Core section 3.1.3.7 accepts from these keys.
+#[track_caller]
+fn check_es256(world: &World, client: &str, id_token: &str, nonce: &str) {
+    let keys = json(&world.answer(Route::Jwks, &smart::Request::default()));
+    let keys: CoreJsonWebKeySet = serde_json::from_value(keys).unwrap();
+    let issuer = IssuerUrl::new(ISSUER.to_owned()).unwrap();
+    let now = DateTime::from_timestamp(world.clock.now_s(), 0).unwrap();
+    let verifier = CoreIdTokenVerifier::new_public_client(ClientId::new(client.to_owned()), issuer, keys)
+        .set_allowed_algs([CoreJwsSigningAlgorithm::EcdsaP256Sha256])
+        .set_time_fn(move || now);
+    let token = CoreIdToken::from_str(id_token).unwrap();
+    let claims = token.claims(&verifier, &Nonce::new(nonce.to_owned())).unwrap();
+    assert_eq!(claims.subject().as_str(), "sub-ann");
+    assert!(token.claims(&verifier, &Nonce::new("another".to_owned())).is_err());
+}
+
+#[test]
+fn a_client_that_asks_for_es256_gets_it() {
+    let world = World::new();
+    let mut client = now(world.server.client("public")).unwrap().unwrap();
+    client.id_token_algorithm = smart::IdTokenAlgorithm::Es256;
+    now(world.server.put_client(&client)).unwrap().unwrap();
+    let issued = || {
+        let code = Browser::new(&world).code("ann", &[("scope", "openid"), ("nonce", "n-1")]);
+        text(&json(&world.redeem(&code)), "id_token").to_owned()
+    };
+    let first = issued();
+    check_es256(&world, "public", &first, "n-1");
+    world.es256.rotate(MemoryKey::generate("e2", Algorithm::Es256).unwrap());
+    let second = issued();
+    assert_ne!(first.split_once('.').unwrap().0, second.split_once('.').unwrap().0, "each names its key");
+    // What was signed before counts on.
+    check_es256(&world, "public", &first, "n-1");
+    check_es256(&world, "public", &second, "n-1");
+    // Everybody else has RS256.
+    client.id_token_algorithm = smart::IdTokenAlgorithm::default();
+    now(world.server.put_client(&client)).unwrap().unwrap();
+    assert_eq!(Token::read(&issued()).unwrap().algorithm(), Algorithm::Rs256);
 }
 
 #[track_caller]
@@ -260,7 +306,7 @@ fn discovery_says_where_everything_is() {
     ] {
         assert!(capabilities.contains(&Value::from(name)), "{name}");
     }
-    assert_eq!(openid["id_token_signing_alg_values_supported"], value!(["RS256"]));
+    assert_eq!(openid["id_token_signing_alg_values_supported"], value!(["RS256", "ES256"]));
     assert_eq!(openid["response_types_supported"], value!(["code"]));
     assert_eq!(openid["subject_types_supported"], value!(["public"]));
     assert!(get(Route::SmartStyle).is_object());
@@ -279,4 +325,38 @@ fn a_method_that_a_route_does_not_take_is_refused() {
             assert_eq!(reply.status == 405, !route.methods().contains(&name), "{name} {route:?}");
         }
     }
+}
+
+#[test]
+fn a_token_is_held_to_the_policies_of_app_and_user() {
+    let world = World::new();
+    let token = text(&world.tokens("openid fhirUser launch/patient patient/*.rs"), "access_token").to_owned();
+    let policies = || {
+        let smart::Policies { client, user } = now(world.server.verify(&token)).unwrap().policies;
+        let told = |policy: Option<smart::Policy>| policy.map(|policy| (policy.name, policy.resource.len()));
+        (told(client), told(user))
+    };
+    assert_eq!(policies(), (None, None));
+    let mut client = now(world.server.client("public")).unwrap().unwrap();
+    client.policy = Some("apps".into());
+    now(world.server.put_client(&client)).unwrap().unwrap();
+    // One that is not there permits nothing.
+    assert_eq!(policies(), (Some(("apps".into(), 0)), None));
+    let policy = r#"{"name":"apps","resource":[{"resourceType":"*"}]}"#;
+    let mut policy: smart::Policy = serde_json::from_str(policy).unwrap();
+    now(world.server.put_policy(&policy)).unwrap().unwrap();
+    assert_eq!(policies().0, Some(("apps".into(), 1)));
+    policy.name = "a b".into();
+    assert!(now(world.server.put_policy(&policy)).unwrap().is_err());
+    let mut user = now(world.server.user("ann")).unwrap().unwrap();
+    user.policy = Some("apps".into());
+    now(world.server.put_user(&user)).unwrap();
+    assert_eq!(policies().1, Some(("apps".into(), 1)));
+    // Another person of the same name is another.
+    user.sub = "sub-another".into();
+    now(world.server.put_user(&user)).unwrap();
+    assert_eq!(policies().1, None);
+    assert!(now(world.server.remove_policy("apps")).unwrap());
+    assert!(!now(world.server.remove_policy("apps")).unwrap());
+    assert_eq!(policies().0, Some(("apps".into(), 0)));
 }

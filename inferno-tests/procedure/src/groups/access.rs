@@ -1,5 +1,6 @@
 //! What a token lets through, by resource type (groups 1.7 and 2.3 of the kit).
 
+use super::snake;
 use crate::http::{Checked, Http, ensure};
 use crate::inputs::Inputs;
 use crate::launch::Token;
@@ -36,14 +37,7 @@ fn test(kind: &str, how: &str) -> String {
     if kind == "MedicationRequest" {
         return "g10_medication_request_access".to_owned();
     }
-    let mut snake = String::new();
-    for (place, letter) in kind.char_indices() {
-        if letter.is_ascii_uppercase() && place > 0 {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    format!("g10_{snake}_{how}_access")
+    format!("g10_{}_{how}_access", snake(kind))
 }
 
 async fn search(

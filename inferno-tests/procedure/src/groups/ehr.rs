@@ -12,7 +12,7 @@ use crate::browser::{Arrived, Browser, Form, Page, Scopes};
 use crate::hello;
 use crate::http::{Checked, Wrong, ensure};
 use crate::inputs::{Client, Ehr};
-use crate::launch::{Token, parameter};
+use crate::launch::{Endpoints, Token, parameter};
 
 const NEEDED: &[&str] = &["openid", "fhirUser", "launch", "offline_access"];
 
@@ -52,6 +52,25 @@ pub(super) async fn practitioner(run: &mut Run<'_>) {
     top.saw("g10_auth_incorrectly_permitted_tls_versions_messages_setup", at_authorize);
     let at_token = hello::check(&http, &endpoints.token).await;
     top.saw("g10_token_incorrectly_permitted_tls_versions_messages_setup", at_token);
+}
+
+/// A token for all that the practitioner may see.
+pub(super) async fn token(run: &mut Run<'_>) -> Checked<Token> {
+    let (http, inputs) = (run.http.clone(), run.inputs);
+    let endpoints = Endpoints::discover(&http, &inputs.base).await?;
+    // Reports refer to pictures, and roles to endpoints.
+    let types = [STANDALONE_TYPES, &["Media", "Endpoint"]].concat();
+    let scope = scopes("launch openid fhirUser offline_access", "user", &types, "rs");
+    let plan = opened(run, "launch", &inputs.confidential, scope).await;
+    let launched = match plan {
+        Some(plan) => run.launch("launch", endpoints, &plan).await,
+        None => None,
+    };
+    // What went wrong on the way is the last of what the launch saw.
+    let wrong = || run.report.seen.iter().rev().find_map(|seen| seen.outcome.why().cloned());
+    launched
+        .map(|launched| launched.token)
+        .ok_or_else(|| wrong().unwrap_or_else(|| Wrong("no token".to_owned())))
 }
 
 fn has_banner(token: &Token) -> Checked {
@@ -111,6 +130,7 @@ async fn open(run: &Run<'_>, client: &Client) -> Checked<Vec<(String, String)>> 
                 return Ok(query);
             }
             Arrived::Page(next) => page = next,
+            Arrived::Refused(wrong) => return Err(wrong),
         }
     }
     Err(Wrong(format!("{} is shown instead of the app", page.url)))

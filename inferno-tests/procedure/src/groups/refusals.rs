@@ -2,10 +2,10 @@
 //! kit, and their likes for SMART 2.2).
 
 use super::{Plan, Run, STANDALONE_TYPES, scopes, standalone::BEFORE};
-use crate::browser::Browser;
+use crate::browser::{Browser, Ended};
 use crate::http::{Wrong, ensure};
 use crate::inputs::{Client, Secret};
-use crate::launch::{self, Endpoints, code, parameter};
+use crate::launch::{self, Endpoints, code};
 
 fn plan<'p>(run: &Run<'p>) -> Plan<'p> {
     Plan::standalone(&run.inputs.confidential, scopes(BEFORE, "patient", STANDALONE_TYPES, "rs"))
@@ -18,14 +18,22 @@ pub(super) async fn audience(run: &mut Run<'_>) {
     let choices = run.choices(&plan);
     let mut request = run.request(&plan);
     request.aud = "https://inferno.healthit.gov/invalid_aud";
-    let back = request.authorize(&mut Browser::new(&http), &endpoints, &choices).await;
+    let ended = async {
+        let visit = request.visit(&endpoints)?;
+        Browser::new(&http).ended(visit, request.redirect_uri, &choices).await
+    };
+    let ended = ended.await;
     // A server may also end on a page of its own that says what is wrong; then the app is not sent back at all.
-    let without_code = match &back {
-        Ok(query) => ensure(parameter(query, "code").is_none(), || "there is a code".to_owned()),
-        Err(_) => Ok(()),
+    let without_code = match &ended {
+        Ok(Ended::App(url)) => {
+            let code = url.query_pairs().any(|(name, _)| name == "code");
+            ensure(!code, || "there is a code".to_owned())
+        }
+        Ok(Ended::Refused(_)) => Ok(()),
+        Err(wrong) => Err(wrong.clone()),
     };
     let mut group = run.report.group("g10_smart_invalid_aud");
-    group.saw("smart_app_redirect", Ok(()));
+    group.saw("smart_app_redirect", ended);
     group.saw("Test04", without_code);
 }
 

@@ -52,7 +52,9 @@ async fn it_says_what_the_registries_say() {
         let known: BTreeSet<&str> = definitions
             .search_parameters
             .of(name)
-            .filter(|parameter| parameter.is_indexed())
+            .filter(|parameter| {
+                parameter.is_indexed() || ["_text", "_content"].contains(&parameter.code.as_str())
+            })
             .map(|parameter| parameter.code.as_str())
             .collect();
         assert_eq!(texts(&resource["searchParam"], "name"), known, "{name}");
@@ -67,6 +69,18 @@ async fn it_says_what_the_registries_say() {
     assert!(
         profiles.contains(&"http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient"),
         "{profiles:?}"
+    );
+    let combined = |codes: [&str; 2]| {
+        let extensions = patient["extension"].as_array().expect("combinations");
+        extensions.iter().any(|it| {
+            let given = it["extension"].as_array().expect("parameters").iter();
+            given.filter_map(|it| it["valueString"].as_str()).eq(codes)
+        })
+    };
+    assert!(combined(["gender", "name"]) && !combined(["name", "gender"]), "{}", patient["extension"]);
+    assert_eq!(
+        statement["instantiates"],
+        serde_json::json!(["http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server|6.1.0"])
     );
     assert_eq!(statement["implementation"]["url"], super::server::BASE);
     assert_eq!(statement["fhirVersion"], "4.0.1");

@@ -93,3 +93,56 @@ fn urls(bundle: &Value) -> Vec<String> {
     };
     entries.iter().map(text).collect()
 }
+
+#[tokio::test]
+async fn of_a_server_that_erases() {
+    let refused = r#"
+        405
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-supported","details":{"text":"This server erases nothing: every version stays in the history. Its configuration may change that (irrevocable_erasure)."}}]}"#;
+    let server = filled().await;
+    for request in ["DELETE Patient/n1/_history", "DELETE Patient/n1/_history/1"] {
+        let said = super::server::show(server.send(request).await);
+        assert_eq!(
+            said.split_whitespace().collect::<String>(),
+            refused.split_whitespace().collect::<String>()
+        );
+    }
+    let server = Server::with_limits(|limits| limits.erasure = true).await;
+    for active in ["true", "false", "true"] {
+        let body = format!("{{\"resourceType\":\"Patient\",\"active\":{active}}}");
+        server.send(&format!("PUT Patient/a\n\n{body}")).await.expect("it is stored");
+    }
+    server.check("DELETE Patient/a/_history/3", expect![[r#"
+        409
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"conflict","details":{"text":"Version 3 of Patient/a is the current one; DELETE Patient/a deletes it, and keeps it in the history."}}]}"#]]).await;
+    for (request, text) in [
+        ("DELETE Patient/a/_history/4", "There is no version 4 of Patient/a."),
+        ("DELETE Patient/a/_history/0", "There is no version 0 of Patient/a."),
+        ("DELETE Patient/a/_history/x", "There is no version x of Patient/a."),
+        ("DELETE Patient/none/_history", "There is no resource Patient/none."),
+        ("DELETE Nonsense/a/_history", "Nonsense is not a resource type of FHIR R4."),
+    ] {
+        let said = super::server::show(server.send(request).await);
+        assert!(said.starts_with("404") && said.contains(text), "{request}: {said}");
+    }
+    server.check("DELETE Patient/a/_history/1", expect!["204"]).await;
+    server.check("GET Patient/a/_history/1", expect![[r#"
+        410
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"deleted","details":{"text":"Version 1 of Patient/a was erased for good."}}]}"#]]).await;
+    let history = server.json("GET Patient/a/_history").await;
+    assert_eq!((history["total"].as_u64(), urls(&history).len()), (Some(2), 2));
+    server.check("DELETE Patient/a/_history\nPrefer: return=OperationOutcome", expect![[r#"
+        200
+        {"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","details":{"text":"1 versions of Patient/a were erased for good."}}]}"#]]).await;
+    let history = server.json("GET _history").await;
+    assert_eq!(urls(&history), ["PUT Patient/a"]);
+    // It goes on as before.
+    server.send("DELETE Patient/a").await.expect("it is deleted");
+    server.check("DELETE Patient/a/_history", expect!["204"]).await;
+    server.check("GET Patient/a/_history/3", expect![[r#"
+        410
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"deleted","details":{"text":"Version 3 of Patient/a was erased for good."}}]}"#]]).await;
+    assert_eq!(urls(&server.json("GET _history").await), ["DELETE Patient/a"]);
+    server.send("PUT Patient/a\n\n{\"resourceType\":\"Patient\"}").await.expect("it is stored");
+    assert_eq!(server.json("GET Patient?_summary=count").await["total"], 1);
+}

@@ -10,6 +10,7 @@ mod code_tables;
 mod history;
 mod own_parameters;
 mod patch;
+mod provenance;
 mod record;
 mod search;
 mod server;

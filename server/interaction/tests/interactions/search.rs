@@ -240,7 +240,7 @@ async fn explained() {
     let steps = match crate::ENGINE {
         engines::Engine::Embedded => expect![[r#"
         200
-        {"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?family=adams&_explain=true&_summary=true&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/a","resource":{"resourceType":"Patient","id":"a","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]},"name":[{"family":"Adams"}]},"search":{"mode":"match"}},{"resource":{"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","details":{"text":"0.00 RU, items: 1; index of Patient: of 1 resources, 1 index entries were read; matches in the order of their creation, bodies of the page only"}},{"severity":"information","code":"informational","details":{"text":"0.00 RU in all, steps: 1"}}]},"search":{"mode":"outcome"}}]}"#]],
+        {"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?family=adams&_explain=true&_summary=true&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/a","resource":{"resourceType":"Patient","id":"a","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]},"name":[{"family":"Adams"}]},"search":{"mode":"match"}},{"resource":{"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","details":{"text":"0.00 RU, items: 1; index of Patient: of 1 resources, 1 index entries were read (estimated: 1 of ranges and chains, most of Patient.family); matches in the order of their creation, bodies of the page only"}},{"severity":"information","code":"informational","details":{"text":"0.00 RU in all, steps: 1"}}]},"search":{"mode":"outcome"}}]}"#]],
         engines::Engine::Cosmos => expect![[r#"
         200
         {"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Patient?family=adams&_explain=true&_summary=true&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/Patient/a","resource":{"resourceType":"Patient","id":"a","meta":{"versionId":"1","lastUpdated":"TIME","tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]},"name":[{"family":"Adams"}]},"search":{"mode":"match"}},{"resource":{"resourceType":"OperationOutcome","issue":[{"severity":"information","code":"informational","details":{"text":"1.00 RU, items: 1; SELECT TOP 24 * FROM c WHERE c.l = 1 AND ARRAY_CONTAINS(c.x, @p0) ORDER BY c.b ASC [@p0 = \"^ada\"]"}},{"severity":"information","code":"informational","details":{"text":"1.00 RU in all, steps: 1"}}]},"search":{"mode":"outcome"}}]}"#]],
@@ -260,4 +260,119 @@ async fn explained() {
     assert!(next.contains("_explain=true"), "{next}");
     let second = server.json(&format!("GET {next}")).await;
     assert_eq!(second["entry"].as_array().expect("entries").len(), 2, "a match and an outcome");
+}
+
+const REQUEST: &str = r##"{"resourceType":"MedicationRequest","id":"ID","contained":[{"resourceType":"Medication","id":"m1","code":{"coding":[{"system":"http://x","code":"CODE"}]},"status":"active"},{"resourceType":"Medication","id":"m2","code":{"coding":[{"system":"http://x","code":"other"}]},"status":"inactive"},{"resourceType":"Patient","id":"p1","name":[{"family":"Inside"}]}],"status":"active","intent":"order","medicationReference":{"reference":"#m1"},"supportingInformation":[{"reference":"#m2"}],"subject":{"reference":"#p1"}}"##;
+
+async fn with_contained() -> Server {
+    let server = Server::new().await;
+    for (id, code) in [("r1", "a"), ("r2", "b")] {
+        let body = REQUEST.replace("ID", id).replace("CODE", code);
+        server.send(&format!("PUT MedicationRequest/{id}\n\n{body}")).await.expect("it is stored");
+    }
+    let alone =
+        r#"{"resourceType":"Medication","id":"alone","code":{"coding":[{"system":"http://x","code":"a"}]}}"#;
+    server.send(&format!("PUT Medication/alone\n\n{alone}")).await.expect("it is stored");
+    server
+}
+
+#[tokio::test]
+async fn contained() {
+    let server = with_contained().await;
+    let found = async |query: &str| -> Vec<String> {
+        let bundle = server.json(&format!("GET {query}")).await;
+        let entries = bundle["entry"].as_array().cloned().unwrap_or_default();
+        let url = |entry: &Value| {
+            let url = entry["fullUrl"].as_str().expect("a URL");
+            assert_eq!(entry["search"]["mode"], "match");
+            format!(
+                "{} {}",
+                url.rsplit_once("/fhir/").expect("below the base").1,
+                entry["resource"]["resourceType"].as_str().expect("a type")
+            )
+        };
+        entries.iter().map(url).collect()
+    };
+    let alone = "Medication/alone Medication";
+    let container = |id: &str| format!("MedicationRequest/{id} MedicationRequest");
+    let (r1, r2) = (container("r1"), container("r2"));
+    let (first, second) = ("MedicationRequest/r1#m1 Medication", "MedicationRequest/r2#m1 Medication");
+    for (query, expected) in [
+        ("Medication?code=a", vec![alone]),
+        ("Medication?code=a&_contained=false&_containedType=contained", vec![alone]),
+        ("Medication?code=a&_contained=true", vec![&*r1]),
+        ("Medication?code=a&_contained=true&_containedType=contained", vec![first]),
+        ("Medication?code=a&_contained=both", vec![&*r1, alone]),
+        ("Medication?code=a&_contained=both&_containedType=contained", vec![first, alone]),
+        ("Medication?code=other&_contained=true", vec![&*r1, &*r2]),
+        // One contained resource is to fulfil all of it.
+        ("Medication?code=a&status=inactive&_contained=true", vec![]),
+        ("Medication?code=other&status=inactive&_id=m2&_contained=true", vec![&*r1, &*r2]),
+        ("Medication?code=other&_id=m1&_contained=true", vec![]),
+        ("Medication?code:not=other&_contained=true&_containedType=contained", vec![first, second]),
+        ("Medication?code=http://x|b&_contained=true&_sort=-_id", vec![&*r2]),
+        ("Medication?_contained=true&_sort=-_id", vec![&*r2, &*r1]),
+        ("Patient?family=inside&_contained=true&_count=1", vec![&*r1]),
+        ("Patient?family=inside", vec![]),
+        ("Patient?name=outside&_contained=true", vec![]),
+        ("MedicationRequest?code=a", vec![]),
+        ("Organization?_contained=true", vec![]),
+    ] {
+        assert_eq!(found(query).await, expected, "{query}");
+    }
+    let counted = server.json("GET Medication?code=other&_contained=true&_summary=count").await;
+    assert_eq!(counted["total"], 2);
+    let counted = server.json("GET Medication?code=a,b&_contained=true&_count=1&_total=accurate").await;
+    assert_eq!((counted["total"].as_u64(), counted["entry"].as_array().map(Vec::len)), (Some(2), Some(1)));
+    let next = counted["link"].as_array().expect("links").iter().find(|link| link["relation"] == "next");
+    let next =
+        next.expect("a next page")["url"].as_str().expect("a URL").rsplit_once("/fhir/").expect("ours").1;
+    assert_eq!(found(next).await, [&*r2]);
+    server.check("GET Medication?code=b&_contained=true&_containedType=contained&_elements=code", expect![[r#"
+        200
+        {"resourceType":"Bundle","type":"searchset","link":[{"relation":"self","url":"http://127.0.0.1:8080/fhir/Medication?code=b&_contained=true&_containedType=contained&_elements=code&_count=20"}],"entry":[{"fullUrl":"http://127.0.0.1:8080/fhir/MedicationRequest/r2#m1","resource":{"resourceType":"Medication","id":"m1","meta":{"tag":[{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"SUBSETTED"}]},"code":{"coding":[{"system":"http://x","code":"b"}]},"status":"active"},"search":{"mode":"match"}}]}"#]]).await;
+    // What contained it no longer does not find it.
+    let without = r#"{"resourceType":"MedicationRequest","id":"r1","status":"active","intent":"order","medicationReference":{"reference":"Medication/alone"},"subject":{"display":"x"}}"#;
+    server.send(&format!("PUT MedicationRequest/r1\n\n{without}")).await.expect("it is stored");
+    server.send("DELETE MedicationRequest/r2").await.expect("it is deleted");
+    assert_eq!(found("Medication?_contained=both").await, [alone]);
+}
+
+/// What is contained is found by those who may see what contains it, and search its type.
+#[tokio::test]
+async fn contained_in_what_may_be_seen() {
+    use store::{Access, Filter, Rules};
+    let mut server = with_contained().await;
+    let types = |names: &[&str], requests: Filter| {
+        let rule = |name: &&str| match *name {
+            "MedicationRequest" => ((*name).into(), Rules::all(requests.clone())),
+            _ => ((*name).into(), Rules::all(Filter::All)),
+        };
+        Access::granted(names.iter().map(rule).collect::<Vec<_>>())
+    };
+    let only_r2 = Filter::Ids(vec!["r2".into()]);
+    let both = ["Medication", "MedicationRequest"];
+    for (access, expected) in [
+        (types(&both, Filter::All), vec!["r1", "r2"]),
+        (types(&both, only_r2.clone()), vec!["r2"]),
+        (types(&both, Filter::None), vec![]),
+        (types(&["Medication"], Filter::All), vec![]),
+    ] {
+        server.caller.access = access;
+        for query in
+            ["_contained=true", "_contained=true&_containedType=contained", "_contained=true&_sort=_id"]
+        {
+            let bundle = server.json(&format!("GET Medication?code=other&{query}")).await;
+            let entries = bundle["entry"].as_array().cloned().unwrap_or_default();
+            let urls: Vec<&str> =
+                entries.iter().map(|entry| entry["fullUrl"].as_str().expect("a URL")).collect();
+            let ids: Vec<String> = expected.iter().map(|id| format!("MedicationRequest/{id}")).collect();
+            assert_eq!(urls.len(), ids.len(), "{query} {urls:?}");
+            assert!(urls.iter().zip(&ids).all(|(url, id)| url.contains(id.as_str())), "{query} {urls:?}");
+        }
+    }
+    server.caller.access = types(&["MedicationRequest"], Filter::All);
+    server.check("GET Medication?code=other&_contained=true", expect![[r#"
+        403
+        {"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"forbidden","details":{"text":"This access does not permit to search Medication resources."}}]}"#]]).await;
 }

@@ -43,11 +43,13 @@ impl Server {
             default_count: 20,
             max_count: 1000,
             includes: 1000,
+            erasure: false,
         };
         change(&mut limits);
         let service = Service {
             store: opened.store.clone(),
             validation: Validation::embedded(level, &DEFINITIONS),
+            provenance: None,
             definitions,
             index,
             limits,
@@ -55,7 +57,7 @@ impl Server {
             clock: Arc::new(|| Timestamp(1_795_313_433_123)),
             new_id: Arc::new(move || format!("n{}", ids.fetch_add(1, Ordering::Relaxed) + 1)),
         };
-        let caller = Caller { tenant: Tenant::default_tenant(), access: Access::unrestricted() };
+        let caller = Caller::new(Tenant::default_tenant(), Access::unrestricted());
         Server { service: Arc::new(service), caller, _opened: opened }
     }
 
@@ -165,6 +167,12 @@ impl Server {
                     preferred,
                 )
                 .await
+            }
+            ("DELETE", [kind, id, "_history"]) => {
+                interaction::delete_history(service, caller, kind, id, preferred).await
+            }
+            ("DELETE", [kind, id, "_history", version]) => {
+                interaction::delete_history_version(service, caller, kind, id, version, preferred).await
             }
             ("DELETE", [kind, id]) => interaction::delete(service, caller, kind, id, &write, preferred).await,
             ("DELETE", [kind]) => {

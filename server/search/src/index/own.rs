@@ -54,6 +54,7 @@ impl SearchIndex {
         }
         Ok(SearchIndex {
             parameters: self.parameters.clone(),
+            contained: self.contained,
             bases: self.bases.clone(),
             shapes: Shapes::new(&definitions.schema),
             of_type: self.of_type.clone(),

@@ -50,7 +50,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The types of target that have the chained parameter; never none.
-    fn chained_types<'n>(
+    pub(super) fn chained_types<'n>(
         &self,
         parameter: &'a SearchParameter,
         of_type: Option<&'n str>,

@@ -4,7 +4,7 @@
 use conformance::{SearchParameter, SearchParameterType};
 use fhirpath::IssueType;
 use fhirpath::primitive::is_id;
-use store::{Filter, ParameterId, Predicate, StringMatch, fold};
+use store::{Filter, ParameterId, Part, Predicate, StringMatch, fold};
 
 use super::fault::{Fault, shown};
 use super::has::HAS;
@@ -15,8 +15,7 @@ use super::{MAX_ALTERNATIVE_BYTES, MAX_VALUES, Name, Reader, any_of, date, quant
 use crate::index::{Aspect, Systems};
 
 /// Parameters of R4 that have no filter here, with what could be said instead.
-const NOT_SUPPORTED: [&str; 8] =
-    ["_text", "_content", "_query", "_graph", "_maxresults", "_score", "_containedType", "near"];
+const NOT_SUPPORTED: [&str; 5] = ["_query", "_graph", "_maxresults", "_score", "near"];
 
 /// What reading a value needs to know of its parameter or component.
 #[derive(Clone, Copy)]
@@ -44,6 +43,8 @@ impl<'a> Reader<'a> {
             ("_id", None) => return self.ids(name, value),
             ("_lastUpdated", None) => return self.last_updated(name, value),
             ("_list", _) => return self.list(resource_type, name, value),
+            ("_text", _) => return self.text(resource_type, Part::Narrative, name, value),
+            ("_content", _) => return self.text(resource_type, Part::Content, name, value),
             ("_filter", _) => return self.filter(resource_type, name, value),
             (code, chained) => self.find_or_refuse(resource_type, code).map(|found| (found, chained)),
         };
@@ -72,7 +73,7 @@ impl<'a> Reader<'a> {
         found.ok_or_else(|| self.no_such_parameter(resource_type, code))
     }
 
-    fn no_such_parameter(&self, resource_type: Option<&str>, code: &str) -> Fault {
+    pub(super) fn no_such_parameter(&self, resource_type: Option<&str>, code: &str) -> Fault {
         let Some(name) = resource_type else {
             let text = format!(
                 "{} is no search parameter that all resources share; name a type to search.",

@@ -4,11 +4,12 @@
 use fhirpath::IssueType;
 use store::SortKey;
 
+use super::contained::{Searched, contained_type};
 use super::fault::{Fault, shown};
 use super::{Name, ParseContext, Reader};
 use crate::{Include, Summary};
 
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
     "_count",
     "_cursor",
     "_elements",
@@ -22,6 +23,7 @@ const KNOWN: [&str; 13] = [
     "_total",
     "_type",
     "_contained",
+    "_containedType",
 ];
 
 /// Those that a search may have several times.
@@ -35,6 +37,15 @@ pub(super) fn is_known(code: &str) -> bool {
     KNOWN.contains(&code)
 }
 
+/// `_total`.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Total {
+    #[default]
+    None,
+    Estimate,
+    Accurate,
+}
+
 /// What was read so far.
 #[derive(Default)]
 pub(super) struct ResultParameters {
@@ -45,8 +56,11 @@ pub(super) struct ResultParameters {
     pub summary: Option<Summary>,
     pub cursor: Option<String>,
     pub explain: bool,
+    pub contained: Searched,
+    /// Whether contained resources are to be given alone.
+    pub contained_type: bool,
     count: Option<usize>,
-    total: bool,
+    total: Total,
     seen: Vec<&'static str>,
 }
 
@@ -61,7 +75,12 @@ impl ResultParameters {
 
     /// Whether all matches are to be counted.
     pub(super) fn counts_all(&self) -> bool {
-        self.total || self.summary == Some(Summary::Count) || self.count == Some(0)
+        self.total == Total::Accurate || self.summary == Some(Summary::Count) || self.count == Some(0)
+    }
+
+    /// Whether about how many match is asked.
+    pub(super) fn estimates(&self) -> bool {
+        self.total == Total::Estimate && !self.counts_all()
     }
 
     /// Reads one of [`KNOWN`].
@@ -97,15 +116,13 @@ impl ResultParameters {
             "_sort" => self.sort = reader.sort(value)?,
             "_summary" => self.summary = Some(summary(value)?),
             "_total" => self.total = total(value)?,
-            "_contained" if value != "false" => {
-                let text = "Only _contained=false is supported: contained resources are never matches.";
-                return Err(Fault::unknown(IssueType::NotSupported, text));
-            }
+            "_contained" => self.contained = Searched::read(value)?,
+            "_containedType" => self.contained_type = contained_type(value)?,
             "_type" if reader.resource_type.is_some_and(|searched| searched != value) => {
                 return Err(Fault::value(format!("{} is not the type that is searched.", shown(value))));
             }
             // Understood elsewhere: `_type` chose what is searched, the others choose how the answer is written.
-            "_contained" | "_type" | "_format" | "_pretty" => {}
+            "_type" | "_format" | "_pretty" => {}
             other => {
                 return Err(Fault::unknown(IssueType::Invalid, format!("{} is not known.", shown(other))));
             }
@@ -141,10 +158,11 @@ fn count(value: &str) -> Result<usize, Fault> {
     Ok(value.parse().unwrap_or(usize::MAX))
 }
 
-fn total(value: &str) -> Result<bool, Fault> {
+fn total(value: &str) -> Result<Total, Fault> {
     match value {
-        "none" => Ok(false),
-        "estimate" | "accurate" => Ok(true),
+        "none" => Ok(Total::None),
+        "estimate" => Ok(Total::Estimate),
+        "accurate" => Ok(Total::Accurate),
         other => Err(Fault::value(format!("_total takes none, estimate or accurate, not {}.", shown(other)))),
     }
 }

@@ -85,7 +85,8 @@ pub fn required() -> BTreeSet<String> {
     all.extend(compartments.iter().map(|name| format!("compartment {name}")));
     let others = "_id;_id:not;_id:missing;_lastUpdated:missing;_list;filter and;filter or;filter not;linked filter path;\
         linked filter [];sort _id;sort -_id;sort _lastUpdated;sort -_lastUpdated;sort keys 1;sort keys 2;sort keys 3;\
-        total accurate;total estimate;total none;all types;several types;one of all types;whole compartment;\
+        sort chain;sort -chain;sort _score;sort -_score;_text;_content;linked _text;linked _content;\
+        total accurate;total estimate;total none;contained true;contained both;all types;several types;one of all types;whole compartment;\
         several values;quantity in base units;composite in base units;several pages;found";
     all.extend(others.split(';').map(str::to_owned));
     all

@@ -9,6 +9,7 @@ use store::{Indexer, ParameterId, Value};
 use super::dice::{Dice, Made};
 use super::filter::{ALONE, filter};
 use super::queries::{date, hierarchy, plain, string, token};
+use super::words::words;
 use super::{INDEX, Naive, Stored, terms};
 
 /// Links of a chain, at most.
@@ -44,6 +45,8 @@ pub struct Corpus<'a> {
     shared: Vec<Vec<Place>>,
     /// By type.
     peers: HashMap<&'a str, Vec<&'a Stored>>,
+    /// What resources contain, as if it stood alone.
+    contained: Vec<Stored>,
 }
 
 impl<'a> Corpus<'a> {
@@ -67,7 +70,8 @@ impl<'a> Corpus<'a> {
             }
             kinds.entry((asked.definition.kind.as_str(), asked.aspect)).or_default().push(places);
         }
-        Corpus { naive, kinds: kinds.into_values().collect(), shared, peers }
+        let contained = naive.all().iter().flat_map(Stored::contained_alone).collect();
+        Corpus { naive, kinds: kinds.into_values().collect(), shared, peers, contained }
     }
 
     /// Any value: each kind, and each parameter of it, as often as another.
@@ -135,8 +139,10 @@ impl<'a> Corpus<'a> {
 
 /// Makes a query that some resource has something to do with.
 pub fn make(dice: &mut Dice<'_>, corpus: &Corpus<'_>) -> Made {
-    if dice.roll(12) == 1 {
-        return of_all_types(dice, corpus);
+    match dice.roll(24) {
+        1 | 2 => return of_all_types(dice, corpus),
+        3 | 4 if !corpus.contained.is_empty() => return of_contained(dice, corpus),
+        _ => {}
     }
     let (mut subject, first) = corpus.at(corpus.start(dice));
     let mut parameters = Vec::new();
@@ -154,7 +160,7 @@ pub fn make(dice: &mut Dice<'_>, corpus: &Corpus<'_>) -> Made {
         parameters.extend(dice.attempt(|dice| criterion(dice, of, None, corpus)));
     }
     let compartment = (dice.roll(8) == 1).then(|| compartment(dice, subject)).flatten();
-    result(dice, corpus.peers(subject), &mut parameters);
+    result(dice, corpus.peers(subject), corpus, &mut parameters);
     Made { resource_type: Some(subject.resource_type.clone()), compartment, parameters }
 }
 
@@ -187,14 +193,58 @@ fn of_all_types(dice: &mut Dice<'_>, corpus: &Corpus<'_>) -> Made {
         });
         parameters.extend(criterion);
     }
-    result(dice, &[], &mut parameters);
+    result(dice, &[], corpus, &mut parameters);
     Made { resource_type: None, compartment, parameters }
 }
 
+/// A search for what others contain.
+fn of_contained(dice: &mut Dice<'_>, corpus: &Corpus<'_>) -> Made {
+    let subject = dice.pick(&corpus.contained);
+    let mut parameters = Vec::new();
+    for _ in 0..*dice.pick(&[1_usize, 1, 2, 0]) {
+        let other = dice.pick(&corpus.contained);
+        let of = if other.resource_type == subject.resource_type { other } else { subject };
+        let of = *dice.pick(&[subject, of]);
+        let made = match dice.roll(8) {
+            1 => Some(("_id".to_owned(), of.id.clone())),
+            2 => last_updated(dice, of).into(),
+            _ => dice.attempt(|dice| own(dice, of, None, corpus)),
+        };
+        parameters.extend(made);
+    }
+    let which = *dice.pick(&["true", "both"]);
+    dice.mark(format!("contained {which}"));
+    parameters.push(("_contained".to_owned(), which.to_owned()));
+    if dice.roll(3) == 1 {
+        parameters.push(("_containedType".to_owned(), "container".to_owned()));
+    }
+    if dice.roll(3) == 1 {
+        let key = *dice.pick(&["_id", "-_id", "_lastUpdated", "-_lastUpdated"]);
+        parameters.push(("_sort".to_owned(), key.to_owned()));
+    }
+    parameters.push(("_count".to_owned(), dice.pick(&["50", "1", "3", "7"]).to_string()));
+    if dice.roll(3) == 1 {
+        parameters.push(("_total".to_owned(), dice.pick(&["accurate", "estimate"]).to_string()));
+    }
+    Made { resource_type: Some(subject.resource_type.clone()), compartment: None, parameters }
+}
+
 /// Order, page size and count.
-fn result(dice: &mut Dice<'_>, peers: &[&Stored], parameters: &mut Vec<(String, String)>) {
+fn result(
+    dice: &mut Dice<'_>,
+    peers: &[&Stored],
+    corpus: &Corpus<'_>,
+    parameters: &mut Vec<(String, String)>,
+) {
     let keys = *dice.pick(&[0_usize, 1, 1, 2, 3]);
-    let keys: Vec<String> = (0..keys).map(|_| sort_key(dice, peers)).collect();
+    let mut keys: Vec<String> = (0..keys).map(|_| sort_key(dice, peers, corpus)).collect();
+    let asks_words = parameters.iter().any(|(name, _)| matches!(name.as_str(), "_text" | "_content"));
+    if asks_words && dice.roll(2) == 1 {
+        let sign = *dice.pick(&["-", ""]);
+        dice.mark(format!("sort {sign}_score"));
+        keys.insert(0, format!("{sign}_score"));
+        keys.truncate(3);
+    }
     if !keys.is_empty() {
         dice.mark(format!("sort keys {}", keys.len()));
         parameters.push(("_sort".to_owned(), keys.join(",")));
@@ -206,8 +256,15 @@ fn result(dice: &mut Dice<'_>, peers: &[&Stored], parameters: &mut Vec<(String, 
     }
 }
 
-fn sort_key(dice: &mut Dice<'_>, peers: &[&Stored]) -> String {
+fn sort_key(dice: &mut Dice<'_>, peers: &[&Stored], corpus: &Corpus<'_>) -> String {
     let sign = *dice.pick(&["", "-"]);
+    if dice.roll(5) == 1
+        && let Some(peer) = peers.get(dice.roll(peers.len()))
+        && let Some(path) = sort_path(dice, peer, corpus, 2)
+    {
+        dice.mark(format!("sort {sign}chain"));
+        return format!("{sign}{path}");
+    }
     let of_parameter = |dice: &mut Dice<'_>| {
         let peer = peers.get(dice.roll(peers.len()))?;
         let number = dice.roll(peer.entries.len());
@@ -229,6 +286,31 @@ fn sort_key(dice: &mut Dice<'_>, peers: &[&Stored]) -> String {
             format!("{sign}{key}")
         }
     }
+}
+
+/// A chain through references that are there, to something that sorts.
+fn sort_path(dice: &mut Dice<'_>, from: &Stored, corpus: &Corpus<'_>, links: usize) -> Option<String> {
+    let (link, next) = corpus.target(dice, from)?;
+    let link = match link.trim_end_matches('.').split_once(':') {
+        Some((code, name)) if dice.roll(3) == 1 => format!("{name}:{code}."),
+        _ => link,
+    };
+    if links > 1
+        && dice.roll(3) == 1
+        && let Some(rest) = sort_path(dice, next, corpus, links - 1)
+    {
+        return Some(format!("{link}{rest}"));
+    }
+    let last = match dice.roll(8) {
+        1 => "_id",
+        2 => "_lastUpdated",
+        _ => {
+            let (id, _) = corpus.entry(dice, next)?;
+            let definition = Some(parameter(id).definition).filter(|definition| definition.is_sortable())?;
+            definition.code.as_str()
+        }
+    };
+    Some(format!("{link}{last}"))
 }
 
 /// A compartment that a resource is in, or may be.
@@ -268,6 +350,7 @@ fn criterion(
         3 => dice.attempt(|dice| list(dice, of, corpus)).or_else(|| own(dice, of, entry, corpus)),
         4..=6 => Some(("_filter".to_owned(), filter(dice, of, entry, corpus, 0)?)),
         7..=11 => dice.attempt(|dice| linked(dice, of, corpus, 0)).or_else(|| own(dice, of, entry, corpus)),
+        12 => dice.attempt(|dice| words(dice, of)).or_else(|| own(dice, of, entry, corpus)),
         _ => own(dice, of, entry, corpus),
     }
 }
@@ -322,6 +405,7 @@ fn linked(dice: &mut Dice<'_>, of: &Stored, corpus: &Corpus<'_>, links: usize) -
         let last = match dice.roll(12) {
             1 => id_criterion(dice, next, next),
             2 => last_updated(dice, next),
+            4 => words(dice, next)?,
             3 if backward => ("_filter".to_owned(), filter(dice, next, None, corpus, 1)?),
             _ => own(dice, next, None, corpus)?,
         };
@@ -394,8 +478,11 @@ fn own(
         Value::Reference(target) if modifier == "[type]" => target.split_once('/').map(|(name, _)| name),
         _ => None,
     };
-    let other = *dice.pick(corpus.peers(of));
-    let second = other.values(id).next().filter(|_| of_type.is_none() && dice.roll(4) == 1);
+    // What is contained may have no peer that stands alone.
+    let peers = corpus.peers.get(&*of.resource_type).map_or(&[][..], Vec::as_slice);
+    let other = peers.get(dice.roll(peers.len()));
+    let second = other.and_then(|other| other.values(id).next());
+    let second = second.filter(|_| of_type.is_none() && dice.roll(4) == 1);
     if let Some(second) = second.and_then(|value| value_of(dice, modifier, &value, canonical)) {
         dice.mark("several values");
         text = format!("{text},{second}");

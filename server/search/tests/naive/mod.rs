@@ -9,6 +9,7 @@ pub mod grammar;
 pub mod odd;
 pub mod queries;
 pub mod terms;
+pub mod words;
 
 use std::cell::{OnceCell, RefCell};
 use std::cmp::Ordering;
@@ -18,7 +19,8 @@ use std::sync::{Arc, LazyLock};
 use conformance::Definitions;
 use conformance::terminology::Terminology;
 use search::{Handling, ParseContext, SearchIndex, SearchRequest, parse};
-use store::{Entries, Filter, Indexer, ParameterId, Query, SortBy, SortKey, Value, fold};
+use store::{Entries, Filter, Indexer, ParameterId, Query, SortBy, TextQuery, Value, fold};
+use text::Texts;
 
 /// The server's base in these tests.
 pub const BASE: &str = "http://vesta.test/fhir";
@@ -73,7 +75,11 @@ pub struct Stored {
     pub key: String,
     /// Microseconds since 1970.
     pub last_updated: i64,
+    /// Without those of what it contains.
     pub entries: Entries,
+    /// What it contains: each type, with its id if it has one, and what it would be found by if it stood alone.
+    pub contained: Vec<(String, Option<String>, Entries)>,
+    pub texts: Texts,
 }
 
 impl Stored {
@@ -86,12 +92,71 @@ impl Stored {
         let mut entries = Entries::new();
         let indexed = INDEX.entries(&resource_type, body, &mut entries);
         indexed.unwrap_or_else(|error| panic!("{key}: {error}"));
-        Stored { resource_type, id, key, last_updated, entries }
+        let texts = text::texts(body).expect("a body has texts");
+        let first = first_contained();
+        let mut own = Entries::new();
+        entries.iter().filter(|(id, _)| id.0 < first).for_each(|(id, value)| own.push(id, &value));
+        let contained = json.get("contained").and_then(|all| all.as_array()).cloned().unwrap_or_default();
+        let contained = contained.iter().map(alone).collect();
+        Stored { resource_type, id, key, last_updated, entries: own, contained, texts }
+    }
+
+    /// What it contains, each as a resource of its own that was committed when this one was.
+    pub fn contained_alone(&self) -> Vec<Stored> {
+        let each = self.contained.iter().map(|(resource_type, id, entries)| Stored {
+            resource_type: resource_type.clone(),
+            id: id.clone().unwrap_or_else(|| "none".to_owned()),
+            key: String::new(),
+            last_updated: self.last_updated,
+            entries: entries.clone(),
+            contained: Vec::new(),
+            texts: Texts::default(),
+        });
+        each.collect()
     }
 
     /// The values of one parameter.
     pub fn values(&self, parameter: ParameterId) -> impl Iterator<Item = Value<'_>> {
         self.entries.iter().filter(move |(id, _)| *id == parameter).map(|(_, value)| value)
+    }
+}
+
+/// The number of the first parameter of contained resources.
+pub fn first_contained() -> u16 {
+    let at = INDEX.parameters().iter().position(|parameter| parameter.name.starts_with("Contained."));
+    at.and_then(|at| u16::try_from(at).ok()).expect("there are such parameters")
+}
+
+/// A contained resource as one that stands alone.
+fn alone(json: &serde_json::Value) -> (String, Option<String>, Entries) {
+    let text = |name: &str| json.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+    let resource_type = text("resourceType").expect("it has a type");
+    let mut entries = Entries::new();
+    INDEX.entries(&resource_type, json.to_string().as_bytes(), &mut entries).expect("it has entries");
+    (resource_type, text("id"), entries)
+}
+
+/// Whether a contained resource fulfils a filter; `last_updated` is its container's.
+fn holds_alone(filter: &Filter, id: Option<&str>, entries: &Entries, last_updated: i64) -> bool {
+    let first = first_contained();
+    let all = |filter: &Filter| holds_alone(filter, id, entries, last_updated);
+    // The two last numbers are its type's and its id's.
+    let is_id = |number: u16| usize::from(number) == INDEX.parameters().len() - 1;
+    match filter {
+        Filter::All => true,
+        Filter::None => false,
+        Filter::And(filters) => filters.iter().all(all),
+        Filter::Or(filters) => filters.iter().any(all),
+        Filter::Not(filter) => !all(filter),
+        Filter::Match(number, predicate) if is_id(number.0) => {
+            id.is_some_and(|id| predicate.matches(&Value::Token { system: "", code: id }))
+        }
+        Filter::Match(number, predicate) => {
+            entries.iter().any(|(own, value)| own.0 + first == number.0 && predicate.matches(&value))
+        }
+        Filter::Present(number) => entries.iter().any(|(own, _)| own.0 + first == number.0),
+        Filter::LastUpdated(comparison, lo, hi) => comparison.holds((*lo, *hi), (last_updated, last_updated)),
+        other => panic!("{other:?} is not asked of contained resources"),
     }
 }
 
@@ -163,10 +228,11 @@ impl Naive {
     pub fn run(&self, query: &Query) -> Vec<String> {
         let of_type = |r: &&Stored| query.resource_type.as_deref().is_none_or(|name| name == r.resource_type);
         let asked = Asked { all: self, answered: RefCell::default() };
-        let mut found: Vec<&Stored> =
-            self.all.iter().filter(of_type).filter(|r| asked.holds(&query.filter, r)).collect();
-        found.sort_by(|a, b| compare_all(&query.sort, a, b));
-        found.iter().map(|r| r.key.clone()).collect()
+        let matches = self.all.iter().filter(of_type).filter(|r| asked.holds(&query.filter, r));
+        let mut found: Vec<(Vec<Option<Place>>, &Stored)> =
+            matches.map(|r| (asked.places(query, r), r)).collect();
+        found.sort_by(|(a, _), (b, _)| compare_all(query, a, b));
+        found.iter().map(|(_, r)| r.key.clone()).collect()
     }
 }
 
@@ -187,6 +253,12 @@ impl Asked<'_> {
             Filter::Match(id, predicate) => resource.values(*id).any(|value| predicate.matches(&value)),
             Filter::Present(id) => resource.values(*id).next().is_some(),
             Filter::Type(name) => **name == *resource.resource_type,
+            Filter::Contained { resource_type, filter, .. } => resource.contained.iter().any(|one| {
+                let (name, id, entries) = one;
+                **resource_type == **name
+                    && holds_alone(filter, id.as_deref(), entries, resource.last_updated)
+            }),
+            Filter::Text(query) => query.score_of(&resource.texts).is_some(),
             Filter::Ids(ids) => ids.iter().any(|id| **id == *resource.id),
             Filter::LastUpdated(comparison, lo, hi) => {
                 comparison.holds((*lo, *hi), (resource.last_updated, resource.last_updated))
@@ -215,49 +287,75 @@ impl Asked<'_> {
         self.answered.borrow_mut().insert(question, answer);
         answer
     }
+
+    /// Where a resource stands by each key.
+    fn places(&self, query: &Query, resource: &Stored) -> Vec<Option<Place>> {
+        query.sort.iter().map(|key| self.place(query, &key.by, key.descending, resource)).collect()
+    }
+
+    fn place(&self, query: &Query, by: &SortBy, descending: bool, resource: &Stored) -> Option<Place> {
+        let better = |a: Place, b: Place| {
+            let b_is_less = b.partial_cmp(&a) == Some(Ordering::Less);
+            if b_is_less != descending { b } else { a }
+        };
+        match by {
+            SortBy::Id => Some(Place::Id(resource.id.as_bytes().to_vec())),
+            SortBy::Score => {
+                let texts = query.filter.texts();
+                let scores = texts.iter().filter_map(|text| text.score_of(&resource.texts));
+                TextQuery::together(scores).map(|score| Place::Number(f64::from(score)))
+            }
+            SortBy::LastUpdated => Some(Place::Time(resource.last_updated)),
+            SortBy::Parameter(id) => resource.values(*id).map(|value| place_of(&value)).reduce(better),
+            SortBy::Chain { parameter, targets } => {
+                let places = resource.values(*parameter).filter_map(|value| {
+                    let Value::Reference(target) = value else { return None };
+                    let other = self.all.find(target)?;
+                    let (_, by) = targets.iter().find(|(name, _)| **name == *other.resource_type)?;
+                    self.place(query, by, descending, other)
+                });
+                places.reduce(better)
+            }
+        }
+    }
 }
 
+/// Kinds of values in their order, where a chain leads to several.
 #[derive(Debug, PartialEq, PartialOrd)]
 enum Place {
-    Time(i64),
-    Number(f64),
+    Id(Vec<u8>),
+    Code(Vec<u8>),
     Text(Vec<u8>),
+    Uri(Vec<u8>),
+    Reference(Vec<u8>),
+    Number(f64),
+    Time(i64),
+    Quantity(f64),
 }
 
-fn compare_all(keys: &[SortKey], a: &Stored, b: &Stored) -> Ordering {
-    let each = keys.iter().map(|key| match (place(key, a), place(key, b)) {
+fn compare_all(query: &Query, a: &[Option<Place>], b: &[Option<Place>]) -> Ordering {
+    let each = query.sort.iter().zip(a.iter().zip(b)).map(|(key, places)| match places {
         (None, None) => Ordering::Equal,
         (None, Some(_)) => Ordering::Greater,
         (Some(_), None) => Ordering::Less,
         (Some(a), Some(b)) => {
-            let order = a.partial_cmp(&b).expect("one parameter has one kind of value");
+            let order = a.partial_cmp(b).expect("numbers that are indexed compare");
             if key.descending { order.reverse() } else { order }
         }
     });
     each.fold(Ordering::Equal, Ordering::then)
 }
 
-fn place(key: &SortKey, resource: &Stored) -> Option<Place> {
-    let better = |a: Place, b: Place| {
-        let b_is_less = b.partial_cmp(&a) == Some(Ordering::Less);
-        if b_is_less != key.descending { b } else { a }
-    };
-    match key.by {
-        SortBy::Id => Some(Place::Text(resource.id.as_bytes().to_vec())),
-        SortBy::LastUpdated => Some(Place::Time(resource.last_updated)),
-        SortBy::Parameter(id) => resource.values(id).map(|value| place_of(&value)).reduce(better),
-    }
-}
-
 fn place_of(value: &Value<'_>) -> Place {
-    let text = |text: &str| Place::Text(text.bytes().take(SortBy::TEXT_LENGTH).collect());
+    let short = |text: &str| text.bytes().take(SortBy::TEXT_LENGTH).collect();
     match value {
         Value::Date { lo, .. } => Place::Time(*lo),
-        Value::Number { lo, .. } | Value::Quantity { lo, .. } => Place::Number(*lo),
-        Value::String(value) => text(&fold(value)),
-        Value::Token { code, .. } => text(code),
-        Value::Uri(uri) => text(uri),
-        Value::Reference(target) => text(target),
+        Value::Number { lo, .. } => Place::Number(*lo),
+        Value::Quantity { lo, .. } => Place::Quantity(*lo),
+        Value::String(value) => Place::Text(short(&fold(value))),
+        Value::Token { code, .. } => Place::Code(short(code)),
+        Value::Uri(uri) => Place::Uri(short(uri)),
+        Value::Reference(target) => Place::Reference(short(target)),
         Value::Composite(_) => panic!("composites are not sorted by"),
     }
 }

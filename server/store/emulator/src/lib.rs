@@ -3,7 +3,7 @@
 //! Clients use it like any account, by [`Account::connection_string`]: the same code connects, signs, retries and fails as
 //! with the service, and several processes share one account. The documents are kept by the emulator that the SDK's own
 //! tests use; this crate adds what it lacks: the check of the key, and [`Fault`]s, which happen between the account and its
-//! clients. Of the layout of what is stored it knows nothing.
+//! clients. Of the layout of what is stored it knows nothing. For Blob Storage there is [`Azurite`], a process beside it.
 //!
 //! | control | what it does |
 //! |---|---|
@@ -12,6 +12,7 @@
 //! | `DELETE /__faults` | ends all faults |
 //! | `POST /__split/DATABASE/CONTAINER` | [`Account::split_all`], and answers when it is done |
 
+mod azurite;
 mod control;
 mod fault;
 mod host;
@@ -30,6 +31,7 @@ use azure_data_cosmos_driver::in_memory_emulator::{
 use azure_data_cosmos_driver::models::PartitionKeyDefinition;
 use tokio::sync::oneshot;
 
+pub use self::azurite::Azurite;
 pub use self::fault::{Effect, Fault, Injected};
 pub use self::operation::Operation;
 

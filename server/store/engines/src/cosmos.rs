@@ -26,6 +26,8 @@ pub struct CosmosPlace {
     pub options: CosmosOptions,
     /// The emulator, if it is one.
     emulator: Option<Account>,
+    /// Where indexes of texts are.
+    _texts: tempfile::TempDir,
 }
 
 impl CosmosPlace {
@@ -46,17 +48,17 @@ impl CosmosPlace {
     /// When it cannot be made.
     pub async fn emulated(options: &Options, throughput: Throughput) -> CosmosPlace {
         let account = Account::start_with(options).expect("a port and a thread");
-        let options = reached(&account.connection_string(), "vesta");
+        let (options, texts) = reached(&account.connection_string(), "vesta");
         make(&options, throughput).await;
-        CosmosPlace { options, emulator: Some(account) }
+        CosmosPlace { options, emulator: Some(account), _texts: texts }
     }
 
     async fn real(text: &str) -> CosmosPlace {
         let mut random = [0_u8; 8];
         getrandom::fill(&mut random).expect("random bytes");
-        let options = reached(text, &format!("vesta-test-{:016x}", u64::from_be_bytes(random)));
+        let (options, texts) = reached(text, &format!("vesta-test-{:016x}", u64::from_be_bytes(random)));
         make(&options, REAL_THROUGHPUT).await;
-        CosmosPlace { options, emulator: None }
+        CosmosPlace { options, emulator: None, _texts: texts }
     }
 
     /// A store on it. Each has clients and caches of its own, as another process has.
@@ -91,13 +93,15 @@ impl CosmosPlace {
 }
 
 /// How to reach an account, for the default tenant and one more, `clinic-2`, in the same container.
-fn reached(connection_string: &str, database: &str) -> CosmosOptions {
+fn reached(connection_string: &str, database: &str) -> (CosmosOptions, tempfile::TempDir) {
     let account = AccountOptions::from_connection_string(connection_string).expect("a connection string");
     let mut options = CosmosOptions::single(account, database, "fhir");
     // The emulator looks at every document for a query, and copies a partition for a batch.
     options.patience.operation = Duration::from_secs(60);
     options.tenants.insert(Tenant::new("clinic-2").expect("a tenant's name"), options.default.clone());
-    options
+    let texts = tempfile::tempdir().expect("a directory");
+    options.text_directory = Some(texts.path().to_owned());
+    (options, texts)
 }
 
 async fn make(options: &CosmosOptions, throughput: Throughput) {

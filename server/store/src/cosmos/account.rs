@@ -1,6 +1,7 @@
 //! What the Cosmos engine is opened with: accounts, credentials, tenants. Connects to nothing; see `connect`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub struct CosmosOptions {
     pub patience: Patience,
     /// Which tenants' bodies are encrypted, and where large ones go.
     pub bodies: super::Bodies,
+    /// Where indexes of texts are kept, a directory for each tenant; without it texts cannot be searched.
+    pub text_directory: Option<PathBuf>,
 }
 
 impl CosmosOptions {
@@ -42,6 +45,7 @@ impl CosmosOptions {
             tenants: BTreeMap::new(),
             patience: Patience::default(),
             bodies: super::Bodies::default(),
+            text_directory: None,
         }
     }
 }

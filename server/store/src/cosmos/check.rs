@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::container::{Scope, Sql};
-use super::document::{CURRENT, Document, superseded};
+use super::document::{CURRENT, Document, ERASED, superseded};
 use super::intake;
 use super::read;
 use super::record::{Counts, Kind, LOG, Record};
@@ -20,6 +20,8 @@ struct Known {
     order: String,
     last_updated: i64,
     method: String,
+    /// Whether it has no content.
+    deleted: bool,
     /// Whether its document's id says that it is superseded.
     current: bool,
 }
@@ -92,6 +94,7 @@ impl Checker<'_> {
             order: document.o.clone(),
             last_updated: document.lu,
             method: document.m.clone(),
+            deleted: document.is_deleted(),
             current,
         };
         // A version that is superseded while the documents are read may be met in both places.
@@ -112,7 +115,12 @@ impl Checker<'_> {
             self.report.fault(|| format!("{name} can be found as a deletion, or cannot else"));
         }
         if !found {
-            if document.index != super::document::IndexFields::default() {
+            let fields = &document.index;
+            let none = match document.is_erased() {
+                true => fields.x == [ERASED] && fields.r.is_empty(),
+                false => *fields == super::document::IndexFields::default(),
+            };
+            if !none {
                 self.report.fault(|| format!("{name} has index fields, and cannot be found"));
             }
             return Ok(());
@@ -156,7 +164,7 @@ impl Checker<'_> {
                 self.report.fault(|| fault);
             }
             self.report.versions += known.len() as u64;
-            if known.values().next_back().is_some_and(|newest| newest.method != "DELETE") {
+            if known.values().next_back().is_some_and(|newest| !newest.deleted) {
                 self.report.resources += 1;
             }
             read.insert(key, known);
@@ -172,10 +180,9 @@ impl Checker<'_> {
             let Some(document) = read::version(self.shard, key, number).await? else { continue };
             if self.snapshot.knows(&document.mark()) == Seen::Yes {
                 let current = document.id == CURRENT;
-                known.insert(
-                    number,
-                    Known { order: document.o, last_updated: document.lu, method: document.m, current },
-                );
+                let deleted = document.is_deleted();
+                let (order, last_updated, method) = (document.o, document.lu, document.m);
+                known.insert(number, Known { order, last_updated, method, deleted, current });
             }
         }
         Ok(known)

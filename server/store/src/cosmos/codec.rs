@@ -155,6 +155,24 @@ impl Codec {
         Ok(Bytes::from(body))
     }
 
+    /// Removes what [`Codec::encode`] keeps of this key and version outside of their document; nothing if that is nothing.
+    pub(super) async fn remove(
+        &self,
+        key: &Key,
+        version: u64,
+        z: &str,
+        e: Option<&str>,
+    ) -> Result<(), StoreError> {
+        match (e.and_then(Label::parse), &self.overflow) {
+            (Some(label), Some(blobs)) if label.in_blob => blobs.remove(&self.tenant, key, version, z).await,
+            (Some(label), None) if label.in_blob => Err(StoreError::Unavailable(format!(
+                "{} is in a Blob container, and none is configured",
+                key.as_str()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a body is encrypted with the current key, or need not be encrypted: what it was read from may stay.
     pub fn is_current(&self, e: Option<&str>) -> bool {
         let with = e.and_then(Label::parse).and_then(|label| label.key);

@@ -15,6 +15,9 @@ pub(super) fn superseded(version: u64) -> String {
     format!("v{version}")
 }
 
+/// The one index term of an erased version, to count them by; no other begins so.
+pub(super) const ERASED: &str = "!erased";
+
 /// A version of a resource: the current one (`id` is `c`), or a superseded one (`v` and its number).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Document {
@@ -45,13 +48,16 @@ pub(super) struct Document {
     /// 1 once the transactions it names are known to be committed: then when it was written says nothing of them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub d: Option<u8>,
+    /// 1 if its body was erased.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub g: Option<u8>,
     /// 1 while a search may find it: not a deletion, and current or superseded a short time ago.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub l: Option<u8>,
     /// Index: see `terms`.
     #[serde(flatten)]
     pub index: IndexFields,
-    /// The body, as `codec` wrote it; absent for a deletion.
+    /// The body, as `codec` wrote it; absent for a deletion, and where it was erased.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub z: Option<String>,
     /// How the body is written; absent for plain text.
@@ -122,9 +128,14 @@ impl Document {
         })
     }
 
-    /// Whether it is a deletion.
+    /// Whether it has no content: it is a deletion, or was erased.
     pub(super) fn is_deleted(&self) -> bool {
-        self.m == "DELETE"
+        self.m == "DELETE" || self.is_erased()
+    }
+
+    /// Whether its content was erased.
+    pub(super) fn is_erased(&self) -> bool {
+        self.g == Some(1)
     }
 
     /// The same version as it stands beside the one that supersedes it.
@@ -141,6 +152,12 @@ impl Document {
     /// The same version, current again: what [`Document::superseded_by`] was made of.
     pub(super) fn restored(&self) -> Document {
         Document { id: CURRENT.to_owned(), to: None, te: None, d: Some(1), ..self.clone() }
+    }
+
+    /// The same superseded version without content.
+    pub(super) fn erased(&self) -> Document {
+        let index = IndexFields { x: vec![ERASED.to_owned()], ..IndexFields::default() };
+        Document { g: Some(1), z: None, e: None, index, ..self.stripped() }
     }
 
     /// The same superseded version, no longer to be found by a search.
@@ -200,5 +217,8 @@ mod tests {
         assert_eq!(serde_json::to_value(&restored).unwrap(), serde_json::to_value(&expected).unwrap());
         let stripped = older.stripped();
         assert_eq!((stripped.l, stripped.index, stripped.z), (None, IndexFields::default(), document.z));
+        let erased = older.erased();
+        assert!(erased.is_deleted() && !older.is_deleted());
+        assert_eq!((erased.l, erased.z, erased.e, erased.v, erased.te), (None, None, None, 2, Some(7)));
     }
 }

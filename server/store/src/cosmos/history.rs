@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rustc_hash::FxHashMap;
 
 use super::container::{Scope, Sql};
-use super::document::Document;
+use super::document::{Document, ERASED};
 use super::read;
 use super::record::{Entry, LOG, Record};
 use super::search;
@@ -63,11 +63,11 @@ async fn instance(
     if !read::fulfils(shard, rule, &newest, None).await? {
         return Ok(none);
     }
-    let mut all: Vec<u64> = if query.since.is_some() || query.at.is_some() {
+    let mut all: Vec<u64> = if query.since.is_some() || query.at.is_some() || shard.has_erased() {
         let known = numbers(shard, key, newest.v).await?;
         known
             .into_iter()
-            .filter(|one| wanted(query, one.last_updated, one.next))
+            .filter(|one| !one.erased && wanted(query, one.last_updated, one.next))
             .map(|one| one.version)
             .collect()
     } else {
@@ -90,7 +90,9 @@ async fn instance(
             shard.version(&document.ok_or_else(|| missing(key, number))?).await
         }
     });
-    let versions = stream::iter(reads).buffered(READS).try_collect().await?;
+    let mut versions: Vec<Version> = stream::iter(reads).buffered(READS).try_collect().await?;
+    // Those that another process erased a moment ago.
+    versions.retain(|version| !version.is_erased());
     Ok(HistoryPage { versions, next, total })
 }
 
@@ -114,6 +116,7 @@ async fn permitted(
 /// What a history's filter asks of a version.
 struct Known {
     version: u64,
+    erased: bool,
     last_updated: Timestamp,
     next: Option<Timestamp>,
 }
@@ -124,8 +127,10 @@ async fn numbers(shard: &Shard, key: &Key, newest: u64) -> Result<Vec<Known>, St
     struct Row {
         v: u64,
         lu: i64,
+        #[serde(default)]
+        g: Option<u8>,
     }
-    let text = "SELECT c.v, c.lu FROM c WHERE c.v <= @newest ORDER BY c.v DESC".to_owned();
+    let text = "SELECT c.v, c.lu, c.g FROM c WHERE c.v <= @newest ORDER BY c.v DESC".to_owned();
     let sql = Sql { text, parameters: vec![("@newest".to_owned(), newest.into())] };
     let mut rows: Vec<Row> = Vec::new();
     shard
@@ -140,7 +145,7 @@ async fn numbers(shard: &Shard, key: &Key, newest: u64) -> Result<Vec<Known>, St
     let mut next = None;
     let known = rows.into_iter().map(|row| {
         let last_updated = Timestamp(row.lu);
-        Known { version: row.v, last_updated, next: next.replace(last_updated) }
+        Known { version: row.v, erased: row.g == Some(1), last_updated, next: next.replace(last_updated) }
     });
     Ok(known.collect())
 }
@@ -283,7 +288,7 @@ async fn listed(
         return Ok(None);
     }
     let rule = access.searched(change.key.resource_type());
-    if *rule == Filter::None {
+    if *rule == Filter::None || document.is_erased() {
         return Ok(None);
     }
     let version = shard.version(&document).await?;
@@ -330,15 +335,41 @@ async fn total(
         Some(name) => *access.searched(name) == Filter::All,
         None => access.sees_everything(),
     };
-    if !everything || query.since.is_some() || query.at.is_some() {
+    // The log counts what was erased as well; to count that costs what it costs to find it, so a page does not.
+    let erased = shard.has_erased();
+    if !everything || (erased && query.limit > 0) || query.since.is_some() || query.at.is_some() {
         return Ok(None);
     }
+    let erased = if erased { erased_of(shard, resource_type).await? } else { 0 };
     let snapshot = shard.refresh().await?;
     let counts = &snapshot.sum().counts;
-    Ok(Some(match resource_type {
+    let all: u64 = match resource_type {
         Some(name) => counts.get(name).map_or(0, |count| count.changes),
         None => counts.values().map(|count| count.changes).sum(),
-    }))
+    };
+    Ok(Some(all.saturating_sub(erased)))
+}
+
+/// How many versions were erased, of a type or of all.
+async fn erased_of(shard: &Shard, resource_type: Option<&str>) -> Result<u64, StoreError> {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        v: u64,
+    }
+    let tenant = shard.tenant.as_str().to_owned();
+    let scope = match resource_type {
+        Some(name) => Scope::Type(tenant, name.to_owned()),
+        None => Scope::Tenant(tenant),
+    };
+    let text = "SELECT c.v FROM c WHERE ARRAY_CONTAINS(c.x, @erased)".to_owned();
+    let sql = Sql { text, parameters: vec![("@erased".to_owned(), ERASED.into())] };
+    let mut erased = 0;
+    let counts = |rows: Vec<Row>| {
+        erased += rows.iter().filter(|row| row.v > 0).count() as u64;
+        true
+    };
+    shard.container.query::<Row>(&scope, &sql, counts).await?;
+    Ok(erased)
 }
 
 /// The changes after a commit, oldest first: whole commits until there are `limit` or more.
@@ -430,7 +461,7 @@ pub(super) async fn counts(shard: &Arc<Shard>, access: &Access) -> Result<Vec<(B
                     limit: 0,
                     total: true,
                 };
-                search::run(shard, &snapshot, access, &query).await?.total.unwrap_or(0)
+                search::run(shard, &snapshot, access, &query, None).await?.total.unwrap_or(0)
             }
         };
         if current > 0 {

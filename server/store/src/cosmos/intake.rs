@@ -95,7 +95,8 @@ pub(super) async fn permit(shard: &Shard, access: &Access, writes: &[Write]) -> 
     for (index, write) in writes.iter().enumerate() {
         let Write::Put { key, entries, .. } = write else { continue };
         let rule = access.filter(write.permission(), key.resource_type());
-        let resource = Resource { key, last_updated: Timestamp::now(), entries };
+        // Rules ask of no texts.
+        let resource = Resource { key, last_updated: Timestamp::now(), entries, body: &[] };
         if *rule != Filter::All && !search::fulfils(shard, &shard.snapshot(), rule, &resource).await? {
             return Err(CommitError::Forbidden { write: index });
         }
@@ -121,11 +122,10 @@ fn repeated(indexer: &dyn Indexer, version: Version) -> Result<Pending, StoreErr
     let previous = version
         .checked_sub(1)
         .ok_or_else(|| StoreError::Damaged(format!("the journal has a version 0 of {}", key.as_str())))?;
-    let index = match method {
-        Method::Delete => IndexFields::default(),
-        Method::Post | Method::Put | Method::Patch => {
-            terms::fields(indexer.parameters(), &entries(indexer, &key, &body)?)
-        }
+    // A deletion, or erased.
+    let index = match body.is_empty() {
+        true => IndexFields::default(),
+        false => terms::fields(indexer.parameters(), &entries(indexer, &key, &body)?),
     };
     Ok(Pending { key, previous, method, body: body.into(), stamp: None, index })
 }

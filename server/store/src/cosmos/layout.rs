@@ -25,6 +25,7 @@
 //! | `b` | `o` of version 1: resources are listed in this order where no other is asked for | yes |
 //! | `to`, `te` | the transaction that superseded it, and its `lu` | yes |
 //! | `d` | 1 once all transactions it names are known to be committed | no |
+//! | `g` | 1 if the version was erased: then it has no `z`, of index fields only the term `!erased`, and stays, for the log names it | no |
 //! | `l` | 1 while a search may find it: not a deletion, and not superseded long ago | yes |
 //! | `x`, `r` | index fields | yes |
 //! | `z`, `e` | the body, and how it is written; a deletion has none | no |

@@ -33,6 +33,9 @@ pub(super) struct Meta {
     sequence: u64,
     updated: i64,
     counts: Counts,
+    /// Whether any version was ever erased.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    erased: bool,
     /// When it was last written, by the clock of the process that wrote it, ms.
     at: i64,
     /// And by the service's, s.
@@ -68,6 +71,11 @@ impl Meta {
             at: now_ms,
             ..self.clone()
         }
+    }
+
+    /// Whether any version was ever erased.
+    pub(super) fn has_erased(&self) -> bool {
+        self.erased
     }
 
     /// The tenant's secret.
@@ -116,6 +124,20 @@ pub(super) async fn replace(
     Ok(container.replace(&place(tenant), NAME, meta, etag).await? != Written::No)
 }
 
+/// Rounds of changing the document; each is spoilt only by another process that changes it.
+const ROUNDS: usize = 16;
+
+/// Says that a version was erased, before the first is.
+pub(super) async fn set_erased(container: &Container, tenant: &Tenant) -> Result<(), StoreError> {
+    for _ in 0..ROUNDS {
+        let Some(Item { document, etag }) = read(container, tenant).await? else { break };
+        if document.erased || replace(container, tenant, &Meta { erased: true, ..document }, &etag).await? {
+            return Ok(());
+        }
+    }
+    Err(StoreError::Unavailable("the tenant's meta document cannot be written".to_owned()))
+}
+
 /// The document, written anew so that it tells both clocks; made if it is missing.
 pub(super) async fn open(container: &Container, tenant: &Tenant, now_ms: i64) -> Result<Meta, StoreError> {
     match read(container, tenant).await? {
@@ -149,6 +171,7 @@ fn new(tenant: &Tenant, now_ms: i64) -> Result<Meta, StoreError> {
         sequence: 0,
         updated: 0,
         counts: Counts::new(),
+        erased: false,
         at: now_ms,
         ts: 0,
     })

@@ -171,13 +171,20 @@ impl World {
     }
 
     async fn run(&self, access: &Access, query: &Query) -> Page {
-        let page = search::run(&self.shard, &self.shard.snapshot(), access, query).await;
+        let page = search::run(&self.shard, &self.shard.snapshot(), access, query, None).await;
         page.unwrap_or_else(|error| panic!("{error}: {query:?}"))
     }
 
     /// Runs a query page by page and compares it with the model, which runs `asked`.
-    async fn check(&self, random: &mut Random, access: &Access, mut query: Query, asked: &Query) {
-        let expected = model::expected(&self.resources, asked);
+    async fn check(
+        &self,
+        random: &mut Random,
+        access: &Access,
+        mut query: Query,
+        asked: &Query,
+        rule: &Filter,
+    ) {
+        let expected = model::expected(&self.resources, asked, rule);
         let names: Vec<_> = expected.iter().map(|resource| resource.key.as_str().to_owned()).collect();
         let mut found = Vec::new();
         if query.limit > 0 {
@@ -212,7 +219,7 @@ async fn queries_agree_with_the_model() {
         let world = World::filled(&mut random, &pool, 70).await;
         for _ in 0..30 {
             let query = model::query(&mut random, &pool);
-            world.check(&mut random, &Access::unrestricted(), query.clone(), &query).await;
+            world.check(&mut random, &Access::unrestricted(), query.clone(), &query, &Filter::All).await;
         }
     }
 }
@@ -226,7 +233,7 @@ async fn searches_heed_the_access_filter() {
         let query = model::query(&mut random, &pool);
         let rule = pool.filter(&mut random, 2);
         let asked = Query { filter: model::held(&query.filter, &rule), ..query.clone() };
-        world.check(&mut random, &model::only(&rule), query, &asked).await;
+        world.check(&mut random, &model::only(&rule), query, &asked, &rule).await;
     }
 }
 
@@ -246,7 +253,7 @@ async fn the_other_questions_agree_with_the_model() {
             limit: 1,
             total: false,
         };
-        let expected = !model::expected(&world.resources, &query).is_empty();
+        let expected = !model::expected(&world.resources, &query, &Filter::All).is_empty();
         let found = search::any_match(&world.shard, &snapshot, &access, name, &filter).await.unwrap();
         assert_eq!(found, expected, "{name} {filter:?}");
     }
@@ -305,7 +312,9 @@ async fn chains_have_no_limit() {
             total: false,
         };
         let ledger = Ledger::new(true);
-        ledger.scope(world.check(&mut random, &Access::unrestricted(), query.clone(), &query)).await;
+        ledger
+            .scope(world.check(&mut random, &Access::unrestricted(), query.clone(), &query, &Filter::All))
+            .await;
         let steps = ledger.steps();
         assert!(ledger.units() > 0.0 && steps.len() >= 6, "{steps:?}");
         assert!(steps.iter().any(|step| step.what.contains("ORDER BY")), "{steps:?}");
@@ -324,7 +333,8 @@ async fn cursors_of_other_queries_are_refused() {
             limit: 1,
             total: false,
         };
-        let found = search::run(&world.shard, &world.shard.snapshot(), &Access::unrestricted(), &query).await;
+        let found =
+            search::run(&world.shard, &world.shard.snapshot(), &Access::unrestricted(), &query, None).await;
         assert!(matches!(found, Err(StoreError::Cursor)));
     }
 }

@@ -4,10 +4,14 @@
 //! each inverted if the key is descending; then the resource's birth, 29 hex digits. Positions compare as bytes
 //! and no two resources have the same, so a page that starts after one is right whatever has changed since.
 
+use rustc_hash::FxHashMap;
+use text::TextQuery;
+
 use super::plan::Resource;
 use crate::cursor;
 use crate::embedded::encoding::{DATE, ordered_i64, sort_number, sort_text, sort_value};
-use crate::{ParameterId, Query, SortBy, SortKey, StoreError};
+use crate::texts::score;
+use crate::{ParameterId, Query, SortBy, SortKey, StoreError, Value};
 
 const PRESENT: u8 = 0;
 const MISSING: u8 = 1;
@@ -15,19 +19,37 @@ const MISSING: u8 = 1;
 /// Length of a birth.
 const BIRTH: usize = 29;
 
+/// What the resources sort by that chained keys lead to, by `Type/id`.
+pub(super) type Components = FxHashMap<Box<str>, Vec<u8>>;
+
+/// What is read beside the resources for an order.
+#[derive(Default)]
+pub(super) struct Beside<'q> {
+    /// What makes them relevant.
+    pub texts: Vec<&'q TextQuery>,
+    /// For each key, what it leads to; of one that is not chained nothing.
+    pub chained: Vec<Components>,
+}
+
 /// Where a resource stands.
-pub(super) fn position(keys: &[SortKey], resource: &Resource<'_>, birth: &str) -> Vec<u8> {
+pub(super) fn position(
+    keys: &[SortKey],
+    resource: &Resource<'_>,
+    birth: &str,
+    beside: &Beside<'_>,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(BIRTH + 16 * keys.len());
+    let mut chained = beside.chained.iter();
     for key in keys {
-        let mut component = Vec::new();
-        match key.by {
-            SortBy::Parameter(parameter) => best(resource, parameter, key.descending, &mut component),
-            SortBy::LastUpdated => {
-                let micros = resource.last_updated.0.saturating_mul(1_000);
-                sort_number(&mut component, DATE, ordered_i64(micros));
+        let component = match (&key.by, chained.next()) {
+            // Numbers above 0 are in the order of their bits; what fulfils the plan can be read.
+            (SortBy::Score, _) => {
+                let score = score(&beside.texts, resource.body).ok().flatten();
+                score.into_iter().flat_map(|score| score.to_bits().to_be_bytes()).collect()
             }
-            SortBy::Id => sort_text(&mut component, 0, resource.key.id().as_bytes()),
-        }
+            (by, Some(leading)) => component(by, key.descending, resource, leading),
+            (by, None) => component(by, key.descending, resource, &Components::default()),
+        };
         if component.is_empty() {
             out.push(MISSING);
             continue;
@@ -37,6 +59,35 @@ pub(super) fn position(keys: &[SortKey], resource: &Resource<'_>, birth: &str) -
     }
     out.extend_from_slice(birth.as_bytes());
     out
+}
+
+/// What a resource sorts by: its own values, or the least (or largest) of what its references lead to.
+pub(super) fn component(
+    by: &SortBy,
+    descending: bool,
+    resource: &Resource<'_>,
+    leading: &Components,
+) -> Vec<u8> {
+    let mut component = Vec::new();
+    match by {
+        SortBy::Parameter(parameter) => best(resource, *parameter, descending, &mut component),
+        SortBy::LastUpdated => {
+            let micros = resource.last_updated.0.saturating_mul(1_000);
+            sort_number(&mut component, DATE, ordered_i64(micros));
+        }
+        SortBy::Id => sort_text(&mut component, 0, resource.key.id().as_bytes()),
+        SortBy::Score => {}
+        SortBy::Chain { parameter, .. } => {
+            let values = resource.entries.iter().filter(|entry| entry.0 == *parameter);
+            let found = values.filter_map(|(_, value)| match value {
+                Value::Reference(target) => leading.get(target),
+                _ => None,
+            });
+            let best = if descending { found.max() } else { found.min() };
+            component.extend(best.into_iter().flatten());
+        }
+    }
+    component
 }
 
 /// The least (or largest) of a parameter's values, if one sorts.

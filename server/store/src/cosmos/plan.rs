@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
+use text::TextQuery;
 
 use crate::{Comparison, Entries, Filter, Key, ParameterId, Predicate, Timestamp, Value};
 
@@ -29,6 +30,10 @@ pub(super) enum Plan {
     PointsTo(ParameterId, Keys),
     /// It is one of these.
     Among(Keys),
+    /// Its texts fulfil a query; all that may are among these.
+    Text(TextQuery, Keys),
+    /// [`Filter::Contained`].
+    Contained(Box<Filter>),
 }
 
 /// What a plan asks of.
@@ -36,11 +41,15 @@ pub(super) struct Resource<'r> {
     pub key: &'r Key,
     pub last_updated: Timestamp,
     pub entries: &'r Entries,
+    /// Its JSON, if the plan asks for entries.
+    pub body: &'r [u8],
 }
 
 /// What a filter asks of other resources.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Elsewhere<'f> {
+    /// Of the index of texts.
+    Text(&'f TextQuery),
     /// Of those that a reference leads to: each type, with what must hold there.
     Targets(&'f [(Box<str>, Filter)]),
     /// Of those of a type that refer here by a parameter.
@@ -68,10 +77,19 @@ impl Plan {
                 Some(keys) if !keys.is_empty() => Plan::PointsTo(*parameter, keys),
                 _ => Plan::Nothing,
             },
+            Filter::Text(query) => match follow.next() {
+                Some(keys) if !keys.is_empty() => Plan::Text(query.clone(), keys),
+                _ => Plan::Nothing,
+            },
             Filter::Has { .. } => match follow.next() {
                 Some(keys) if !keys.is_empty() => Plan::Among(keys),
                 _ => Plan::Nothing,
             },
+            Filter::Contained { begin, resource_type, filter: asked } => {
+                let around = Filter::around_contained(*begin, resource_type, asked);
+                let contained = Plan::Contained(Box::new(filter.clone()));
+                and(vec![Plan::of(&around, &mut std::iter::empty()), contained])
+            }
         }
     }
 
@@ -91,7 +109,12 @@ impl Plan {
             Plan::All | Plan::Nothing | Plan::Ids(_) | Plan::Type(_) | Plan::LastUpdated(..) => true,
             Plan::And(plans) | Plan::Or(plans) => plans.iter().all(Plan::is_plain),
             Plan::Not(plan) => plan.is_plain(),
-            Plan::Match(..) | Plan::Present(_) | Plan::PointsTo(..) | Plan::Among(_) => false,
+            Plan::Match(..)
+            | Plan::Present(_)
+            | Plan::PointsTo(..)
+            | Plan::Among(_)
+            | Plan::Text(..)
+            | Plan::Contained(_) => false,
         }
     }
 
@@ -117,6 +140,8 @@ impl Plan {
             Plan::PointsTo(parameter, keys) => values(*parameter)
                 .any(|value| matches!(value, Value::Reference(target) if keys.contains(target))),
             Plan::Among(keys) => keys.contains(resource.key.as_str()),
+            Plan::Text(query, _) => matches!(query.score(resource.body), Ok(Some(_))),
+            Plan::Contained(filter) => !filter.contained(resource.entries, resource.last_updated).is_empty(),
         }
     }
 }
@@ -126,6 +151,7 @@ pub(super) fn elsewhere(filter: &Filter) -> Vec<Elsewhere<'_>> {
     match filter {
         Filter::And(filters) | Filter::Or(filters) => filters.iter().flat_map(elsewhere).collect(),
         Filter::Not(filter) => elsewhere(filter),
+        Filter::Text(query) => vec![Elsewhere::Text(query)],
         Filter::Chain { targets, .. } => vec![Elsewhere::Targets(targets)],
         Filter::Has { resource_type, parameter, filter } => {
             vec![Elsewhere::Referrers(resource_type, *parameter, filter)]

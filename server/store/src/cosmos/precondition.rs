@@ -79,9 +79,11 @@ fn looks_elsewhere(filter: &Filter) -> bool {
         | Filter::None
         | Filter::Match(..)
         | Filter::Present(_)
+        | Filter::Text(_)
         | Filter::Ids(_)
         | Filter::Type(_)
-        | Filter::LastUpdated(..) => false,
+        | Filter::LastUpdated(..)
+        | Filter::Contained { .. } => false,
     }
 }
 

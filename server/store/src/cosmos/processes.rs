@@ -54,7 +54,7 @@ impl Process {
     async fn start(account: &Emulated, settings: Settings) -> Process {
         let engine = Cosmos::open_with(&account.options, FourElements::new(), settings).await.unwrap();
         let engine = Arc::new(engine);
-        Process { store: Store { engine: Engine::Cosmos(engine.clone()) }, engine }
+        Process { store: Store { engine: Engine::Cosmos(engine.clone()), texts: Arc::default() }, engine }
     }
 
     async fn shard(&self) -> Arc<super::shard::Shard> {
@@ -188,7 +188,7 @@ async fn a_search_finds_what_was_committed_before_it() {
         if learned {
             shard.refresh().await.unwrap();
         }
-        let page = super::search::run(&shard, &before, &Access::unrestricted(), &query).await.unwrap();
+        let page = super::search::run(&shard, &before, &Access::unrestricted(), &query, None).await.unwrap();
         let found: Vec<_> = page.matches.iter().map(|it| (it.key.as_str(), it.version)).collect();
         assert_eq!(found, [("Patient/old", 2), ("Patient/new", 1)], "learned: {learned}");
     }

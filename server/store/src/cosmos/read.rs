@@ -104,7 +104,8 @@ pub(super) async fn fulfils(
         };
         entries = intake::entries(&*shard.indexer, &key, &body)?;
     }
-    let resource = Resource { key: &key, last_updated: Timestamp(document.lu), entries: &entries };
+    // Rules ask of no texts.
+    let resource = Resource { key: &key, last_updated: Timestamp(document.lu), entries: &entries, body: &[] };
     search::fulfils(shard, &shard.snapshot(), rule, &resource).await
 }
 

@@ -9,16 +9,19 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value as Json;
+use text::Snapshot as Texts;
 
 use super::container::Scope;
 use super::document::Document;
-use super::order::{birth, position, read_cursor, time};
+use super::order::{Beside, Components, birth, component, position, read_cursor, time};
 use super::plan::{Elsewhere, Keys, Plan, Resource, and, elsewhere, or};
 use super::shard::Shard;
 use super::sql::{Writer, parts};
 use super::tail::{Seen, Snapshot};
+use super::texts;
 use super::walk::{Axis, Merged, Walk, Way};
 use crate::cursor;
+use crate::texts::scores;
 use crate::{
     Access, Entries, Filter, Key, Page, ParameterId, Query, SortBy, SortKey, StoreError, Timestamp, Value,
     Version,
@@ -36,9 +39,10 @@ pub(super) async fn run(
     snapshot: &Snapshot,
     access: &Access,
     query: &Query,
+    texts: Option<&Texts>,
 ) -> Result<Page, StoreError> {
     read_cursor(query)?;
-    let mut attempt = Attempt::new(shard, snapshot);
+    let mut attempt = Attempt { texts, ..Attempt::new(shard, snapshot) };
     loop {
         let found = attempt.search(access).page(query).await;
         if let Some(page) = attempt.settle(found).await? {
@@ -74,7 +78,8 @@ pub(super) async fn fulfils(
     let open = Access::unrestricted();
     let mut attempt = Attempt::new(shard, snapshot);
     loop {
-        let plan = attempt.search(&open).plan(Asker::Decision, rule).await;
+        let plan =
+            attempt.search(&open).plan(Asker::Decision, Some(resource.key.resource_type()), rule).await;
         if let Some(plan) = attempt.settle(plan).await? {
             return Ok(plan.holds(resource));
         }
@@ -127,6 +132,7 @@ impl From<StoreError> for Stop {
 /// Searches at a snapshot; if that does not know enough, or another process has committed since, once more at a fresh one.
 struct Attempt<'s> {
     shard: &'s Shard,
+    texts: Option<&'s Texts>,
     snapshot: Snapshot,
     fresh: bool,
     started: Instant,
@@ -134,12 +140,12 @@ struct Attempt<'s> {
 
 impl<'s> Attempt<'s> {
     fn new(shard: &'s Shard, snapshot: &Snapshot) -> Attempt<'s> {
-        Attempt { shard, snapshot: snapshot.clone(), fresh: false, started: Instant::now() }
+        Attempt { shard, texts: None, snapshot: snapshot.clone(), fresh: false, started: Instant::now() }
     }
 
     fn search<'a>(&'a self, access: &'a Access) -> Search<'a> {
-        let Attempt { shard, snapshot, fresh, started } = self;
-        Search { shard, snapshot, access, fresh: *fresh, started: *started }
+        let Attempt { shard, texts, snapshot, fresh, started } = self;
+        Search { shard, snapshot, access, texts: *texts, fresh: *fresh, started: *started }
     }
 
     /// What was found, unless the search is to be run again.
@@ -164,6 +170,8 @@ struct Search<'s> {
     shard: &'s Shard,
     snapshot: &'s Snapshot,
     access: &'s Access,
+    /// The index of texts, if the query asks of any.
+    texts: Option<&'s Texts>,
     /// Whether what the snapshot does not know is not committed.
     fresh: bool,
     started: Instant,
@@ -203,6 +211,7 @@ struct Match {
 /// The matches that a page needs.
 struct Found<'q> {
     sort: &'q [SortKey],
+    beside: Beside<'q>,
     after: Option<&'q [u8]>,
     room: usize,
     /// By position.
@@ -215,17 +224,19 @@ struct Found<'q> {
 
 impl<'q> Found<'q> {
     fn new(sort: &'q [SortKey], after: Option<&'q [u8]>, room: usize) -> Found<'q> {
-        Found { sort, after, room, kept: BTreeMap::new(), full: None, all: None }
+        Found { sort, beside: Beside::default(), after, room, kept: BTreeMap::new(), full: None, all: None }
     }
 }
 
 impl Sink for Found<'_> {
     fn needs_entries(&self) -> bool {
-        self.sort.iter().any(|key| matches!(key.by, SortBy::Parameter(_)))
+        self.sort
+            .iter()
+            .any(|key| matches!(key.by, SortBy::Parameter(_) | SortBy::Score | SortBy::Chain { .. }))
     }
 
     fn take(&mut self, resource: &Resource<'_>, found: Match) {
-        let position = position(self.sort, resource, &found.document.b);
+        let position = position(self.sort, resource, &found.document.b, &self.beside);
         if let Some(all) = &mut self.all {
             all.insert(found.document.b.clone());
         }
@@ -285,6 +296,32 @@ impl Sink for Referred {
     }
 }
 
+/// What all matches sort by.
+struct Sorted<'q> {
+    by: &'q SortBy,
+    descending: bool,
+    /// What they lead to, if that is what they sort by.
+    leading: Components,
+    found: Components,
+}
+
+impl Sink for Sorted<'_> {
+    fn needs_entries(&self) -> bool {
+        matches!(self.by, SortBy::Parameter(_) | SortBy::Chain { .. })
+    }
+
+    fn take(&mut self, resource: &Resource<'_>, _: Match) {
+        let component = component(self.by, self.descending, resource, &self.leading);
+        if !component.is_empty() {
+            self.found.insert(resource.key.as_str().into(), component);
+        }
+    }
+
+    fn is_enough(&self) -> bool {
+        false
+    }
+}
+
 /// The entries of all matches.
 #[derive(Default)]
 struct Indexed(FxHashMap<Key, Entries>);
@@ -333,6 +370,10 @@ impl Search<'_> {
         let after = read_cursor(query)?;
         let room = if query.limit == 0 { 0 } else { query.limit.saturating_add(1) };
         let mut found = Found::new(&query.sort, after, room);
+        if room > 0 {
+            found.beside.texts = query.filter.texts();
+            found.beside.chained = self.chained(&ready, &query.sort).await?;
+        }
         found.all = counting.then(FxHashSet::default);
         found.full = (!counting && is_in_order(&query.sort)).then_some(room);
         if counting {
@@ -343,7 +384,8 @@ impl Search<'_> {
         let counted = found.all.as_ref().map(|all| all.len() as u64);
         let total = if query.total { known.or(counted) } else { None };
         let more = found.kept.len() > query.limit;
-        let mut page = Page { matches: Vec::with_capacity(found.kept.len()), next: None, total };
+        let mut page =
+            Page { matches: Vec::with_capacity(found.kept.len()), next: None, total, scores: Vec::new() };
         for (position, found) in found.kept.into_iter().take(query.limit) {
             page.matches.push(match found.version {
                 Some(version) => version,
@@ -353,7 +395,48 @@ impl Search<'_> {
                 page.next = Some(cursor::of_place(query, &position));
             }
         }
+        page.scores = scores(&query.filter, &page.matches)?;
         Ok(page)
+    }
+
+    /// What the matches' references lead to, for each key.
+    async fn chained(&self, ready: &Ready, sort: &[SortKey]) -> Result<Vec<Components>, Stop> {
+        let mut chained = Vec::with_capacity(sort.len());
+        for key in sort {
+            chained.push(self.leading(ready, &key.by, key.descending).await?);
+        }
+        Ok(chained)
+    }
+
+    /// What the resources sort by that a key leads to from some matches; nothing of a key that is not chained. Boxed, for
+    /// it may lead further.
+    fn leading<'a>(
+        &'a self,
+        ready: &'a Ready,
+        by: &'a SortBy,
+        descending: bool,
+    ) -> Pin<Box<dyn Future<Output = Result<Components, Stop>> + Send + 'a>> {
+        Box::pin(async move {
+            let mut found = Components::default();
+            let SortBy::Chain { parameter, targets } = by else { return Ok(found) };
+            let mut referred = Referred { parameter: *parameter, targets: FxHashSet::default() };
+            self.each(ready, EVERYTHING, &mut referred).await?;
+            for (name, by) in targets {
+                let of_type = |target: &str| match target.split_once('/') {
+                    Some((of, id)) if of == &**name => Some(Box::from(id)),
+                    _ => None,
+                };
+                let ids: Vec<Box<str>> = referred.targets.iter().filter_map(|key| of_type(key)).collect();
+                for ids in ids.chunks(IDS) {
+                    let ready = self.prepare_link(Asker::Caller, name, &Filter::Ids(ids.to_vec())).await?;
+                    let leading = self.leading(&ready, by, descending).await?;
+                    let mut sorted = Sorted { by, descending, leading, found: Components::default() };
+                    self.each(&ready, EVERYTHING, &mut sorted).await?;
+                    found.extend(sorted.found);
+                }
+            }
+            Ok(found)
+        })
     }
 
     async fn any(&self, resource_type: &str, filter: &Filter) -> Result<bool, Stop> {
@@ -392,9 +475,9 @@ impl Search<'_> {
 
     /// Follows a filter's chains, and adds what access leaves.
     async fn prepare(&self, resource_type: Option<&str>, filter: &Filter) -> Result<Ready, Stop> {
-        let asked = self.plan(Asker::Caller, filter).await?;
+        let asked = self.plan(Asker::Caller, resource_type, filter).await?;
         let permitted = match resource_type {
-            Some(name) => self.plan(Asker::Decision, self.access.searched(name)).await?,
+            Some(name) => self.plan(Asker::Decision, resource_type, self.access.searched(name)).await?,
             None => self.visible().await?,
         };
         Ok(self.ready(resource_type, and(vec![asked, permitted])))
@@ -402,9 +485,11 @@ impl Search<'_> {
 
     /// The same of resources that were seen, or that a chain leads to.
     async fn prepare_link(&self, asker: Asker, resource_type: &str, filter: &Filter) -> Result<Ready, Stop> {
-        let asked = self.plan(asker, filter).await?;
+        let asked = self.plan(asker, Some(resource_type), filter).await?;
         let permitted = match asker {
-            Asker::Caller => self.plan(Asker::Decision, self.access.seen(resource_type)).await?,
+            Asker::Caller => {
+                self.plan(Asker::Decision, Some(resource_type), self.access.seen(resource_type)).await?
+            }
             Asker::Decision => Plan::All,
         };
         Ok(self.ready(Some(resource_type), and(vec![asked, permitted])))
@@ -429,28 +514,32 @@ impl Search<'_> {
         for name in self.snapshot.sum().counts.keys() {
             let filter = self.access.searched(name);
             limited |= *filter != Filter::All;
-            let permitted = self.plan(Asker::Decision, filter).await?;
+            let permitted = self.plan(Asker::Decision, Some(name), filter).await?;
             any.push(and(vec![Plan::Type(name.as_str().into()), permitted]));
         }
         Ok(if limited { or(any) } else { Plan::All })
     }
 
-    async fn plan(&self, asker: Asker, filter: &Filter) -> Result<Plan, Stop> {
+    async fn plan(&self, asker: Asker, resource_type: Option<&str>, filter: &Filter) -> Result<Plan, Stop> {
         let mut followed = Vec::new();
         for elsewhere in elsewhere(filter) {
-            followed.push(self.follow(asker, elsewhere).await?);
+            followed.push(self.follow(asker, resource_type, elsewhere).await?);
         }
         Ok(Plan::of(filter, &mut followed.into_iter()))
     }
 
-    /// The resources that a chain leads to, in either direction. Boxed, for a filter elsewhere may have chains of its own.
+    /// The resources that a chain leads to, in either direction, or that texts may be of. Boxed, for a filter elsewhere may have chains of its own.
     fn follow<'a>(
         &'a self,
         asker: Asker,
+        resource_type: Option<&'a str>,
         elsewhere: Elsewhere<'a>,
     ) -> Pin<Box<dyn Future<Output = Result<Keys, Stop>> + Send + 'a>> {
         Box::pin(async move {
             match elsewhere {
+                Elsewhere::Text(query) => {
+                    Ok(texts::found(self.shard, self.texts, resource_type, query).await?)
+                }
                 Elsewhere::Targets(targets) => {
                     let mut named = Named::default();
                     for (name, filter) in targets {
@@ -519,7 +608,9 @@ impl Search<'_> {
             self.shard.entries(&key, &read.body, &mut entries)?;
             version = Some(read);
         }
-        let resource = Resource { key: &key, last_updated: Timestamp(document.lu), entries: &entries };
+        let body = version.as_ref().map(|version| version.body.clone()).unwrap_or_default();
+        let resource =
+            Resource { key: &key, last_updated: Timestamp(document.lu), entries: &entries, body: &body };
         if plan.holds(&resource) {
             sink.take(&resource, Match { document, version });
         }

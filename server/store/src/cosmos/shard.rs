@@ -1,7 +1,7 @@
 //! One tenant as this process has it open: its container, log, indexer, codec and clock. Knows where a tenant's
 //! documents are, and how to read a version out of one; decides nothing about commits.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -45,6 +45,8 @@ pub(super) struct Shard {
     clock: fn() -> i64,
     /// By how much this process's clock is ahead of the service's, ms.
     ahead: AtomicI64,
+    /// Whether any version is known to have been erased. Of what another process erases it is known after its next sweep.
+    pub erased: AtomicBool,
     #[cfg(test)]
     pub stop: super::stop::Stop,
 }
@@ -74,6 +76,7 @@ impl Shard {
             secret: meta.secret()?,
             clock: settings.clock,
             ahead: AtomicI64::new(0),
+            erased: AtomicBool::new(meta.has_erased()),
             #[cfg(test)]
             stop: super::stop::Stop::default(),
         };
@@ -154,6 +157,11 @@ impl Shard {
     /// Takes in how far this process's clock is from the service's, from a document that it just wrote.
     pub(super) fn compare_clocks(&self, meta: &Meta) {
         self.ahead.store(meta.ahead_ms(), Ordering::Release);
+    }
+
+    /// Whether any version is known to have been erased.
+    pub(super) fn has_erased(&self) -> bool {
+        self.erased.load(Ordering::Acquire)
     }
 
     /// Whether this process may write.

@@ -53,7 +53,7 @@ impl<'p> Writer<'p> {
     /// What holds wherever a plan does.
     pub(super) fn over(&mut self, plan: &Plan) -> Condition {
         match plan {
-            Plan::All | Plan::Present(_) => Condition::True,
+            Plan::All | Plan::Present(_) | Plan::Contained(_) => Condition::True,
             Plan::Nothing => Condition::False,
             Plan::And(plans) => all(plans.iter().map(|plan| self.over(plan)).collect()),
             Plan::Or(plans) if plans.len() > ALTERNATIVES => Condition::True,
@@ -75,13 +75,15 @@ impl<'p> Writer<'p> {
             Plan::Ids(ids) => self.one_of("c.rid", ids),
             Plan::Type(name) => self.one_of("c.ty", std::slice::from_ref(name)),
             &Plan::LastUpdated(comparison, lo, hi) => self.last_updated(comparison, lo, hi),
-            Plan::PointsTo(_, keys) | Plan::Among(keys) if keys.len() > TARGETS => Condition::True,
+            Plan::PointsTo(_, keys) | Plan::Among(keys) | Plan::Text(_, keys) if keys.len() > TARGETS => {
+                Condition::True
+            }
             Plan::PointsTo(_, keys) => {
                 let mut targets: Vec<&Box<str>> = keys.iter().collect();
                 targets.sort_unstable();
                 any(targets.into_iter().map(|target| self.term(terms::reference(target))).collect())
             }
-            Plan::Among(keys) => {
+            Plan::Among(keys) | Plan::Text(_, keys) => {
                 let ids = keys.iter().filter_map(|key| key.split_once('/'));
                 let mut ids: Vec<Box<str>> = ids.map(|(_, id)| id.into()).collect();
                 ids.sort_unstable();
@@ -243,21 +245,22 @@ pub(super) fn parts(plan: &Plan) -> Vec<Plan> {
         Plan::PointsTo(parameter, keys)
             if keys.len() > TARGETS && OwnParameter::first_number(*parameter).is_none() =>
         {
-            Some((at, Some(*parameter), keys))
+            Some((at, plan, keys))
         }
-        Plan::Among(keys) if keys.len() > TARGETS => Some((at, None, keys)),
+        Plan::Among(keys) | Plan::Text(_, keys) if keys.len() > TARGETS => Some((at, plan, keys)),
         _ => None,
     });
-    let Some((at, parameter, keys)) = many else { return vec![plan.clone()] };
+    let Some((at, split, keys)) = many else { return vec![plan.clone()] };
     let mut sorted: Vec<&str> = keys.iter().map(|key| &**key).collect();
     sorted.sort_unstable();
     let part = |targets: &[&str]| {
         let keys: Keys = std::sync::Arc::new(targets.iter().map(|target| Box::from(*target)).collect());
         let others = conjuncts.iter().enumerate().filter(|(other, _)| *other != at);
         let others = others.map(|(_, plan)| plan.clone());
-        let some = match parameter {
-            Some(parameter) => Plan::PointsTo(parameter, keys),
-            None => Plan::Among(keys),
+        let some = match split {
+            Plan::PointsTo(parameter, _) => Plan::PointsTo(*parameter, keys),
+            Plan::Text(query, _) => Plan::Text(query.clone(), keys),
+            _ => Plan::Among(keys),
         };
         Plan::And(std::iter::once(some).chain(others).collect())
     };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
 
 use super::container::{Container, Item, Operation, Place, Written};
-use super::document::{CURRENT, Document, IndexFields, method_name, superseded};
+use super::document::{CURRENT, Document, ERASED, IndexFields, method_name, superseded};
 use super::read::{self, Fate};
 use super::settle::{Held, Settled};
 use super::shard::Shard;
@@ -161,13 +161,17 @@ async fn document(
         to: None,
         te: None,
         d: None,
+        g: None,
         l: None,
         index: IndexFields::default(),
         z: None,
         e: None,
         ts: None,
     };
-    if write.method != Method::Delete {
+    if write.method != Method::Delete && write.body.is_empty() {
+        document.g = Some(1);
+        document.index.x.push(ERASED.to_owned());
+    } else if write.method != Method::Delete {
         document.l = Some(1);
         document.index = write.index.clone();
         shard.encode(&mut document, &write.body).await?;
@@ -176,10 +180,11 @@ async fn document(
 }
 
 fn delta(write: &Pending, replaces: bool) -> i8 {
-    match (replaces, write.method) {
-        (false, Method::Delete) | (true, Method::Post | Method::Put | Method::Patch) => 0,
-        (false, _) => 1,
-        (true, Method::Delete) => -1,
+    // A deletion has no body, and of another store's commits none that was erased there.
+    match (replaces, write.body.is_empty()) {
+        (false, true) | (true, false) => 0,
+        (false, false) => 1,
+        (true, true) => -1,
     }
 }
 

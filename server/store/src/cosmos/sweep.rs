@@ -1,6 +1,7 @@
 //! Cleans up, beside the commits: takes back what dead processes staged, sums up the log, and takes the index fields off
 //! superseded versions that no search can need any more. Each process does it; what another did already, it finds done.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use futures_util::future::BoxFuture;
@@ -78,6 +79,7 @@ async fn decide(shard: &Shard) -> Result<(), StoreError> {
     let Some(Item { document: known, etag }) = meta::read(&shard.container, &shard.tenant).await? else {
         return Err(StoreError::Damaged("the tenant's meta document is gone".to_owned()));
     };
+    shard.erased.fetch_or(known.has_erased(), Ordering::AcqRel);
     let now = shard.now_ms();
     let until = now.saturating_sub(ms(shard.timings.grace));
     // What was appended before the meta document said so must be absorbed before it is believed.

@@ -46,6 +46,8 @@ struct Checker<'c> {
     txn: &'c RoTxn<'c>,
     databases: &'c Databases,
     state: State,
+    /// Versions without content that are no deletions.
+    erased: u64,
     report: CheckReport,
     progress: &'c (dyn Fn(u64, u64) + Sync),
     done: u64,
@@ -63,7 +65,7 @@ pub(super) fn run(
     let total = resources * 2 + databases.changes.all.len(txn)?;
     let state = databases.meta.state(txn)?;
     let report = CheckReport::default();
-    let mut checker = Checker { txn, databases, state, report, progress, done: 0, total };
+    let mut checker = Checker { txn, databases, state, erased: 0, report, progress, done: 0, total };
     checker.resources()?;
     checker.changes()?;
     let Checker { mut report, done, .. } = checker;
@@ -108,6 +110,12 @@ impl Checker<'_> {
         let (ids, heads) = (records.ids.len(self.txn)?, records.heads.len(self.txn)?);
         if ids != heads {
             self.report.fault(|| format!("{ids} ids for {heads} resources"));
+        }
+        let (erased, known) = (self.erased, self.databases.meta.erased(self.txn, None)?);
+        if erased != known {
+            self.report.fault(|| {
+                format!("{erased} versions have no body and are no deletions, {known} were erased")
+            });
         }
         let older = records.versions.len(self.txn)?;
         let known = self.report.versions.saturating_sub(heads);
@@ -172,6 +180,7 @@ impl Checker<'_> {
         if record.is_deleted() != record.body.is_empty() {
             self.report.fault(|| format!("{key} version {number} has a body as a deletion, or none else"));
         }
+        self.erased += u64::from(record.is_erased());
         if record.sequence > self.state.sequence || record.last_updated > self.state.last_updated {
             self.report.fault(|| format!("{key} version {number} is later than the last commit"));
         }

@@ -29,7 +29,8 @@ use std::borrow::Cow;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use crate::query::{fold, is_below};
+use crate::fold;
+use crate::query::is_below;
 use crate::{Comparison, Predicate, SortBy, StringMatch, Value};
 
 pub(super) const TOKEN: u8 = 0x10;

@@ -15,7 +15,9 @@ use super::rebuild;
 use super::records::{Records, Table};
 use super::visible::View;
 use super::writer::{self, Failed, Job, Replay, Writer, entries_of, previous};
-use crate::{Access, Batch, Commit, CommitError, Entries, Indexer, OwnParameter, StoreError, Version, Write};
+use crate::{
+    Access, Batch, Commit, CommitError, Entries, Erasure, Indexer, OwnParameter, StoreError, Version, Write,
+};
 
 /// Sizes of the address space to map, tried in turn: a sparse reservation, and what a system without so much
 /// room for it may still give. It bounds the size of the file.
@@ -129,6 +131,14 @@ impl Environment {
         let (reply, answer) = oneshot::channel();
         self.ask(Job::Seal { tenant: tenant.map(Into::into), reply }).await?;
         answer.await.map_err(|_| stopped())
+    }
+
+    /// Has the writer erase versions; how many had content.
+    pub(super) async fn erase(&self, erasures: Vec<Erasure>) -> Result<u64, StoreError> {
+        self.writable()?;
+        let (reply, answer) = oneshot::channel();
+        self.ask(Job::Erase { erasures, reply }).await?;
+        answer.await.map_err(|_| stopped())?
     }
 
     /// Has the writer begin to bring the index to the tenant's own parameters. They with their numbers.

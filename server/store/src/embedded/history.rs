@@ -83,7 +83,8 @@ fn instance(
     let mut replaced_by = None;
     let mut total = 0;
     let newest = records.head_ref(txn, ordinal)?.map_or(0, |head| head.version);
-    let filtered = query.since.is_some() || query.at.is_some() || *rule != Filter::All;
+    let whole = view.databases.meta.erased(txn, Some(key.resource_type()))? == 0;
+    let filtered = !whole || query.since.is_some() || query.at.is_some() || *rule != Filter::All;
     for number in (1..=newest).rev() {
         let listed = before.is_none_or(|before| number < before);
         if !filtered && page.more {
@@ -93,7 +94,10 @@ fn instance(
             continue;
         }
         let record = records.version_ref(txn, ordinal, number)?.ok_or_else(|| missing(key, number))?;
-        if wanted(query, record.last_updated, replaced_by) && view.version(rule, &record)? {
+        if !record.is_erased()
+            && wanted(query, record.last_updated, replaced_by)
+            && view.version(rule, &record)?
+        {
             total += 1;
             if listed && !page.more {
                 page.take(record, || cursor::of_version(number))?;
@@ -162,6 +166,9 @@ fn listed<'t>(
     let record = records.version_ref(txn, change.ordinal, change.version)?;
     let record =
         record.ok_or_else(|| StoreError::Damaged("a change of a version that is not there".into()))?;
+    if record.is_erased() {
+        return Ok(None);
+    }
     let resource_type = record.key.split('/').next().unwrap_or_default();
     let rule = access.searched(resource_type);
     let seen = view.current(rule, change.ordinal, record.key)? && view.version(rule, &record)?;
@@ -182,5 +189,8 @@ fn total(
     if !everything || query.since.is_some() || query.at.is_some() {
         return Ok(None);
     }
-    view.databases.changes.count(view.txn, resource_type).map(Some)
+    // The log counts what was erased as well.
+    let erased = view.databases.meta.erased(view.txn, resource_type)?;
+    let all = view.databases.changes.count(view.txn, resource_type)?;
+    Ok(Some(all.saturating_sub(erased)))
 }

@@ -7,6 +7,7 @@
 //! | secret | 32 random bytes |
 //! | fingerprint | u64 BE, of the indexer whose entries the index holds; absent while it is rebuilt |
 //! | own | JSON: the tenant's own parameters that the index has, those it is brought to, and how far; see `own` |
+//! | erased/TYPE | u64 BE: how many versions of the type were erased; absent for none |
 //! | rebuilding | fingerprint u64 BE, next ordinal u32 BE; there while the index is rebuilt |
 
 use heed::{RoTxn, RwTxn};
@@ -16,6 +17,9 @@ use crate::{StoreError, Timestamp};
 
 /// The format this version writes and opens.
 pub(crate) const FORMAT: u32 = 1;
+
+/// What the names of counts of erased versions begin with.
+const ERASED: &str = "erased/";
 
 /// Where commits stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +133,30 @@ impl Meta {
     pub(crate) fn forget_own(&self, txn: &mut RwTxn<'_>) -> Result<(), StoreError> {
         self.0.delete(txn, b"own")?;
         Ok(())
+    }
+
+    /// How many versions were erased, of a type or of all.
+    pub(crate) fn erased(&self, txn: &RoTxn<'_>, resource_type: Option<&str>) -> Result<u64, StoreError> {
+        if let Some(name) = resource_type {
+            return Ok(self.fixed(txn, &format!("{ERASED}{name}"))?.map_or(0, u64::from_be_bytes));
+        }
+        let mut all = 0;
+        for item in self.0.prefix_iter(txn, ERASED.as_bytes())? {
+            let wrong = |_| StoreError::Damaged("a meta entry has a wrong length".to_owned());
+            all += u64::from_be_bytes(item?.1.try_into().map_err(wrong)?);
+        }
+        Ok(all)
+    }
+
+    /// Says that so many more versions of a type were erased.
+    pub(crate) fn add_erased(
+        &self,
+        txn: &mut RwTxn<'_>,
+        resource_type: &str,
+        more: u64,
+    ) -> Result<(), StoreError> {
+        let all = self.erased(txn, Some(resource_type))? + more;
+        self.put(txn, &format!("{ERASED}{resource_type}"), &all.to_be_bytes())
     }
 
     fn put(&self, txn: &mut RwTxn<'_>, name: &str, value: &[u8]) -> Result<(), StoreError> {

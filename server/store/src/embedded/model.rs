@@ -17,7 +17,7 @@ use super::plan::{Context, LIMITS, Limits};
 use super::postings::{IndexDatabases, Pending, compare};
 use super::records::{RecordRef, Records};
 use super::search;
-use crate::query::fold;
+use crate::fold;
 use crate::*;
 
 /// splitmix64.
@@ -266,11 +266,25 @@ impl Pool {
                 let by = match random.below(8) {
                     0 => SortBy::LastUpdated,
                     1 => SortBy::Id,
+                    2 | 3 => self.chain(random, 2),
                     _ => parameter,
                 };
                 SortKey { by, descending: random.chance(50) }
             })
             .collect()
+    }
+
+    /// A key of what references lead to, by so many links.
+    fn chain(&self, random: &mut Random, links: usize) -> SortBy {
+        let target = |random: &mut Random| match random.below(6) {
+            0 => SortBy::LastUpdated,
+            1 => SortBy::Id,
+            2 | 3 if links > 1 => self.chain(random, links - 1),
+            _ => SortBy::Parameter(ParameterId(random.below(usize::from(PARAMETERS)) as u16)),
+        };
+        let types = TYPES.iter().filter(|_| random.chance(70)).collect::<Vec<_>>();
+        let targets = types.into_iter().map(|name| ((*name).into(), target(random))).collect();
+        SortBy::Chain { parameter: REFERENCE, targets }
     }
 
     fn limits(&self, random: &mut Random) -> Limits {
@@ -283,6 +297,9 @@ impl Pool {
             checked: *random.one(&[0, 10, 4_096]),
             few_matches: *random.one(&[0, 5, 20_000]),
             walked: *random.one(&[3, 40, 20_000]),
+            walk_cost: *random.one(&[0, 0, 2]),
+            sampled: *random.one(&[0, 2, 1_024]),
+            estimated_chunks: *random.one(&[0, 512]),
             ..LIMITS
         }
     }
@@ -383,7 +400,8 @@ impl World {
                 // Mostly what another has: most postings stay.
                 entries = old.entries.clone();
             }
-            let mut body = Vec::new();
+            // What has no entries has a body all the same.
+            let mut body = if delete { Vec::new() } else { vec![BODY] };
             for (parameter, value) in entries.iter().filter(|_| !delete) {
                 body.extend_from_slice(&parameter.0.to_le_bytes());
                 value.pack(&mut body);
@@ -425,7 +443,7 @@ impl World {
 
     /// All matches in order.
     fn expected(&self, query: &Query) -> Vec<&Resource> {
-        expected(&self.resources, query)
+        expected(&self.resources, query, &Filter::All)
     }
 
     fn run(&self, limits: Limits, query: &Query) -> Result<Page, StoreError> {
@@ -436,7 +454,7 @@ impl World {
         let txn = self.env.read_txn().unwrap();
         let mut context = Context::new(&txn, &self.databases, &self.records, access);
         context.limits = limits;
-        search::run_in(&context, query)
+        search::run(&context, query)
     }
 
     /// Runs a query page by page and compares it with the model.
@@ -493,6 +511,7 @@ fn fulfils(resources: &[Resource], resource: &Resource, filter: &Filter) -> bool
         }
         Filter::Present(parameter) => resource.entries.iter().any(|(number, _)| number == *parameter),
         Filter::Type(name) => **name == *resource.key.resource_type(),
+        Filter::Text(_) | Filter::Contained { .. } => unreachable!("none is made up"),
         Filter::Ids(ids) => ids.iter().any(|id| **id == *resource.key.id()),
         &Filter::LastUpdated(comparison, lo, hi) => {
             let point = resource.last_updated.0 * 1_000;
@@ -517,8 +536,9 @@ fn fulfils(resources: &[Resource], resource: &Resource, filter: &Filter) -> bool
     }
 }
 
-/// Of some resources, those that a query finds, in order.
-pub(crate) fn expected<'r>(resources: &'r [Resource], query: &Query) -> Vec<&'r Resource> {
+/// Of some resources, those that a query finds, in order. Chained keys lead to what fulfils a rule.
+pub(crate) fn expected<'r>(resources: &'r [Resource], query: &Query, rule: &Filter) -> Vec<&'r Resource> {
+    let world = Linked { resources, rule };
     let mut found: Vec<_> = resources
         .iter()
         .filter(|resource| {
@@ -526,7 +546,8 @@ pub(crate) fn expected<'r>(resources: &'r [Resource], query: &Query) -> Vec<&'r 
         })
         .filter(|resource| fulfils(resources, resource, &query.filter))
         .map(|resource| {
-            (query.sort.iter().map(|key| sort_value(resource, key)).collect::<Vec<_>>(), resource)
+            let each = query.sort.iter().map(|key| world.sort_value(resource, &key.by, key.descending));
+            (each.collect::<Vec<_>>(), resource)
         })
         .collect();
     found.sort_by(|(a, x), (b, y)| {
@@ -550,9 +571,12 @@ pub(crate) fn expected<'r>(resources: &'r [Resource], query: &Query) -> Vec<&'r 
 /// Takes bodies for packed entries.
 struct Packed;
 
+/// How a body begins.
+const BODY: u8 = b'{';
+
 impl Indexer for Packed {
     fn entries(&self, _: &str, body: &[u8], out: &mut Entries) -> Result<(), IndexError> {
-        let mut rest = body;
+        let mut rest = body.strip_prefix(&[BODY]).ok_or(IndexError("no body".into()))?;
         while let Some((parameter, packed)) = rest.split_first_chunk() {
             let (value, left) = Value::unpack(packed).ok_or(IndexError("unreadable".into()))?;
             out.push(ParameterId(u16::from_le_bytes(*parameter)), &value);
@@ -593,25 +617,54 @@ impl Sorted {
     }
 }
 
-fn sort_value(resource: &Resource, key: &SortKey) -> Option<Sorted> {
-    let text = |rank, text: &str| Some(Sorted::Text(rank, text.bytes().take(SortBy::TEXT_LENGTH).collect()));
-    let parameter = match key.by {
-        SortBy::LastUpdated => return Some(Sorted::Time(0, resource.last_updated.0)),
-        SortBy::Id => return text(0, resource.key.id()),
-        SortBy::Parameter(parameter) => parameter,
-    };
-    let values = resource.entries.iter().filter(|entry| entry.0 == parameter);
-    let sorted = values.filter_map(|(_, value)| match value {
-        Value::Token { code, .. } => text(0, code),
-        Value::String(value) => text(1, &fold(value)),
-        Value::Uri(value) => text(2, value),
-        Value::Reference(value) => text(3, value),
-        Value::Number { lo, .. } => Some(Sorted::Number(4, lo)),
-        Value::Date { lo, .. } => Some(Sorted::Time(5, lo)),
-        Value::Quantity { lo, .. } => Some(Sorted::Number(6, lo)),
-        Value::Composite(_) => None,
-    });
-    if key.descending { sorted.max_by(Sorted::order) } else { sorted.min_by(Sorted::order) }
+/// What chained keys lead to.
+struct Linked<'r> {
+    resources: &'r [Resource],
+    rule: &'r Filter,
+}
+
+impl Linked<'_> {
+    fn sort_value(&self, resource: &Resource, by: &SortBy, descending: bool) -> Option<Sorted> {
+        let best = |some: &mut dyn Iterator<Item = Sorted>| {
+            if descending { some.max_by(Sorted::order) } else { some.min_by(Sorted::order) }
+        };
+        let text =
+            |rank, text: &str| Some(Sorted::Text(rank, text.bytes().take(SortBy::TEXT_LENGTH).collect()));
+        let values = |parameter| resource.entries.iter().filter(move |entry| entry.0 == parameter);
+        let parameter = match by {
+            // By the time as by a date, where kinds meet.
+            SortBy::LastUpdated => return Some(Sorted::Time(6, resource.last_updated.0 * 1_000)),
+            SortBy::Id => return text(0, resource.key.id()),
+            SortBy::Score => unreachable!("none is made up"),
+            SortBy::Parameter(parameter) => *parameter,
+            SortBy::Chain { parameter, targets } => {
+                let referred = values(*parameter).filter_map(|(_, value)| match value {
+                    Value::Reference(target) => self.seen(target),
+                    _ => None,
+                });
+                return best(&mut referred.flat_map(|other| {
+                    let here = targets.iter().filter(move |(name, _)| **name == *other.key.resource_type());
+                    here.filter_map(move |(_, by)| self.sort_value(other, by, descending))
+                }));
+            }
+        };
+        let mut sorted = values(parameter).filter_map(|(_, value)| match value {
+            Value::Token { code, .. } => text(1, code),
+            Value::String(value) => text(2, &fold(value)),
+            Value::Uri(value) => text(3, value),
+            Value::Reference(value) => text(4, value),
+            Value::Number { lo, .. } => Some(Sorted::Number(5, lo)),
+            Value::Date { lo, .. } => Some(Sorted::Time(6, lo)),
+            Value::Quantity { lo, .. } => Some(Sorted::Number(7, lo)),
+            Value::Composite(_) => None,
+        });
+        best(&mut sorted)
+    }
+
+    fn seen(&self, key: &str) -> Option<&Resource> {
+        let found = self.resources.iter().find(|other| other.key.as_str() == key);
+        found.filter(|other| fulfils(self.resources, other, self.rule))
+    }
 }
 
 pub(crate) fn pool(random: &mut Random) -> Pool {
@@ -685,6 +738,26 @@ fn queries_agree_with_the_model() {
             let limits = pool.limits(random);
             let query = query(random, pool);
             world.check(random, limits, query);
+        }
+    });
+}
+
+#[test]
+fn estimates_are_exact_of_few_and_never_of_more_than_there_are() {
+    worlds(9, |random, pool, world| {
+        for _ in 0..20 {
+            let (limits, query) = (pool.limits(random), query(random, pool));
+            let (txn, access) = (world.env.read_txn().unwrap(), Access::unrestricted());
+            let mut context = Context::new(&txn, &world.databases, &world.records, &access);
+            context.limits = limits;
+            let Some(estimate) = search::estimate(&context, &query).unwrap() else {
+                panic!("the type of what is searched says how many there are: {query:?}")
+            };
+            let expected = world.expected(&query).len() as u64;
+            assert!(estimate <= world.resources.len() as u64, "{query:?} {limits:?}");
+            if limits.sampled >= world.resources.len() as u64 {
+                assert_eq!(estimate, expected, "{query:?} {limits:?}");
+            }
         }
     });
 }
@@ -764,7 +837,7 @@ fn pages_stay_right_while_data_changes() {
             let mut query = query(random, pool);
             query.total = false;
             // A chain's matches change with what others point to: these are not unchanged resources.
-            if format!("{:?}", query.filter).contains("Chain") {
+            if format!("{query:?}").contains("Chain") {
                 continue;
             }
             let before: Vec<_> = world.expected(&query).into_iter().cloned().collect();
@@ -801,7 +874,8 @@ fn searches_heed_the_access_decision() {
             let (query, rule) = (query(random, pool), pool.filter(random, 2));
             let query = Query { limit: 100_000, total: true, ..query };
             let asked = Query { filter: held(&query.filter, &rule), ..query.clone() };
-            let expected: Vec<_> = world.expected(&asked).into_iter().map(|it| it.key.clone()).collect();
+            let expected = expected(&world.resources, &asked, &rule).into_iter();
+            let expected: Vec<_> = expected.map(|it| it.key.clone()).collect();
             let limits = pool.limits(random);
             let page = world.run_for(&only(&rule), limits, &query).unwrap();
             let found: Vec<_> = page.matches.into_iter().map(|version| version.key).collect();
@@ -878,6 +952,34 @@ fn too_costly_queries_are_refused() {
          an identifier, a code) or narrow its dates, numbers or texts"
     );
     assert!(matches!(error, StoreError::TooCostly(_)));
+}
+
+#[test]
+fn queries_that_would_be_too_costly_are_refused_before_they_run() {
+    let mut random = Random(7);
+    let pool = pool(&mut random);
+    let mut world = World::new();
+    world.commit(&mut random, &pool, 300, false, &BTreeSet::new());
+    let limits = Limits { entries_read: 10, estimated_chunks: 0, ..LIMITS };
+    let contains = |text: &str| Predicate::String(StringMatch::Contains, text.into());
+    let query = |filter| Query {
+        resource_type: None,
+        filter,
+        sort: Vec::new(),
+        after: None,
+        limit: 10,
+        total: false,
+    };
+    let long = Filter::Match(ParameterId(1), contains("a"));
+    let StoreError::TooCostly(text) = world.run(limits, &query(long.clone())).unwrap_err() else {
+        panic!("it is refused for its cost")
+    };
+    assert!(text.contains("index entries, most of them of a parameter, and 10 are allowed"), "{text}");
+    let nothing = Filter::Ids(vec!["absent".into()]);
+    let narrow = Filter::And(vec![nothing, Filter::Match(ParameterId(1), contains("a"))]);
+    assert!(world.run(Limits { entries_read: 10_000, ..limits }, &query(narrow)).is_ok());
+    let chain = Filter::Chain { parameter: REFERENCE, targets: vec![("Patient".into(), long)] };
+    assert!(matches!(world.run(limits, &query(chain)), Err(StoreError::TooCostly(_))));
 }
 
 #[test]

@@ -5,6 +5,8 @@
 //! either read whole into sets, or, when there are few candidates, checked against their forward records; a chain,
 //! in either direction, likewise. [`Plan::settle`] decides by size.
 
+mod estimate;
+
 use std::cell::Cell;
 
 use heed::RoTxn;
@@ -16,9 +18,14 @@ use super::encoding::{
 use super::forward::{ForwardReader, damaged};
 use super::pending::long_key;
 use super::postings::{IndexDatabases, LAST_UPDATED, TYPE, presence_key, split_key};
-use super::records::Records;
+use super::records::{Records, stored_key};
 use super::set::{CHUNK_BITS, Posting, Set, Sets, chunk_of, offset_of, ordinal_at};
-use crate::{Access, Comparison, Filter, ParameterId, Predicate, StoreError, StringMatch, Value};
+use super::texts::{self, Late};
+use super::writer::entries_of;
+use crate::{
+    Access, Comparison, Filter, Indexer, Parameter, ParameterId, Predicate, StoreError, StringMatch, Value,
+};
+pub(super) use estimate::Estimate;
 
 /// Sizes that decide how a query is run, and the one that refuses it.
 #[derive(Debug, Clone, Copy)]
@@ -31,10 +38,16 @@ pub(super) struct Limits {
     pub first_entries: u64,
     /// Candidates that are checked in the hope that a page becomes full, before a range is read after all.
     pub checked: u64,
-    /// Matches up to which all sort keys are read; of more, the index is walked in order first.
+    /// Matches up to which all sort keys are read; of more, the index may be walked in order first.
     pub few_matches: u64,
-    /// Candidates that a walk looks at before it gives up: about as dear as reading the sort keys of as many matches.
+    /// Candidates that a walk looks at before it gives up.
     pub walked: u64,
+    /// Candidates that are looked at to see about how many match.
+    pub sampled: u64,
+    /// How much dearer than reading the sort key of a match it is to look at a candidate of a walk.
+    pub walk_cost: u64,
+    /// Chunks from which on a plan is estimated before it runs; a search of fewer cannot read too many entries.
+    pub estimated_chunks: u32,
 }
 
 /// The engine's.
@@ -43,10 +56,15 @@ pub(super) const LIMITS: Limits = Limits {
     few_candidates: 4_096,
     first_entries: 8_192,
     checked: 4_096,
-    few_matches: 20_000,
+    few_matches: 1_000,
     walked: 20_000,
+    sampled: 1_024,
+    walk_cost: 2,
+    estimated_chunks: 512,
 };
 
+/// Candidates of a chunk that are checked before it is seen whether they were enough.
+const CHECKED_AT_ONCE: usize = 128;
 /// Systems of one code that are looked up one by one.
 const FEW_SYSTEMS: usize = 32;
 
@@ -57,6 +75,12 @@ pub(super) struct Context<'t> {
     pub(super) records: &'t Records,
     pub(super) access: &'t Access,
     pub(super) limits: Limits,
+    /// What texts are searched in, if the query asks of any.
+    pub(super) late: Option<&'t Late<'t>>,
+    /// What parameters are called, by number.
+    pub(super) parameters: &'t [Parameter],
+    /// What computes entries of bodies, if the query asks of any.
+    pub(super) indexer: Option<&'t dyn Indexer>,
     read: Cell<u64>,
 }
 
@@ -68,7 +92,18 @@ impl<'t> Context<'t> {
         records: &'t Records,
         access: &'t Access,
     ) -> Self {
-        Context { txn, databases, records, access, limits: LIMITS, read: Cell::new(0) }
+        let read = Cell::new(0);
+        Context {
+            txn,
+            databases,
+            records,
+            access,
+            limits: LIMITS,
+            late: None,
+            parameters: &[],
+            indexer: None,
+            read,
+        }
     }
 
     /// Counts entries read.
@@ -82,6 +117,35 @@ impl<'t> Context<'t> {
              (a patient, an identifier, a code) or narrow its dates, numbers or texts",
             self.limits.entries_read
         )))
+    }
+
+    /// What a plan would read; it is refused if that is too much. `None` where a search cannot read so much, unless it is
+    /// to be explained.
+    pub(super) fn estimate(
+        &self,
+        plan: &Plan,
+        wholly: bool,
+        explained: bool,
+    ) -> Result<Option<Estimate>, StoreError> {
+        if !explained && self.databases.chunks(self.txn)? < self.limits.estimated_chunks {
+            return Ok(None);
+        }
+        let estimate = plan.estimate(self, wholly)?;
+        if estimate.entries <= self.limits.entries_read {
+            return Ok(Some(estimate));
+        }
+        let most = estimate.most.map_or("nothing", |(parameter, _)| self.name(parameter));
+        Err(StoreError::TooCostly(format!(
+            "the search would read about {} index entries, most of them of {most}, and {} are allowed; narrow what it \
+             asks of {most}, or add a parameter that few resources fulfil (a patient, an identifier, a code)",
+            estimate.entries, self.limits.entries_read
+        )))
+    }
+
+    /// What a parameter is called.
+    pub(super) fn name(&self, parameter: ParameterId) -> &'t str {
+        let known = self.parameters.get(usize::from(parameter.0)).map(|parameter| parameter.name.as_str());
+        known.unwrap_or(if parameter == LAST_UPDATED { "_lastUpdated" } else { "a parameter" })
     }
 
     /// How many entries were counted so far.
@@ -186,9 +250,23 @@ enum Node {
     Scan(Scan),
     Chain(Chain),
     Has(Has),
+    /// [`Filter::Contained`].
+    Contained(Box<Filter>),
     And(Vec<Node>),
     Or(Vec<Node>),
     Not(Box<Node>),
+}
+
+impl Node {
+    /// Whether candidates are checked against it one by one.
+    fn is_checked(&self) -> bool {
+        match self {
+            Node::Scan(_) | Node::Chain(_) | Node::Has(_) | Node::Contained(_) => true,
+            Node::And(nodes) | Node::Or(nodes) => nodes.iter().any(Node::is_checked),
+            Node::Not(inner) => inner.is_checked(),
+            Node::All | Node::Nothing | Node::Term(_) | Node::Presence(..) | Node::Known(_) => false,
+        }
+    }
 }
 
 /// Where a condition may hold: chunks, ascending, and at most how many resources.
@@ -244,6 +322,13 @@ impl Plan {
             Asker::Decision => Node::All,
         };
         Plan::of_nodes(context, Some(resource_type), asked, permitted)
+    }
+
+    /// The resources of a type that the caller may see where a chain leads, settled.
+    pub(super) fn seen(context: &Context<'_>, resource_type: &str) -> Result<Plan, StoreError> {
+        let mut plan = Plan::of_link(context, Asker::Caller, resource_type, &Filter::All)?;
+        plan.settle(context, false)?;
+        Ok(plan)
     }
 
     fn of_nodes(
@@ -313,6 +398,37 @@ impl Plan {
         evaluation.restrict(&self.root, chunk, set)
     }
 
+    /// Matches in a chunk from an offset on: all, or, where they are checked one by one, `wanted` or a few more.
+    pub(super) fn first_matches(
+        &self,
+        evaluation: &mut Evaluation<'_>,
+        chunk: u32,
+        from: u16,
+        wanted: usize,
+    ) -> Result<Set, StoreError> {
+        let nodes = match &self.root {
+            Node::And(nodes) => nodes.as_slice(),
+            other => std::slice::from_ref(other),
+        };
+        let mut set = Set::all();
+        for node in nodes.iter().filter(|node| !node.is_checked()) {
+            evaluation.restrict(node, chunk, &mut set)?;
+        }
+        let candidates: Vec<u16> = set.iter().filter(|offset| *offset >= from).collect();
+        let mut found = Vec::new();
+        for some in candidates.chunks(CHECKED_AT_ONCE) {
+            let mut set = Set::Few(some.to_vec());
+            for node in nodes.iter().filter(|node| node.is_checked()) {
+                evaluation.restrict(node, chunk, &mut set)?;
+            }
+            found.extend(set.iter());
+            if found.len() >= wanted {
+                break;
+            }
+        }
+        Ok(Set::Few(found))
+    }
+
     /// All matches in a chunk.
     pub(super) fn matches(&self, evaluation: &mut Evaluation<'_>, chunk: u32) -> Result<Set, StoreError> {
         let mut set = Set::all();
@@ -357,6 +473,7 @@ fn compile(
         Filter::Match(parameter, predicate) => condition(context, *parameter, predicate)?,
         Filter::Present(parameter) => Node::Presence(*parameter, "".into()),
         Filter::Type(name) => Node::Presence(TYPE, name.clone()),
+        Filter::Text(query) => Node::Known(texts::found(context, query)?),
         Filter::Ids(ids) => Node::Known(of_ids(context, resource_type, ids)?),
         &Filter::LastUpdated(comparison, lo, hi) => {
             condition(context, LAST_UPDATED, &Predicate::Date(comparison, lo, hi))?
@@ -371,6 +488,11 @@ fn compile(
         Filter::Has { resource_type, parameter, filter } => {
             let plan = Box::new(Plan::of_link(context, asker, resource_type, filter)?);
             Node::Has(Has { parameter: *parameter, plan })
+        }
+        Filter::Contained { begin, resource_type: contained, filter: asked } => {
+            let around = Filter::around_contained(*begin, contained, asked);
+            let around = compile(context, asker, resource_type, &around)?;
+            and(vec![around, Node::Contained(Box::new(filter.clone()))])
         }
     })
 }
@@ -420,6 +542,7 @@ fn cost(node: &Node) -> u8 {
         Node::And(_) | Node::Or(_) | Node::Not(_) => 4,
         Node::Scan(_) => 5,
         Node::Chain(_) | Node::Has(_) => 6,
+        Node::Contained(_) => 7,
     }
 }
 
@@ -631,9 +754,13 @@ fn within(context: &Context<'_>, node: &Node, budget: usize) -> Result<Option<Fo
             all.chunks.dedup();
             Ok(Some(all))
         }
-        Node::All | Node::Presence(..) | Node::Scan(_) | Node::Chain(_) | Node::Has(_) | Node::Not(_) => {
-            Ok(None)
-        }
+        Node::All
+        | Node::Presence(..)
+        | Node::Scan(_)
+        | Node::Chain(_)
+        | Node::Has(_)
+        | Node::Contained(_)
+        | Node::Not(_) => Ok(None),
     }
 }
 
@@ -674,12 +801,17 @@ fn settle(
         }
         Node::Scan(scan) if scan.is_checkable() && candidates <= context.limits.few_candidates => None,
         Node::Scan(scan) if scan.is_checkable() && !wholly => {
-            scan.read(context, context.limits.first_entries.max(candidates / 16))?
+            scan.read(context, context.limits.first_entries)?
         }
         Node::Scan(scan) => scan.read(context, u64::MAX)?,
         Node::Chain(chain) => chain.settle(context, candidates)?,
         Node::Has(has) => has.settle(context, candidates)?,
-        Node::All | Node::Nothing | Node::Term(_) | Node::Presence(..) | Node::Known(_) => None,
+        Node::All
+        | Node::Nothing
+        | Node::Term(_)
+        | Node::Presence(..)
+        | Node::Known(_)
+        | Node::Contained(_) => None,
     };
     if let Some(sets) = settled {
         *known = true;
@@ -819,6 +951,9 @@ impl<'t> Evaluation<'t> {
                 set.and_not(&fulfilling);
             }
             Node::Scan(scan) => {
+                if scan.parameter != LAST_UPDATED {
+                    keep(set, self.context.presence(chunk, scan.parameter, "")?);
+                }
                 self.check(chunk, set, |_, forward| Ok(forward.matches(scan.parameter, &scan.predicate)))?;
             }
             Node::Chain(chain) => {
@@ -829,6 +964,17 @@ impl<'t> Evaluation<'t> {
                 for offset in set.iter() {
                     self.checked += 1;
                     if has.refers(self.context, ordinal_at(chunk, offset))? {
+                        kept.push(offset);
+                    }
+                }
+                *set = Set::Few(kept);
+            }
+            Node::Contained(filter) => {
+                let mut kept = Vec::new();
+                for offset in set.iter() {
+                    self.context.spend(1)?;
+                    self.checked += 1;
+                    if contains(self.context, ordinal_at(chunk, offset), filter)? {
                         kept.push(offset);
                     }
                 }
@@ -874,6 +1020,19 @@ impl<'t> Evaluation<'t> {
         *set = Set::Few(kept);
         Ok(())
     }
+}
+
+/// Whether a resource contains one that fulfils [`Filter::Contained`]: its entries say so, computed from its body.
+fn contains(context: &Context<'_>, ordinal: u32, filter: &Filter) -> Result<bool, StoreError> {
+    let indexer = context.indexer.ok_or_else(|| {
+        StoreError::TooCostly("contained resources cannot be a condition of a write".to_owned())
+    })?;
+    let Some(head) = context.records.head_ref(context.txn, ordinal)? else { return Ok(false) };
+    if head.is_deleted() {
+        return Ok(false);
+    }
+    let entries = entries_of(indexer, &stored_key(head.key)?, head.body)?;
+    Ok(!filter.contained(&entries, head.last_updated).is_empty())
 }
 
 /// Whether a resource's reference points to a match of the chain.

@@ -10,12 +10,14 @@
 //! | 16..24 | last updated, milliseconds, i64 BE |
 //! | 24 | method |
 //! | 25 | length of the key |
-//! | 26.. | `Type/id`, then the body up to the end (empty for a deletion) |
+//! | 26.. | `Type/id`, then the body up to the end (empty for a deletion, and where it was erased) |
+
+use std::ops::Bound;
 
 use heed::types::Bytes as Raw;
 use heed::{Database, PutFlags, RoTxn, RwTxn};
 
-use crate::{Key, Method, StoreError, Timestamp, Version};
+use crate::{Erasure, Key, Method, StoreError, Timestamp, Version};
 
 /// A database as the engine uses them all: bytes to bytes, in the order of the bytes.
 pub(crate) type Table = Database<Raw, Raw>;
@@ -41,7 +43,7 @@ pub(crate) struct RecordRef<'t> {
     pub method: Method,
     /// `Type/id`.
     pub key: &'t str,
-    /// Canonical JSON; empty for a deletion.
+    /// Canonical JSON; empty for a deletion, and where it was erased.
     pub body: &'t [u8],
 }
 
@@ -84,9 +86,14 @@ impl<'t> RecordRef<'t> {
         out.extend_from_slice(self.body);
     }
 
-    /// Whether this version is a deletion.
+    /// Whether this version has no content: it is a deletion, or was erased.
     pub(crate) fn is_deleted(&self) -> bool {
-        self.method == Method::Delete
+        self.method == Method::Delete || self.is_erased()
+    }
+
+    /// Whether its content was erased.
+    pub(crate) fn is_erased(&self) -> bool {
+        self.method != Method::Delete && self.body.is_empty()
     }
 
     /// The version on its own, its body copied once.
@@ -193,6 +200,40 @@ impl Records {
             Some(head) if head.version > version => self.older_ref(txn, ordinal, version),
             _ => Ok(None),
         }
+    }
+
+    /// The numbers of the older versions that an erasure takes of a resource, and that have content.
+    pub(super) fn erasable(
+        &self,
+        txn: &RoTxn<'_>,
+        ordinal: u32,
+        erasure: &Erasure,
+    ) -> Result<Vec<u64>, StoreError> {
+        let Some(head) = self.head_ref(txn, ordinal)? else { return Ok(Vec::new()) };
+        let (first, end) = (version_key(ordinal, 0), version_key(ordinal, head.version));
+        let range = (Bound::Included(first.as_slice()), Bound::Excluded(end.as_slice()));
+        let mut numbers = Vec::new();
+        for item in self.versions.range(txn, &range)? {
+            let record = RecordRef::decode(item?.1)?;
+            if erasure.takes(record.version, head.version) && !record.is_deleted() {
+                numbers.push(record.version);
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// Takes the body off an older version.
+    pub(super) fn erase(
+        &self,
+        txn: &mut RwTxn<'_>,
+        ordinal: u32,
+        version: u64,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let Some(record) = self.older_ref(txn, ordinal, version)? else { return Ok(()) };
+        RecordRef { body: &[], ..record }.encode(scratch);
+        self.versions.put(txn, &version_key(ordinal, version), scratch)?;
+        Ok(())
     }
 
     /// Enters a new resource: its id and its first version, whose ordinal is the largest so far.

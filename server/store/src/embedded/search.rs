@@ -5,52 +5,63 @@ use heed::RoTxn;
 use rustc_hash::FxHashSet;
 
 use super::forward::{Forward, damaged};
-use super::plan::{Context, Evaluation, Plan};
+use super::plan::{Context, Estimate, Evaluation, Plan};
 use super::postings::IndexDatabases;
 use super::records::Records;
-use super::set::{Sets, chunk_of, ordinal_at};
+use super::set::{CHUNK_BITS, Sets, chunk_of, offset_of, ordinal_at};
 use super::sort::{Least, Positions, ordinal_of, walk};
+use super::texts;
 use crate::cursor;
-use crate::{Access, Cursor, Filter, Key, Page, ParameterId, Query, StoreError, Value, units};
+use crate::texts::scores;
+use crate::{Access, Cursor, Filter, Key, Page, ParameterId, Query, SortBy, StoreError, Value, units};
 
 /// Runs a query.
-pub(crate) fn run(
-    txn: &RoTxn<'_>,
-    databases: &IndexDatabases,
-    records: &Records,
-    access: &Access,
-    query: &Query,
-) -> Result<Page, StoreError> {
-    run_in(&Context::new(txn, databases, records, access), query)
-}
-
-/// Runs a query in a context.
-pub(super) fn run_in(context: &Context<'_>, query: &Query) -> Result<Page, StoreError> {
+pub(super) fn run(context: &Context<'_>, query: &Query) -> Result<Page, StoreError> {
     let after = match &query.after {
         Some(cursor) => read_cursor(query, cursor)?,
         None => &[],
     };
     let mut plan = Plan::new(context, query.resource_type.as_deref(), &query.filter)?;
+    let wholly = query.total || !query.sort.is_empty();
+    let estimate = context.estimate(&plan, wholly, units::are_explained())?;
     let (positions, total) = if query.sort.is_empty() {
         by_ordinal(context, &mut plan, query, after)?
     } else {
         by_keys(context, &mut plan, query, after)?
     };
-    let page = page(context, query, &positions, total)?;
-    units::charge(0.0, page.matches.len() as u64, || explained(context, &plan, query));
+    let mut page = page(context, query, &positions, total)?;
+    page.scores = scores(&query.filter, &page.matches)?;
+    units::charge(0.0, page.matches.len() as u64, || explained(context, &plan, query, estimate));
     Ok(page)
 }
 
+/// About how many resources a query finds; `None` if only counting would tell.
+pub(super) fn estimate(context: &Context<'_>, query: &Query) -> Result<Option<u64>, StoreError> {
+    let mut plan = Plan::new(context, query.resource_type.as_deref(), &query.filter)?;
+    let total = plan.sampled_total(context)?;
+    units::charge(0.0, 0, || {
+        format!("estimate of the total; {} index entries were read", context.entries_read())
+    });
+    Ok(total)
+}
+
 /// What a query did, without what it looked for.
-fn explained(context: &Context<'_>, plan: &Plan, query: &Query) -> String {
+fn explained(context: &Context<'_>, plan: &Plan, query: &Query, estimate: Option<Estimate>) -> String {
     let searched = query.resource_type.as_deref().unwrap_or("all types");
     let order = match query.sort.len() {
         0 => "in the order of their creation".to_owned(),
         1 => "by one sort key".to_owned(),
         keys => format!("by {keys} sort keys"),
     };
+    let before = match estimate {
+        None => String::new(),
+        Some(Estimate { entries, most: None }) => format!(" (estimated: {entries} of ranges and chains)"),
+        Some(Estimate { entries, most: Some((parameter, _)) }) => {
+            format!(" (estimated: {entries} of ranges and chains, most of {})", context.name(parameter))
+        }
+    };
     format!(
-        "index of {searched}: of {} resources, {} index entries were read; matches {order}, bodies of the page only",
+        "index of {searched}: of {} resources, {} index entries were read{before}; matches {order}, bodies of the page only",
         plan.resources,
         context.entries_read(),
     )
@@ -74,7 +85,7 @@ fn page(
         Some(last) if positions.len() > query.limit => Some(cursor::of_place(query, last)),
         _ => None,
     };
-    Ok(Page { matches, next, total })
+    Ok(Page { matches, next, total, scores: Vec::new() })
 }
 
 fn read_cursor<'q>(query: &Query, cursor: &'q Cursor) -> Result<&'q [u8], StoreError> {
@@ -102,14 +113,20 @@ fn by_ordinal(
         if !query.total && positions.len() >= room {
             break;
         }
-        if !wholly && evaluation.checked > context.limits.checked {
+        if !wholly && evaluation.checked > context.limits.checked && !is_near(&evaluation, &positions, room) {
             // Matches are rare, or far: reading the ranges is cheaper than checking all candidates.
             plan.settle(context, true)?;
             wholly = true;
             continue;
         }
         next = chunk + 1;
-        let matches = plan.matches(&mut evaluation, chunk)?;
+        let matches = if query.total {
+            plan.matches(&mut evaluation, chunk)?
+        } else {
+            let after = after.filter(|after| chunk_of(*after) == chunk);
+            let from = after.map_or(0, |after| offset_of(after) + 1);
+            plan.first_matches(&mut evaluation, chunk, from, room - positions.len())?
+        };
         total += matches.len() as u64;
         for ordinal in matches.iter().map(|offset| ordinal_at(chunk, offset)) {
             if positions.len() >= room {
@@ -123,6 +140,34 @@ fn by_ordinal(
     Ok((positions, query.total.then_some(total)))
 }
 
+/// How many times as many candidates as [`super::plan::Limits::checked`] are checked for a page that fills steadily.
+const STEADY: u64 = 8;
+
+/// Whether the page will soon be full, if matches come as they came so far.
+fn is_near(evaluation: &Evaluation<'_>, found: &[Vec<u8>], room: usize) -> bool {
+    let needed = evaluation.checked.saturating_mul(room as u64).checked_div(found.len() as u64);
+    needed.is_some_and(|needed| needed <= evaluation.context.limits.checked * STEADY)
+}
+
+/// How many candidates a walk in order may look at for a page of so many matches; `None` if reading the keys of all is
+/// likely to be cheaper. Were matches spread evenly, one in every so many would be one.
+fn worth_walking(context: &Context<'_>, matches: u64, room: usize) -> Result<Option<u64>, StoreError> {
+    let limits = &context.limits;
+    if matches <= limits.few_matches {
+        return Ok(None);
+    }
+    let all = u64::from(context.databases.chunks(context.txn)?) << CHUNK_BITS;
+    let likely = (room as u64).saturating_mul(all) / matches.max(1);
+    if likely.saturating_mul(limits.walk_cost) >= matches {
+        return Ok(None);
+    }
+    // Where they are not spread so, that shows soon.
+    Ok(Some(limits.walked.min(likely.saturating_mul(UNEVEN).max(limits.few_matches))))
+}
+
+/// How many times as far as is likely a walk goes.
+const UNEVEN: u64 = 8;
+
 /// With sort keys: of few matches all keys are read, of many the index is walked in order.
 fn by_keys(context: &Context<'_>, plan: &mut Plan, query: &Query, after: &[u8]) -> Result<Found, StoreError> {
     let room = if query.limit == 0 { 0 } else { query.limit.saturating_add(1) };
@@ -132,7 +177,9 @@ fn by_keys(context: &Context<'_>, plan: &mut Plan, query: &Query, after: &[u8]) 
     if !query.total && plan.resources > context.limits.few_matches {
         plan.settle(context, false)?;
         let mut least = Least::new(room, after);
-        if plan.resources > context.limits.few_matches && walk(context, plan, &query.sort, &mut least)? {
+        if let Some(most) = worth_walking(context, plan.resources, room)?
+            && walk(context, plan, &query.sort, most, &mut least)?
+        {
             return Ok((least.into_sorted(), None));
         }
     }
@@ -143,10 +190,12 @@ fn by_keys(context: &Context<'_>, plan: &mut Plan, query: &Query, after: &[u8]) 
     if room == 0 {
         return Ok((Vec::new(), total));
     }
-    if query.total && count > context.limits.few_matches {
+    if query.total
+        && let Some(most) = worth_walking(context, count, room)?
+    {
         let mut least = Least::new(room, after);
         let known = Plan::of(matches);
-        if walk(context, &known, &query.sort, &mut least)? {
+        if walk(context, &known, &query.sort, most, &mut least)? {
             return Ok((least.into_sorted(), total));
         }
         return select(context, known.sets(), query, room, after).map(|positions| (positions, total));
@@ -175,7 +224,10 @@ fn select(
     after: &[u8],
 ) -> Result<Vec<Vec<u8>>, StoreError> {
     let mut least = Least::new(room, after);
-    let mut positions = Positions::new(context, &query.sort);
+    let mut positions = Positions::new(context, &query.sort)?;
+    if query.sort.iter().any(|key| key.by == SortBy::Score) {
+        positions.reader.ranked = texts::ranked(context, &query.filter)?;
+    }
     let mut position = Vec::new();
     for (chunk, set) in matches.into_iter().flat_map(Sets::chunks) {
         context.spend(set.len() as u64)?;

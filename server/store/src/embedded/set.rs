@@ -295,6 +295,27 @@ impl Sets {
         self.chunks.entry(chunk).or_default().or_posting(posting);
     }
 
+    /// Those with some members, ascending.
+    pub(super) fn of_sorted(ordinals: &[u32]) -> Sets {
+        let mut sets = Sets::default();
+        for some in ordinals.chunk_by(|one, next| chunk_of(*one) == chunk_of(*next)) {
+            let Some(first) = some.first() else { continue };
+            let mut set = Set::Few(some.iter().map(|ordinal| offset_of(*ordinal)).collect());
+            if some.len() > LISTED {
+                set.change_words(|_| ());
+            }
+            sets.put(chunk_of(*first), set);
+        }
+        sets
+    }
+
+    /// Takes a resource out.
+    pub(super) fn remove(&mut self, ordinal: u32) {
+        if let Some(set) = self.chunks.get_mut(&chunk_of(ordinal)) {
+            set.remove(offset_of(ordinal));
+        }
+    }
+
     /// Sets that of a chunk.
     pub(super) fn put(&mut self, chunk: u32, set: Set) {
         self.chunks.insert(chunk, set);

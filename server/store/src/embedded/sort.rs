@@ -2,7 +2,7 @@
 //! decide what matches.
 //!
 //! A position is, for each sort key, a byte (0: it has a value; 1: it has none) and the value's sort component
-//! ([`encoding::sort_text`]), each of its bytes inverted if the key is descending; then the ordinal (u32 BE).
+//! ([`component`](super::component)), each of its bytes inverted if the key is descending; then the ordinal (u32 BE).
 //! Positions compare as bytes and are unique, so a page that starts after one is right whatever has changed since.
 
 use std::ops::Range;
@@ -10,10 +10,9 @@ use std::ops::Range;
 use heed::types::Bytes as Raw;
 use rustc_hash::FxHashSet;
 
-use super::encoding::{
-    self, BY_LO, DATE, NUMBER, QUANTITY, REFERENCE, STRING, Stored, TOKEN, URI, prefix_end,
-};
-use super::forward::{ForwardReader, damaged};
+use super::component::{By, Reader};
+use super::encoding::{BY_LO, DATE, NUMBER, QUANTITY, REFERENCE, STRING, Stored, TOKEN, URI, prefix_end};
+use super::forward::damaged;
 use super::plan::{Context, Evaluation, Plan};
 use super::postings::{LAST_UPDATED, split_key};
 use super::set::{Posting, Set, ordinal_at};
@@ -24,50 +23,36 @@ const MISSING: u8 = 1;
 
 /// Reads positions.
 pub(super) struct Positions<'t> {
-    context: &'t Context<'t>,
-    keys: &'t [SortKey],
-    forward: ForwardReader<'t>,
+    /// What each key sorts by, and whether it is descending.
+    keys: Vec<(By<'t>, bool)>,
+    /// What components are read with.
+    pub(super) reader: Reader<'t>,
 }
 
 impl<'t> Positions<'t> {
     /// For an order.
-    pub(super) fn new(context: &'t Context<'t>, keys: &'t [SortKey]) -> Self {
-        Positions { context, keys, forward: ForwardReader::new(context.txn, context.databases) }
+    pub(super) fn new(context: &'t Context<'t>, keys: &'t [SortKey]) -> Result<Self, StoreError> {
+        let keys = keys.iter().map(|key| Ok((By::new(context, &key.by)?, key.descending)));
+        Ok(Positions { keys: keys.collect::<Result<_, StoreError>>()?, reader: Reader::new(context) })
     }
 
     /// Puts a resource's position in place of what `out` holds.
     pub(super) fn position(&mut self, ordinal: u32, out: &mut Vec<u8>) -> Result<(), StoreError> {
         out.clear();
-        for key in self.keys {
+        for (by, descending) in &mut self.keys {
             let start = out.len();
             out.push(PRESENT);
-            let has = match key.by {
-                SortBy::Parameter(parameter) => {
-                    self.forward.get(ordinal)?.sort_component(parameter, key.descending, out)
-                }
-                SortBy::LastUpdated => {
-                    self.forward.get(ordinal)?.sort_component(LAST_UPDATED, key.descending, out)
-                }
-                SortBy::Id => self.id(ordinal, out)?,
-            };
-            let (Some(mark), true) = (out.get_mut(start), !has || key.descending) else { continue };
+            let has = by.component(&mut self.reader, *descending, ordinal, out)?;
+            let (Some(mark), true) = (out.get_mut(start), !has || *descending) else { continue };
             if !has {
                 *mark = MISSING;
             }
-            if key.descending {
+            if *descending {
                 out.iter_mut().skip(start + 1).for_each(|byte| *byte = !*byte);
             }
         }
         out.extend_from_slice(&ordinal.to_be_bytes());
         Ok(())
-    }
-
-    fn id(&self, ordinal: u32, out: &mut Vec<u8>) -> Result<bool, StoreError> {
-        let key = self.context.records.head_key(self.context.txn, ordinal)?;
-        let key = key.ok_or_else(|| damaged("a resource is in postings and has no version"))?;
-        let id = key.split_once('/').map_or(key, |(_, id)| id);
-        encoding::sort_text(out, 0, id.as_bytes());
-        Ok(true)
     }
 }
 
@@ -158,7 +143,7 @@ fn ordered_parameter(key: &SortKey) -> Option<ParameterId> {
     match key.by {
         SortBy::Parameter(parameter) => Some(parameter),
         SortBy::LastUpdated => Some(LAST_UPDATED),
-        SortBy::Id => None,
+        SortBy::Id | SortBy::Score | SortBy::Chain { .. } => None,
     }
 }
 
@@ -242,11 +227,13 @@ fn step<'t>(entries: &mut Entries<'t>) -> Result<Option<Step<'t>>, StoreError> {
 }
 
 /// Walks the index of the first sort key until `least` is full; whether it became so. If not (the index does not have
-/// the order, too few matches have a value, or they are too rare), `least` is of no use.
+/// the order, too few matches have a value, or they are rarer than one in what `most` candidates are for a page), `least`
+/// is of no use.
 pub(super) fn walk<'t>(
     context: &'t Context<'t>,
     plan: &Plan,
     keys: &'t [SortKey],
+    most: u64,
     least: &mut Least<'_>,
 ) -> Result<bool, StoreError> {
     let Some((key, parameter)) = keys.first().and_then(|key| Some((key, ordered_parameter(key)?))) else {
@@ -262,12 +249,12 @@ pub(super) fn walk<'t>(
     }
     let mut walk = Walk {
         evaluation: Evaluation::new(context),
-        positions: Positions::new(context, keys),
+        positions: Positions::new(context, keys)?,
         plan,
         mark: Vec::new(),
         seen: FxHashSet::default(),
         position: Vec::new(),
-        looked: 0,
+        left: most,
     };
     for space in kinds {
         let from = match start.split_first() {
@@ -314,7 +301,8 @@ struct Walk<'t, 'p> {
     /// Those of the resources already offered.
     seen: FxHashSet<u32>,
     position: Vec<u8>,
-    looked: u64,
+    /// How many candidates it may still look at.
+    left: u64,
 }
 
 impl Walk<'_, '_> {
@@ -337,10 +325,8 @@ impl Walk<'_, '_> {
     /// `false` if the walk has looked at too many.
     fn take(&mut self, step: &Step<'_>, least: &mut Least<'_>) -> Result<bool, StoreError> {
         let mut set = Set::from(step.posting);
-        self.looked += 1 + set.len() as u64;
-        if self.looked > self.evaluation.context.limits.walked {
-            return Ok(false);
-        }
+        let Some(left) = self.left.checked_sub(1 + set.len() as u64) else { return Ok(false) };
+        self.left = left;
         self.plan.restrict(&mut self.evaluation, step.chunk, &mut set)?;
         for offset in set.iter() {
             let ordinal = ordinal_at(step.chunk, offset);

@@ -5,6 +5,7 @@ use heed::RoTxn;
 
 use super::environment::Databases;
 use super::forward::Forward;
+use super::plan::Context;
 use super::postings::micros;
 use super::records::RecordRef;
 use super::search;
@@ -104,6 +105,13 @@ impl View<'_> {
                 Some(is_present) => Ok(is_present),
                 None => self.any(resource_type, of_id(id, filter)),
             },
+            Filter::Contained { .. } => match facts {
+                Facts::Listed(entries, last_updated) => {
+                    Ok(!filter.contained(entries, *last_updated).is_empty())
+                }
+                Facts::Indexed(_) => self.any(resource_type, of_id(id, filter)),
+            },
+            Filter::Text(_) => self.any(resource_type, of_id(id, filter)),
             Filter::Chain { parameter, targets } => {
                 for target in facts.references(*parameter) {
                     let Some((name, id)) = target.split_once('/') else { continue };
@@ -235,6 +243,6 @@ fn count_by_search(
         limit: 0,
         total: true,
     };
-    let page = search::run(txn, &databases.index, &databases.records, access, &query)?;
+    let page = search::run(&Context::new(txn, &databases.index, &databases.records, access), &query)?;
     Ok(page.total.unwrap_or(0))
 }

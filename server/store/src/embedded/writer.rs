@@ -5,6 +5,7 @@
 //! so that a refused batch leaves nothing behind and does not hold up the others. Nobody is answered before
 //! the disk has it, not even those that are refused, for what they were refused for could still be lost.
 
+mod erase;
 mod own_parameters;
 mod replay;
 
@@ -26,7 +27,7 @@ use super::visible::View;
 use crate::cursor::Position;
 use crate::own::of_filter;
 use crate::{
-    Access, Batch, CommitError, Entries, Filter, Indexer, Key, Method, OwnParameter, Precondition,
+    Access, Batch, CommitError, Entries, Erasure, Filter, Indexer, Key, Method, OwnParameter, Precondition,
     StoreError, Timestamp, Version, Write,
 };
 
@@ -54,6 +55,11 @@ pub(super) enum Job {
     /// Does a step of that; whether something is left to do.
     StepOwn {
         reply: oneshot::Sender<Result<bool, StoreError>>,
+    },
+    /// Erases versions; how many had content.
+    Erase {
+        erasures: Vec<Erasure>,
+        reply: oneshot::Sender<Result<u64, StoreError>>,
     },
 }
 
@@ -138,6 +144,10 @@ impl Writer {
                 }
                 Job::StepOwn { reply } => {
                     let answer = self.step_own();
+                    let _ = reply.send(answer);
+                }
+                Job::Erase { erasures, reply } => {
+                    let answer = self.erase(&erasures);
                     let _ = reply.send(answer);
                 }
             }
@@ -412,6 +422,9 @@ impl Writer {
             body: &version.body,
         };
         record.encode(&mut self.record);
+        if record.is_erased() {
+            self.databases.meta.add_erased(txn, key.resource_type(), 1)?;
+        }
         let records = self.databases.records;
         let ordinal = match found {
             Some(Found { ordinal, replaced }) => {

@@ -4,9 +4,10 @@ use serde_json::{Map, Value, json};
 
 use crate::jwt::sign;
 use crate::message::Reply;
-use crate::record::{Code, Grant};
+use crate::record::{Client, Code, Grant, IdTokenAlgorithm};
 use crate::scope::{Meaning, ScopeSet};
 use crate::server::{AuthorizationServer, Route, ServerError};
+use crate::storage::Put;
 
 /// How long an id_token counts, in seconds.
 const ID_TOKEN_LIFETIME_S: i64 = 3600;
@@ -40,15 +41,16 @@ impl Answer {
 }
 
 impl AuthorizationServer {
-    pub(super) async fn answer_of(
+    pub(super) fn answer_of(
         &self,
         grant_id: &str,
         grant: &Grant,
         scopes: &ScopeSet,
+        puts: &mut Vec<Put>,
     ) -> Result<Answer, ServerError> {
         let lifetime_s = self.config().access_lifetime_s;
         let client_id = grant.client_id.clone();
-        let token = self.new_access_token(Some(grant_id.to_owned()), client_id, scopes, lifetime_s).await?;
+        let token = self.new_access_token(Some(grant_id.to_owned()), client_id, scopes, lifetime_s, puts)?;
         let mut answer = Answer::new(token, lifetime_s, scopes);
         answer.fields.extend(context(grant));
         if grant.launched {
@@ -59,7 +61,12 @@ impl AuthorizationServer {
         Ok(answer)
     }
 
-    pub(super) fn id_token(&self, code: &Code, scopes: &ScopeSet) -> Result<String, ServerError> {
+    pub(super) fn id_token(
+        &self,
+        client: &Client,
+        code: &Code,
+        scopes: &ScopeSet,
+    ) -> Result<String, ServerError> {
         let (now_s, user) = (self.now_s(), &code.grant.user);
         let mut claims = json!({
             "iss": self.config().issuer,
@@ -80,7 +87,11 @@ impl AuthorizationServer {
                 claims.insert("name".into(), user.name.as_str().into());
             }
         }
-        Ok(sign(&*self.services.signer, "JWT", &claims)?)
+        let signer = match client.id_token_algorithm {
+            IdTokenAlgorithm::Rs256 => &self.services.signer,
+            IdTokenAlgorithm::Es256 => &self.services.es256,
+        };
+        Ok(sign(&**signer, "JWT", &claims)?)
     }
 }
 

@@ -1,113 +1,33 @@
 //! Large bodies against Azurite, Microsoft's own emulator of Blob Storage (npm `azurite`). Skipped by name where there is no
 //! npm, unless `VESTA_REQUIRE_SUITES` is set.
 
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
 use azure_core::base64;
-use azure_core::credentials::Secret;
-use azure_core::hmac::hmac_sha256;
 
 use super::tests::noise;
 use super::*;
 
-const VERSION: &str = "3.35.0";
-const ACCOUNT: &str = "devstoreaccount1";
-/// The well-known key of every Azurite: <https://learn.microsoft.com/azure/storage/common/storage-use-azurite>.
-const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-
-/// A running Azurite, stopped when dropped.
+/// A running Azurite.
 struct Azurite {
-    process: Child,
-    port: u16,
+    service: cosmos_emulator::Azurite,
     _directory: tempfile::TempDir,
-}
-
-impl Drop for Azurite {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 impl Azurite {
     fn start(test: &str) -> Option<Azurite> {
-        let Some(script) = installed() else {
-            assert!(
-                std::env::var_os("VESTA_REQUIRE_SUITES").is_none(),
-                "{test}: node and npm are required here, and azurite {VERSION} cannot be installed"
-            );
-            eprintln!("skipped: {test} (no node and npm, or no registry to install azurite {VERSION} from)");
-            return None;
-        };
         let directory = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new("node")
-            .arg(script)
-            .args(["--silent", "--skipApiVersionCheck", "--blobHost", "127.0.0.1", "--blobPort"])
-            .arg(port.to_string())
-            .arg("--location")
-            .arg(directory.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let azurite = Azurite { process, port, _directory: directory };
-        let begun = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "azurite does not listen");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Some(azurite)
+        let service = cosmos_emulator::Azurite::start(test, directory.path()).unwrap()?;
+        Some(Azurite { service, _directory: directory })
     }
 
     /// The URL of a container with a shared access signature for these permissions.
     fn url(&self, container: &str, permissions: &str) -> String {
-        let version = "2021-12-02";
-        let expiry = "2099-01-01T00:00:00Z";
-        let signed =
-            [ACCOUNT, permissions, "b", "co", "", expiry, "", "https,http", version, "", ""].join("\n");
-        let signature = hmac_sha256(&signed, &Secret::new(KEY)).unwrap();
-        let mut url =
-            azure_core::http::Url::parse(&format!("http://127.0.0.1:{}/{ACCOUNT}/{container}", self.port))
-                .unwrap();
-        url.query_pairs_mut()
-            .append_pair("sv", version)
-            .append_pair("ss", "b")
-            .append_pair("srt", "co")
-            .append_pair("sp", permissions)
-            .append_pair("se", expiry)
-            .append_pair("spr", "https,http")
-            .append_pair("sig", &signature);
-        url.to_string()
+        format!("{}?{}", self.service.container(container), self.service.signature(permissions).unwrap())
     }
 
     async fn container(&self, name: &str) -> BlobContainer {
-        let blobs = BlobContainer::open(&self.url(name, "rwdlc"), None).unwrap();
-        blobs.client.create(None).await.unwrap();
-        blobs
+        self.service.make(name).unwrap();
+        BlobContainer::open(&self.url(name, "rwdlc"), None).unwrap()
     }
-}
-
-/// The script of Azurite's Blob service, installed once into the system's directory for temporary files.
-fn installed() -> Option<PathBuf> {
-    let directory = std::env::temp_dir().join(format!("vesta-azurite-{VERSION}"));
-    let script = directory.join("node_modules/azurite/dist/src/blob/main.js");
-    if !script.exists() {
-        let status = Command::new("npm")
-            .args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
-            .arg(&directory)
-            .arg(format!("azurite@{VERSION}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        if !status.is_ok_and(|status| status.success()) {
-            return None;
-        }
-    }
-    script.exists().then_some(script)
 }
 
 fn key() -> Key {

@@ -29,7 +29,7 @@ impl fmt::Debug for BlobContainer {
 
 impl BlobContainer {
     /// The container at `https://ACCOUNT.blob.core.windows.net/CONTAINER`, with a credential, or with a shared access
-    /// signature in the URL that lets read, create and write. Asks nothing yet.
+    /// signature in the URL that lets read, create and write (and delete, where versions are erased). Asks nothing yet.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] for a URL that is none, or with a credential and without TLS.
@@ -65,6 +65,23 @@ impl BlobContainer {
         let blob = self.client.blob_client(&reference.name(tenant, key, version));
         blob.upload(Bytes::from(bytes).into(), None).await.map_err(|error| fault(&error))?;
         Ok(reference.text())
+    }
+
+    /// Deletes the bytes that a document refers to, if they are there.
+    pub(super) async fn remove(
+        &self,
+        tenant: &Tenant,
+        key: &Key,
+        version: u64,
+        text: &str,
+    ) -> Result<(), StoreError> {
+        let Some(reference) = Reference::parse(text) else { return Ok(()) };
+        let blob = self.client.blob_client(&reference.name(tenant, key, version));
+        match blob.delete(None).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.http_status() == Some(StatusCode::NotFound) => Ok(()),
+            Err(error) => Err(fault(&error)),
+        }
     }
 
     /// The bytes that a document refers to; why they are not what was kept, otherwise.

@@ -1,0 +1,87 @@
+//! The patients are valid by the profiles they claim, and complete: no error, and no warning but those in
+//! `valid/warnings.txt`, each with its reason.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test
+
+use std::collections::BTreeSet;
+
+use conformance::terminology::{self, Terminology};
+use conformance::validation::{Library, Options, Validator};
+use conformance::{Definitions, UsCore};
+use fhirpath::{Issue, IssueType, Severity};
+use serde_json::Value;
+
+fn key(resource: &Value) -> String {
+    format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap())
+}
+
+/// What is wrong. A code is passed over whose code system or value set is licensed, and is in no package.
+fn wrong(validator: &Validator, resource: &Value) -> Vec<Issue> {
+    let issues = validator.validate_json(resource.to_string().as_bytes(), &[], &Options::default());
+    let is_unknown = |issue: &Issue| {
+        issue.severity == Severity::Warning
+            && issue.code == IssueType::NotFound
+            && issue.details.starts_with("The code was not checked")
+    };
+    issues.into_iter().filter(|issue| !is_unknown(issue)).collect()
+}
+
+fn check(us_core: UsCore) {
+    let schema = Definitions::embedded().unwrap().schema;
+    let terminology = Terminology::new(terminology::Library::of(us_core));
+    let validator = Validator::new(schema, Library::of(us_core), terminology);
+    let mut found = BTreeSet::new();
+    for resource in patients::resources(us_core).unwrap() {
+        for issue in wrong(&validator, &resource) {
+            assert_eq!(issue.severity, Severity::Warning, "{}: {issue:?}", key(&resource));
+            found.insert(issue.details.to_string());
+        }
+    }
+    let mut listed = BTreeSet::new();
+    for line in include_str!("valid/warnings.txt").lines() {
+        let parts: Vec<&str> = line.split(" | ").collect();
+        let [versions, details, _reason] = parts.as_slice() else { panic!("{line}") };
+        if versions.split(' ').any(|version| version == us_core.version()) {
+            listed.insert((*details).to_owned());
+        }
+    }
+    assert_eq!(found, listed, "warnings of US Core {us_core}, those found and those listed");
+}
+
+#[test]
+fn valid_in_us_core_610() {
+    check(UsCore::V6_1_0);
+}
+
+#[test]
+fn valid_in_us_core_700() {
+    check(UsCore::V7_0_0);
+}
+
+#[test]
+fn valid_in_us_core_800() {
+    check(UsCore::V8_0_0);
+}
+
+#[test]
+fn ids_are_used_once_and_references_are_to_what_is_there() {
+    for us_core in UsCore::ALL {
+        let resources = patients::resources(us_core).unwrap();
+        let keys: BTreeSet<String> = resources.iter().map(key).collect();
+        assert_eq!(keys.len(), resources.len());
+        for resource in &resources {
+            for part in resource.to_string().split("\"reference\":\"").skip(1) {
+                let reference = part.split('"').next().unwrap();
+                assert!(reference.starts_with('#') || keys.contains(reference), "{reference}");
+            }
+        }
+        let ids = [
+            format!("Group/{}", patients::GROUP),
+            format!("Practitioner/{}", patients::PRACTITIONER),
+            format!("Encounter/{}", patients::ENCOUNTER),
+        ];
+        for id in patients::PATIENTS.map(|id| format!("Patient/{id}")).iter().chain(&ids) {
+            assert!(keys.contains(id), "{id}");
+        }
+    }
+}
