@@ -40,7 +40,7 @@ Every test of the kit 8.0.0 for its three option sets: US Core 6.1.0 and 7.0.0, 
 where a required test has not passed, unless the data of the run lacks what the test asks and a file in
 `server/tests/certification` says so with the reason. Tests that are answered by hand stand in [attestations.md](attestations.md).
 Tests whose ids differ by version alone are one row. What is judged against profiles is judged by this workspace's validator,
-outside the server, and not by the validator of the kit.
+outside the server, and not by the validator of the kit; like that one it holds to a largest value set of extensible bindings alone.
 
 ";
 

@@ -286,8 +286,14 @@ fn servers_see_each_others_jobs_and_go_on_with_them() {
     }
     assert!(exported(&two, &first) == whole, "each resource once");
     // One server goes for good; the other ends what it left.
-    let left = begin(&one);
-    one.kill();
-    assert_eq!(two.get(&left).status, 202, "it is under way");
+    let mut gone = Some(one);
+    let left = (0..5).find_map(|_| {
+        let one = gone.take().unwrap_or_else(|| nodes.start("one"));
+        let left = begin(&one);
+        one.kill();
+        // On a busy machine it may be done before the kill.
+        (two.get(&left).status == 202).then_some(left)
+    });
+    let left = left.expect("a job is under way");
     assert!(exported(&two, &left) == whole, "each resource once");
 }

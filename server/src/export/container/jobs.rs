@@ -8,18 +8,20 @@ use azure_core::http::StatusCode;
 use azure_storage_blob::models::{
     BlobClientAcquireLeaseOptions, BlobClientBreakLeaseOptions, BlobClientUploadOptions,
 };
-use bulk::{Claim, Job, Jobs};
+use bulk::{Claim, Job, Jobs, unreachable};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{OfTenant, RECORD, fault};
+use super::{OfTenant, RECORD, fault, is_leased};
 
 const PATIENTS: &str = "patients.json";
 /// Seconds after which a server that does not claim its job again has lost it: between 15 and 60.
 const LEASE_S: i32 = 20;
 /// For how long blobs without a record are left alone: the kick-off of a job may be under way.
 const STRAY: Duration = Duration::from_secs(3600);
+/// How often it is tried to remove a record that others claim.
+const REMOVALS: u32 = 10;
 
 impl OfTenant {
     fn put(&self, name: &str, value: &impl Serialize) -> Result<()> {
@@ -37,6 +39,26 @@ impl OfTenant {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(Error::other),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Breaks the lease of a record and removes it. Whether it is gone: it may be claimed again in between.
+    fn remove_record(&self, record: &str) -> Result<bool> {
+        let blob = self.container.blob(record);
+        let options = BlobClientBreakLeaseOptions { break_period: Some(0), ..Default::default() };
+        let removed = self.container.wait(async {
+            match blob.break_lease(Some(options)).await {
+                Err(error) if error.http_status() != Some(StatusCode::Conflict) => return Err(error),
+                _ => {}
+            }
+            match blob.delete(None).await {
+                Err(error) if is_leased(&error) => Ok(false),
+                other => other.map(|_| true),
+            }
+        });
+        match removed {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+            other => other,
         }
     }
 
@@ -131,18 +153,13 @@ impl Jobs for OfTenant {
     fn remove(&self, job: &str) -> Result<()> {
         let record = self.name(job, RECORD)?;
         self.container.claimed().remove(&record);
-        let blob = self.container.blob(&record);
         // Whoever works on it loses it. First the record: what is left after a crash is no job.
-        let options = BlobClientBreakLeaseOptions { break_period: Some(0), ..Default::default() };
-        let broken = self.container.wait(async {
-            match blob.break_lease(Some(options)).await {
-                Err(error) if error.http_status() == Some(StatusCode::Conflict) => Ok(()),
-                other => other.map(|_| ()),
+        let mut attempts = 0;
+        while !self.remove_record(&record)? {
+            attempts += 1;
+            if attempts == REMOVALS {
+                return Err(unreachable("another server claims a job again and again while it is removed"));
             }
-        });
-        match broken {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => self.container.delete(&record)?,
         }
         for blobs in self.container.list(&format!("{}/{job}/", self.tenant.as_str()))?.into_values() {
             blobs.names.iter().try_for_each(|name| self.container.delete(name))?;

@@ -178,23 +178,34 @@ impl Container {
 
 /// What went wrong. The client's own texts name the URL, which may hold a signature: they are not passed on.
 fn fault(error: &azure_core::Error) -> Error {
-    let code = match error.kind() {
-        azure_core::error::ErrorKind::HttpResponse { error_code, .. } => error_code.as_deref(),
-        _ => None,
-    };
-    match (error.http_status().map(u16::from), code.unwrap_or_default()) {
+    match (error.http_status().map(u16::from), code(error)) {
         (Some(404), "ContainerNotFound") => unreachable("the container does not exist"),
         (Some(404), _) => Error::from(ErrorKind::NotFound),
         (Some(401 | 403), code) => unreachable(format!(
             "the container refuses this server ({code}): its identity needs the role Storage Blob Data Contributor, or the \
              signature does not let it read, add, create, write, delete and list"
         )),
-        (Some(409 | 412), code) if code.contains("Lease") => {
+        (Some(409 | 412), _) if is_leased(error) => {
             unreachable("another server works on this job, or did a moment ago")
         }
         (Some(status), code) => unreachable(format!("the container answers {status} {code}")),
         (None, _) => unreachable("the container cannot be reached"),
     }
+}
+
+/// The service's code of an error, or nothing.
+fn code(error: &azure_core::Error) -> &str {
+    match error.kind() {
+        azure_core::error::ErrorKind::HttpResponse { error_code, .. } => {
+            error_code.as_deref().unwrap_or_default()
+        }
+        _ => "",
+    }
+}
+
+/// Whether a request was refused because another has the lease of the blob.
+fn is_leased(error: &azure_core::Error) -> bool {
+    code(error).contains("Lease")
 }
 
 impl OfTenant {
