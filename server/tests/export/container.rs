@@ -280,8 +280,12 @@ fn servers_see_each_others_jobs_and_go_on_with_them() {
     // Cancelled at the other.
     two.send("DELETE", &second, &[], b"").expect(202);
     let begun = Instant::now();
-    while one.get(&second).status != 404 {
-        assert!(begun.elapsed() < Duration::from_secs(30), "it is not known there");
+    loop {
+        let answer = one.get(&second);
+        if answer.status == 404 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "it is not known there: {answer:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(exported(&two, &first) == whole, "each resource once");

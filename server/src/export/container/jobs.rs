@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use azure_core::http::StatusCode;
 use azure_storage_blob::models::{
-    BlobClientAcquireLeaseOptions, BlobClientBreakLeaseOptions, BlobClientUploadOptions,
+    BlobClientAcquireLeaseOptions, BlobClientAcquireLeaseResultHeaders as _, BlobClientBreakLeaseOptions,
+    BlobClientUploadOptions,
 };
 use bulk::{Claim, Job, Jobs, unreachable};
 use bytes::Bytes;
@@ -26,10 +27,23 @@ const REMOVALS: u32 = 10;
 impl OfTenant {
     fn put(&self, name: &str, value: &impl Serialize) -> Result<()> {
         let bytes = Bytes::from(serde_json::to_vec(value).map_err(Error::other)?);
-        let lease_id = self.container.claimed().contains(name).then(|| self.container.node.id().to_owned());
-        let options = BlobClientUploadOptions { lease_id, ..Default::default() };
+        let claimed = self.container.claimed().get(name).cloned();
+        let options = match &claimed {
+            None => BlobClientUploadOptions::default(),
+            // What another changed or removed since is left as it is.
+            Some(Some(etag)) => BlobClientUploadOptions {
+                lease_id: Some(self.container.node.id().to_owned()),
+                if_match: Some(etag.clone()),
+                ..Default::default()
+            },
+            Some(None) => return Err(unreachable("this job was lost to another server, or removed")),
+        };
         let blob = self.container.blob(name);
-        self.container.wait(async { blob.upload(bytes.into(), Some(options)).await.map(|_| ()) })
+        let etag = self.container.wait(async { Ok(blob.upload(bytes.into(), Some(options)).await?.etag) })?;
+        if claimed.is_some() {
+            self.container.claimed().insert(name.to_owned(), etag);
+        }
+        Ok(())
     }
 
     fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
@@ -91,7 +105,7 @@ impl Jobs for OfTenant {
         let blob = self.container.blob(&name);
         let answer = self.container.wait(async {
             match blob.acquire_lease(LEASE_S, Some(options)).await {
-                Ok(_) => Ok(Ok(())),
+                Ok(acquired) => Ok(Ok(acquired.etag()?)),
                 Err(error) if error.http_status() == Some(StatusCode::Conflict) => Ok(Err(Claim::Others)),
                 Err(error) if fault(&error).kind() == ErrorKind::NotFound => Ok(Err(Claim::Gone)),
                 Err(error) => Err(error),
@@ -99,12 +113,14 @@ impl Jobs for OfTenant {
         })?;
         let mut claimed = self.container.claimed();
         match answer {
-            Ok(()) => {
-                claimed.insert(name);
+            Ok(etag) => {
+                // One that is claimed again is known by what was saved last, which may be newer than this answer.
+                let known = claimed.entry(name).or_default();
+                *known = known.take().or(etag);
                 Ok(Claim::Ours)
             }
             Err(claim) => {
-                claimed.remove(&name);
+                claimed.entry(name).and_modify(|known| *known = None);
                 Ok(claim)
             }
         }
@@ -112,7 +128,7 @@ impl Jobs for OfTenant {
 
     fn release(&self, job: &str) {
         let Ok(name) = self.name(job, RECORD) else { return };
-        if self.container.claimed().remove(&name) {
+        if self.container.claimed().remove(&name).is_some() {
             let (blob, node) = (self.container.blob(&name), self.container.node.id().to_owned());
             let released = self.container.wait(async { blob.release_lease(node, None).await.map(|_| ()) });
             if let Err(error) = released {

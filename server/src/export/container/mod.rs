@@ -11,14 +11,14 @@ mod files;
 mod jobs;
 mod node;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io::{Error, ErrorKind, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use azure_core::credentials::TokenCredential;
-use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, Url};
+use azure_core::http::{ClientOptions, Etag, ExponentialRetryOptions, RetryOptions, Url};
 use azure_storage_blob::clients::{BlobClient, BlobContainerClient, BlobContainerClientOptions};
 use azure_storage_blob::models::BlobContainerClientListBlobsOptions;
 use bulk::unreachable;
@@ -40,8 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Container {
     client: Arc<BlobContainerClient>,
     node: Arc<Node>,
-    /// Blobs whose lease this process has.
-    claimed: Arc<Mutex<HashSet<String>>>,
+    /// Records that this process claimed and has not let go of, as they were saved last; `None` for those that it lost since.
+    claimed: Arc<Mutex<HashMap<String, Option<Etag>>>>,
     runtime: Handle,
 }
 
@@ -158,7 +158,7 @@ impl Container {
         }
     }
 
-    fn claimed(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn claimed(&self) -> MutexGuard<'_, HashMap<String, Option<Etag>>> {
         self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
