@@ -94,6 +94,21 @@ try {
   // What was granted, on the user's own page; then the EHR launch from there.
   await tab.goto(`${base.replace(/\/fhir$/, '')}/auth/manage`);
   await looked('manage', 'Apps with access');
+  await tab.click('text=Administration');
+  await looked('admin', 'Administration');
+  await tab.click('text=Register an app');
+  await tab.fill('#id', 'made-here');
+  await tab.fill('#name', 'Made Here');
+  await tab.fill('#redirect_uris', 'http://localhost:4568/');
+  await tab.fill('#scopes', 'launch/patient patient/*.rs');
+  await tab.click('#how-secret');
+  await looked('admin-form', 'Administration');
+  await tab.click('text="Register"');
+  await looked('admin-registered', 'Administration');
+  assert.match(await tab.textContent('[role=status]'), /made-here is registered\. Its secret.*: \S{43}/);
+  await tab.click('[aria-label="Remove Made Here"]');
+  assert.equal(await tab.locator('text=Made Here').count(), 0);
+  await tab.goto(`${base.replace(/\/fhir$/, '')}/auth/manage`);
   await tab.click('text=Open an app for a patient');
   await looked('apps', 'Open an app');
   await tab.click('text=SMART JS');

@@ -361,6 +361,18 @@ enum UserAction {
         #[command(flatten)]
         keys: Keys,
     },
+    /// Give a user the page of apps, people and jobs (/auth/admin)
+    Administrator {
+        /// User name
+        username: String,
+        /// Take it back
+        #[arg(long)]
+        off: bool,
+        #[command(flatten)]
+        of: Of,
+        #[command(flatten)]
+        keys: Keys,
+    },
     /// Hold all tokens of a user to an access policy, or to none
     Policy {
         /// User name
@@ -475,6 +487,9 @@ impl UserAction {
             UserAction::Totp { username, off, of, keys } => {
                 let secret = if off { None } else { Some(registry::totp_secret()?) };
                 (Order::SetTotp { username, secret }, of, keys)
+            }
+            UserAction::Administrator { username, off, of, keys } => {
+                (Order::SetAdministrator { username, administrator: !off }, of, keys)
             }
             UserAction::Policy { username, policy, of, keys } => {
                 (Order::HoldUser { username, policy }, of, keys)

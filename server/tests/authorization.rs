@@ -113,6 +113,41 @@ fn what_is_revoked_does_not_count_from_then_on() {
 }
 
 #[test]
+fn an_administrator_sees_jobs_and_switches_apps_off() {
+    let world = World::start();
+    let mut browser = Browser::new(&world.server);
+    let code = browser.authorize(&world.authorize("launch/patient patient/*.rs"), "p1");
+    let tokens = world.redeem(&code).expect(200).json();
+    let access = tokens["access_token"].as_str().unwrap();
+    let bearer = format!("Bearer {access}");
+    let asynchronous = [
+        ("authorization", bearer.as_str()),
+        ("prefer", "respond-async"),
+        ("accept", "application/fhir+json"),
+    ];
+    world.server.send("GET", "/fhir/Patient/$export", &asynchronous, b"").expect(202);
+
+    browser.get("/auth/admin").expect(403);
+    let said = world.command(&["user", "administrator", "ann"]);
+    assert!(said.contains("User ann administers apps, people and jobs at /auth/admin"), "{said}");
+    assert!(world.command(&["user", "list"]).contains("administrator"));
+    let page = browser.get("/auth/admin").expect(200).text();
+    assert!(page.contains("/fhir/Patient/$export"), "{page}");
+    let order = |order: &'static str, of| [("order", order), ("of", of)];
+    let job = page.split("value=\"cancel-job\"><input type=\"hidden\" name=\"of\" value=\"").nth(1).unwrap();
+    let job = job.split('"').next().unwrap().to_owned();
+    let page = browser.submit("/auth/admin", &page, &order("cancel-job", &job)).expect(200).text();
+    assert!(!page.contains("/fhir/Patient/$export"), "{page}");
+    assert_eq!(world.read("Patient/p1", access).status, 200);
+    let page = browser.submit("/auth/admin", &page, &order("disable-client", APP)).expect(200).text();
+    assert_eq!(world.read("Patient/p1", access).status, 401);
+    assert!(world.command(&["client", "list"]).contains("disabled"));
+    browser.submit("/auth/admin", &page, &order("enable-client", APP)).expect(200);
+    world.command(&["user", "administrator", "ann", "--off"]);
+    browser.get("/auth/admin").expect(403);
+}
+
+#[test]
 fn a_policy_holds_a_user_until_the_glass_is_broken() {
     let world = World::start();
     let file = directory();

@@ -14,7 +14,7 @@ use smart::jwt::{Algorithm, Signer as _, published, sign};
 use smart::memory::{MemoryKey, MemoryStorage};
 use smart::{
     Authentication, AuthorizationServer, Body, Choice, Client, Clock, Config, Directory, Event, Events,
-    Fetch, FetchError, Fetched, Passwords, Request, Route, Services, SessionUser, StorageError,
+    Fetch, FetchError, Fetched, Job, Jobs, Passwords, Request, Route, Services, SessionUser, StorageError,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -28,6 +28,16 @@ struct Nothing;
 impl Clock for Nothing {
     fn now_s(&self) -> i64 {
         NOW
+    }
+}
+
+impl Jobs for Nothing {
+    fn all(&self) -> Result<Vec<Job>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    fn cancel(&self, _: &str) -> Result<bool, StorageError> {
+        Ok(false)
     }
 }
 
@@ -115,6 +125,7 @@ fn server() -> AuthorizationServer {
     let services = Services {
         storage: Arc::new(MemoryStorage::default()),
         directory: Arc::new(Nothing),
+        jobs: Arc::new(Nothing),
         signer: KEY.clone(),
         es256: KEY.clone(),
         fetch: Arc::new(Nothing),

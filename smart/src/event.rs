@@ -16,6 +16,8 @@ pub struct Event {
     pub user: Option<String>,
     /// The id of the patient in context.
     pub patient: Option<String>,
+    /// What an administrator asked for, `disable-client my-app`.
+    pub order: Option<String>,
     /// Where the request came from.
     pub address: String,
     /// When, in seconds of the Unix epoch.
@@ -45,6 +47,8 @@ pub enum EventKind {
     Register,
     /// An EHR launch was prepared.
     Launch,
+    /// An administrator changed what apps, people or jobs may do.
+    Administer,
 }
 
 /// Takes events; it must neither wait nor fail.

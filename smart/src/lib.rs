@@ -54,5 +54,5 @@ pub use server::{
     AuthorizationServer, CAPABILITIES, Granted, LaunchError, LaunchRequest, Launched, Policies, Route,
     ServerError, TokenError, Verified,
 };
-pub use services::{Choice, Clock, Directory, Services};
+pub use services::{Choice, Clock, Directory, Job, Jobs, Services};
 pub use storage::{Condition, Put, Record, Storage, StorageError, Table};

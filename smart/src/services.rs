@@ -74,6 +74,38 @@ pub trait Directory: Send + Sync {
     fn knows_filter(&self, resource_type: &str, query: &str) -> bool;
 }
 
+/// A job of the server: an export or an import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// What cancels it.
+    pub id: String,
+    /// What was asked for, as a URL.
+    pub url: String,
+    /// Who asked.
+    pub owner: String,
+    /// Whether it waits or runs.
+    pub is_active: bool,
+    /// How far it is, or how it ended.
+    pub state: String,
+    /// When it was begun, in seconds of the Unix epoch.
+    pub begun_s: i64,
+}
+
+/// The jobs of the server.
+pub trait Jobs: Send + Sync {
+    /// All of them, the latest first.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn all(&self) -> Result<Vec<Job>, StorageError>;
+
+    /// Cancels one, or forgets one that ended, with its files. Whether there was one.
+    ///
+    /// # Errors
+    /// Its files cannot be removed.
+    fn cancel(&self, id: &str) -> Result<bool, StorageError>;
+}
+
 /// All of them.
 #[derive(Clone)]
 pub struct Services {
@@ -81,6 +113,8 @@ pub struct Services {
     pub storage: Arc<dyn Storage>,
     /// People and types.
     pub directory: Arc<dyn Directory>,
+    /// Exports and imports.
+    pub jobs: Arc<dyn Jobs>,
     /// Keys for id_tokens: RS256, as SMART asks.
     pub signer: Arc<dyn Signer>,
     /// The same for clients that ask for ES256.

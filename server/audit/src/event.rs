@@ -203,6 +203,7 @@ impl From<smart::Event> for Event {
             user: event.user.map(User::Name),
             address: event.address,
             patient: event.patient,
+            query: event.order,
             ..Event::own(Kind::Authorization(event.kind), event.at_s.saturating_mul(1000))
         }
     }

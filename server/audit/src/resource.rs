@@ -124,6 +124,7 @@ fn authentication(kind: EventKind) -> Value {
         EventKind::Introspect => "introspect",
         EventKind::Register => "register",
         EventKind::Launch => "launch",
+        EventKind::Administer => "administer",
     };
     json!([own(code)])
 }

@@ -214,6 +214,7 @@ impl AddUser {
             enabled: true,
             upstream: self.upstream.clone(),
             policy: None,
+            administrator: false,
         }))
     }
 }

@@ -37,7 +37,10 @@ use keys::SigningAlgorithm;
 use smart::{AuthorizationServer, Fetch, Passwords, Services};
 use store::Tenant;
 
+use crate::bulk_import::Importer;
 use crate::config::{Config, Registration};
+use crate::export::Exporter;
+use crate::jobs::overview::Overview;
 use crate::open::{self, OpenError};
 
 pub use bearer::{Holder, TokenRefused};
@@ -57,6 +60,7 @@ pub struct Authorization {
     signer: Arc<dyn smart::jwt::Signer>,
     es256: Arc<dyn smart::jwt::Signer>,
     audit: Option<audit::Log>,
+    jobs: Option<(Arc<Exporter>, Arc<Importer>)>,
     fetch: Arc<dyn Fetch>,
     passwords: Arc<dyn Passwords>,
     /// Of each tenant, whatever URLs it is reached at: revocation must count at all of them at once.
@@ -112,6 +116,7 @@ impl Authorization {
             signer: signer::open(config, SigningAlgorithm::Rs256).await?,
             es256: signer::open(config, SigningAlgorithm::Es256).await?,
             audit: None,
+            jobs: None,
             fetch: Arc::new(fetch::Fetcher),
             passwords: Arc::new(process::Hashing::default()),
             records: Arc::default(),
@@ -124,6 +129,12 @@ impl Authorization {
         Authorization { audit: log, ..self }
     }
 
+    /// With the jobs that administrators see.
+    #[must_use]
+    pub fn showing(self, exporter: Arc<Exporter>, importer: Arc<Importer>) -> Authorization {
+        Authorization { jobs: Some((exporter, importer)), ..self }
+    }
+
     /// The authorization server of a tenant at the base URL of a service.
     pub fn authority(&self, service: &Service, tenant: &Tenant) -> Authority {
         let records = self.records(service, tenant);
@@ -131,6 +142,7 @@ impl Authorization {
             storage: Arc::<Records>::clone(&records),
             directory: Arc::new(directory::Everyone::new(service.clone(), tenant.clone())),
             signer: Arc::clone(&self.signer),
+            jobs: Arc::new(Overview { jobs: self.jobs.clone(), tenant: tenant.clone() }),
             es256: Arc::clone(&self.es256),
             fetch: Arc::clone(&self.fetch),
             passwords: Arc::clone(&self.passwords),

@@ -9,7 +9,7 @@ use smart::{
 };
 use store::{Access, Key, StoreError, Tenant};
 
-use super::Authorization;
+use super::{AUTH_PATH, Authorization};
 
 /// What is asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,6 +74,13 @@ pub enum Order {
         username: String,
         /// By name; none without it.
         policy: Option<String>,
+    },
+    /// Give a user the page of apps, people and jobs, or take it back.
+    SetAdministrator {
+        /// Who.
+        username: String,
+        /// Whether it is theirs.
+        administrator: bool,
     },
     /// Ask a user for one-time codes, or not any more.
     SetTotp {
@@ -165,7 +172,7 @@ pub async fn carry_out(
             let known = server.user(&user.username).await?;
             // Who had the name is the same person, with what they granted.
             let user = match known {
-                Some(User { sub, policy, .. }) => User { sub, policy, ..user },
+                Some(User { sub, policy, administrator, .. }) => User { sub, policy, administrator, ..user },
                 None => user,
             };
             let missing = check(service, tenant, &user).await?;
@@ -235,6 +242,14 @@ pub async fn carry_out(
             let said = held(&server, &format!("User {username}"), policy.as_deref()).await?;
             server.put_user(&User { policy, ..user }).await?;
             vec![said]
+        }
+        Order::SetAdministrator { username, administrator } => {
+            let user = known(&server, &username).await?;
+            server.put_user(&User { administrator, ..user }).await?;
+            vec![match administrator {
+                true => format!("User {username} administers apps, people and jobs at {AUTH_PATH}/admin"),
+                false => format!("User {username} administers nothing"),
+            }]
         }
         Order::SetTotp { username, secret } => {
             let user = known(&server, &username).await?;
@@ -364,6 +379,7 @@ fn user_line(user: &User) -> String {
     let kinds = [
         (user.upstream.is_some(), "linked"),
         (user.totp_secret.is_some(), "one-time codes"),
+        (user.administrator, "administrator"),
         (!user.enabled, "disabled"),
     ];
     let kinds =

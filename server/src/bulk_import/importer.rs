@@ -234,6 +234,19 @@ impl Importer {
         }
     }
 
+    /// The jobs of a tenant, whoever asked for them, with the lines that are dealt with so far.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn jobs(&self, tenant: &Tenant) -> std::io::Result<Vec<(ImportJob, u64)>> {
+        let progress = |job: &ImportJob| self.queue.find(tenant, &job.id).map(|active| active.progress());
+        let with_progress = |job: ImportJob| {
+            let lines = progress(&job).unwrap_or_else(|| job.dealt_with());
+            (job, lines)
+        };
+        Ok(imports(&self.directory(tenant))?.into_iter().map(with_progress).collect())
+    }
+
     /// Cancels or forgets a job, whoever asked for it. Whether there was one.
     ///
     /// # Errors

@@ -177,6 +177,7 @@ fn orders(secret: &str, password: &str) -> Result<Vec<Order>, InfernoError> {
             totp_secret: None,
             upstream: None,
             policy: None,
+            administrator: false,
             name: name.to_owned(),
             fhir_user,
             enabled: true,

@@ -282,6 +282,19 @@ impl Exporter {
         Ok(Some((self.home.place(tenant).open(id, name)?, file.bytes)))
     }
 
+    /// The jobs of a tenant, whoever asked for them, with the resources that are written so far.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn jobs(&self, tenant: &Tenant) -> std::io::Result<Vec<(Job, u64)>> {
+        let progress = |job: &Job| self.queue.find(tenant, &job.id).map(|active| active.progress());
+        let with_progress = |job: Job| {
+            let written = progress(&job).unwrap_or_else(|| job.resources());
+            (job, written)
+        };
+        Ok(self.home.place(tenant).all()?.into_iter().map(with_progress).collect())
+    }
+
     /// Cancels or forgets a job, whoever asked for it. Whether there was one.
     ///
     /// # Errors

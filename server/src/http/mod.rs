@@ -167,6 +167,10 @@ impl App {
     ) -> App {
         let guard = browser::Guard::new(config, address, &service.base);
         let random = uuid::Uuid::new_v4().as_u128();
+        let exporter = Arc::new(Exporter::new(exports, config));
+        let importer = Arc::new(Importer::new(config));
+        let authorization =
+            authorization.map(|server| server.showing(Arc::clone(&exporter), Arc::clone(&importer)));
         App {
             schema: Arc::clone(&service.definitions.schema),
             is_metered: service.store.is_metered(),
@@ -175,8 +179,8 @@ impl App {
             readiness: ready::Readiness::default(),
             metrics: Metrics::default(),
             audit,
-            exporter: Arc::new(Exporter::new(exports, config)),
-            importer: Arc::new(Importer::new(config)),
+            exporter,
+            importer,
             guard,
             brand: Brand::of(config),
             us_core: config.us_core,

@@ -2,6 +2,7 @@
 //! cancelled, and that they stop with the server. Knows nothing of what they do, and keeps nothing: each kind keeps its own.
 
 pub mod command;
+pub mod overview;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -16,6 +16,8 @@ pub struct Managing<'p> {
     pub path: String,
     pub logout: String,
     pub apps: String,
+    /// Where the user administers the server, if they may.
+    pub admin: Option<String>,
 }
 
 /// The page.
@@ -46,6 +48,7 @@ pub fn manage(server: &AuthorizationServer, at: &Managing<'_>) -> Reply {
             }
         }
         p { a href=(at.apps) { "Open an app for a patient" } }
+        @if let Some(admin) = &at.admin { p { a href=(admin) { "Administration" } } }
         form method="post" action=(at.logout) {
             input type="hidden" name="csrf" value=(at.csrf);
             div.actions { button.second type="submit" { "Log out" } }
@@ -55,7 +58,7 @@ pub fn manage(server: &AuthorizationServer, at: &Managing<'_>) -> Reply {
 }
 
 /// The day of a time in UTC, `2026-11-22` (from days of the proleptic Gregorian calendar, counted from March).
-fn date(seconds: i64) -> String {
+pub(super) fn date(seconds: i64) -> String {
     let days = seconds.div_euclid(86_400) + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);

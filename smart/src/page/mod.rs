@@ -1,6 +1,7 @@
 //! Pages for people: plain forms that work without scripts, one style sheet, everything from outside escaped. Each answers with
 //! headers that let nobody frame it, and lets its forms go nowhere but here and, over here, to the app that asked.
 
+mod admin;
 mod apps;
 mod consent;
 mod login;
@@ -15,6 +16,7 @@ use url::Url;
 use crate::message::{Body, Reply};
 use crate::server::{AuthorizationServer, Route};
 
+pub use admin::{Administering, Told, administer};
 pub use apps::{Opening, Picked, apps};
 pub use consent::{Consenting, consent};
 pub use login::{LoggingIn, login};

@@ -27,6 +27,9 @@ pub struct User {
     /// The name of the policy that all tokens of theirs are held to.
     #[serde(default)]
     pub policy: Option<String>,
+    /// Whether the page of apps, people and jobs is theirs.
+    #[serde(default)]
+    pub administrator: bool,
 }
 
 /// Who is logged in.

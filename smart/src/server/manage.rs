@@ -47,6 +47,7 @@ impl AuthorizationServer {
             return Ok(Reply::see_other(format!("{}?revoked=1", self.path(Route::Manage))));
         }
         let granted = self.grants_of(&user.sub).await?;
+        let administers = self.is_administrator(&user).await?;
         let managing = Managing {
             user: &user,
             csrf: &browser.session.csrf,
@@ -55,6 +56,7 @@ impl AuthorizationServer {
             path: self.path(Route::Manage),
             logout: self.path(Route::Logout),
             apps: self.path(Route::Apps),
+            admin: administers.then(|| self.path(Route::Admin)),
         };
         Ok(page::manage(self, &managing))
     }

@@ -1,5 +1,6 @@
 //! The authorization server: one route at a time, each in a file of its own.
 
+mod admin;
 mod apps;
 mod authorize;
 mod client_authentication;
@@ -101,6 +102,7 @@ impl AuthorizationServer {
             Route::Register => self.register(request).await,
             Route::Manage => self.manage(request).await,
             Route::Apps => self.apps(request).await,
+            Route::Admin => self.admin(request).await,
             Route::Upstream => self.upstream(request).await,
             Route::UpstreamReturn => self.upstream_return(request).await,
         }
@@ -131,6 +133,7 @@ impl AuthorizationServer {
             client: None,
             user: None,
             patient: None,
+            order: None,
             address: cleaned(&request.address),
             at_s: self.now_s(),
         }

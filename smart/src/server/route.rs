@@ -39,6 +39,8 @@ pub enum Route {
     UpstreamReturn,
     /// The page from which a user opens an app for a patient (EHR launch), and its form.
     Apps,
+    /// The page of apps, people and jobs, and its forms.
+    Admin,
 }
 
 const GET: &[&str] = &["GET"];
@@ -63,6 +65,7 @@ const TABLE: &[(Route, &str, &[&str], bool)] = &[
     (Route::Register, "/register", POST, true),
     (Route::Manage, "/manage", BOTH, false),
     (Route::Apps, "/apps", BOTH, false),
+    (Route::Admin, "/admin", BOTH, false),
     (Route::Upstream, "/upstream", GET, false),
     (Route::UpstreamReturn, "/upstream/return", GET, false),
 ];

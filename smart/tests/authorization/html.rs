@@ -22,8 +22,8 @@ impl Tag {
 const VOID: &[&str] = &["meta", "link", "input", "br", "hr", "img"];
 const KNOWN: &[&str] = &[
     "a", "html", "head", "meta", "title", "link", "body", "header", "span", "main", "h1", "h2", "p",
-    "strong", "form", "input", "label", "button", "fieldset", "legend", "div", "ul", "li", "details",
-    "summary", "code",
+    "strong", "form", "input", "label", "button", "fieldset", "div", "ul", "li", "details", "summary",
+    "code", "h3", "textarea", "legend",
 ];
 
 pub fn source(reply: &Reply) -> &str {
@@ -113,7 +113,8 @@ pub fn check_page(reply: &Reply) -> Vec<Tag> {
     assert!(of("title")[0].text.ends_with(" · Vesta") && of("title")[0].text.starts_with(&of("h1")[0].text));
     let ids: Vec<&str> = tags.iter().filter_map(|tag| tag.get("id")).collect();
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an id is there twice");
-    for input in of("input").into_iter().filter(|input| input.get("type") != Some("hidden")) {
+    let typed = of("input").into_iter().filter(|input| input.get("type") != Some("hidden"));
+    for input in typed.chain(of("textarea")) {
         let id = input.get("id").expect("an id");
         let labels: Vec<_> = of("label").into_iter().filter(|label| label.get("for") == Some(id)).collect();
         assert_eq!(labels.len(), 1, "labels of {id}");

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // what fails here fails the test
 
+mod admin;
 mod attacks;
 mod backend;
 mod flows;

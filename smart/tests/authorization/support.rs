@@ -14,8 +14,8 @@ use smart::jwt::Algorithm;
 use smart::memory::{MemoryKey, MemorySigner, MemoryStorage};
 use smart::{
     Authentication, AuthorizationServer, Body, Choice, Client, Clock, Config, Directory, Event, Events,
-    Fetch, FetchError, Fetched, Passwords, Reply, Request, Route, ServerError, Services, SessionUser,
-    StorageError, User,
+    Fetch, FetchError, Fetched, Job, Jobs, Passwords, Reply, Request, Route, ServerError, Services,
+    SessionUser, StorageError, User,
 };
 use url::{Url, form_urlencoded};
 
@@ -184,6 +184,22 @@ impl Directory for People {
     }
 }
 
+/// One job, until it is cancelled.
+pub struct TestJobs(pub Mutex<Vec<Job>>);
+
+impl Jobs for TestJobs {
+    fn all(&self) -> Result<Vec<Job>, StorageError> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+
+    fn cancel(&self, id: &str) -> Result<bool, StorageError> {
+        let mut jobs = self.0.lock().unwrap();
+        let before = jobs.len();
+        jobs.retain(|job| job.id != id);
+        Ok(jobs.len() < before)
+    }
+}
+
 pub struct World {
     pub server: AuthorizationServer,
     pub storage: Arc<MemoryStorage>,
@@ -192,6 +208,7 @@ pub struct World {
     pub passwords: Arc<CountedPasswords>,
     pub web: Arc<Web>,
     pub es256: Arc<MemorySigner>,
+    pub jobs: Arc<TestJobs>,
 }
 
 impl World {
@@ -208,7 +225,16 @@ impl World {
             (Arc::new(Log::default()), Arc::new(CountedPasswords::default()), Arc::new(Web::default()));
         let key = MemoryKey::generate("e1", Algorithm::Es256).unwrap();
         let es256 = Arc::new(MemorySigner::new(key));
+        let jobs = Arc::new(TestJobs(Mutex::new(vec![Job {
+            id: "j1".into(),
+            url: format!("{BASE}/$export"),
+            owner: "backend".into(),
+            is_active: true,
+            state: "Export, 7 resources written".into(),
+            begun_s: START,
+        }])));
         let services = Services {
+            jobs: jobs.clone(),
             storage: storage.clone(),
             directory: Arc::new(People),
             signer: KEY.clone(),
@@ -226,6 +252,7 @@ impl World {
             passwords,
             web,
             es256,
+            jobs,
         };
         world.fill();
         world
@@ -266,6 +293,7 @@ impl World {
             enabled: true,
             upstream: None,
             policy: None,
+            administrator: false,
         };
         now(self.server.put_user(&user)).unwrap();
     }

@@ -49,6 +49,7 @@ impl Provider {
             enabled: true,
             upstream: provider.world.server.upstream_link("oid-of-dr"),
             policy: None,
+            administrator: false,
         };
         now(provider.world.server.put_user(&dr)).unwrap();
         provider
