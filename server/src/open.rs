@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use conformance::terminology::{self, Terminology};
 use conformance::validation::{self, Validator};
 use conformance::{Definitions, DefinitionsError, UsCore};
-use interaction::{Caller, Limits, Service, Validation};
+use interaction::{Caller, Limits, Rulings, Service, Validation};
 use search::SearchIndex;
 use store::cosmos::{AccountOptions, CosmosOptions, Credential, TenantHome};
 use store::{Access, EmbeddedOptions, Store, StoreError, Tenant, Timestamp};
@@ -106,6 +106,7 @@ pub async fn open(config: &Config, table: Option<&Table>, base: String) -> Resul
             .requiring(required)
             .reserving(config.is_audited().then_some(crate::audit::TYPE)),
         provenance: config.provenance.then(|| config.organization_name.as_deref().unwrap_or(&base).into()),
+        rulings: Rulings::default(),
         limits: limits(config),
         base,
         clock: Arc::new(now),

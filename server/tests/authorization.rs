@@ -148,6 +148,102 @@ fn an_administrator_sees_jobs_and_switches_apps_off() {
 }
 
 #[test]
+fn what_a_patient_withholds_is_not_seen_until_they_permit_it() {
+    let world = World::start();
+    let mut browser = Browser::new(&world.server);
+    let code = browser.authorize(&world.authorize("launch/patient user/*.cruds"), "p1");
+    let tokens = world.redeem(&code).expect(200).json();
+    let doctor = tokens["access_token"].as_str().unwrap();
+    let added = world
+        .vesta(&["user", "add", "bob", "--fhir-user", "Patient/p2"])
+        .env("VESTA_PASSWORD", world.password())
+        .output();
+    assert!(added.unwrap().status.success());
+    let mut at_home = Browser::new(&world.server);
+    at_home.user = "bob";
+    let code = at_home.authorize(&world.authorize("launch/patient patient/*.cruds"), "p2");
+    let tokens = world.redeem(&code).expect(200).json();
+    let patient = tokens["access_token"].as_str().unwrap();
+    let bearer = |token: &str| format!("Bearer {token}");
+    let put = |token: &str, key: &str, body: &str| {
+        let path = format!("/fhir/{key}");
+        world.server.send("PUT", &path, &[("authorization", &bearer(token))], body.as_bytes())
+    };
+    let consent = |status: &str, policy: &str, provision: &str| {
+        format!(
+            r#"{{"resourceType":"Consent","id":"c","status":"{status}","scope":{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/consentscope","code":"patient-privacy"}}]}},"category":[{{"text":"x"}}],"patient":{{"reference":"Patient/p2"}},"policyRule":{{"coding":[{{"code":"{policy}"}}]}},"provision":{provision}}}"#
+        )
+    };
+    // Begun at the desk; the patient says the rest through an app of theirs.
+    assert_eq!(put(doctor, "Consent/c", &consent("draft", "OPTOUT", r#"{"type":"deny"}"#)).status, 201);
+    let consents = |policy: &str, provision: &str| {
+        let answer = put(patient, "Consent/c", &consent("active", policy, provision));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    // What of p2's the doctor gets to see: the Patient, the Encounter.
+    let sees = || {
+        let read = |key| world.read(key, doctor).status == 200;
+        let (patient, encounter) = (read("Patient/p2"), read("Encounter/e2"));
+        for (path, expected) in [
+            ("Patient?name=Otherman", patient),
+            ("Encounter?patient=p2", encounter),
+            ("Encounter?_include=Encounter:subject&_id=e2", encounter),
+            ("Patient?_has:Encounter:patient:status=finished&name=Otherman", patient && encounter),
+            ("Patient/p2/_history", patient),
+            ("Encounter/_history", encounter),
+            ("Patient/p2/Encounter", encounter),
+            ("Patient/p2/$everything", patient),
+        ] {
+            let found = world.read(path, doctor).text();
+            let shown = found.contains(r#""family":"Otherman""#) || found.contains(r#""id":"e2""#);
+            assert_eq!(shown, expected, "{path}: {found}");
+        }
+        let total = world.read("Encounter?_summary=count", doctor).expect(200).json()["total"].as_u64();
+        assert_eq!(total, Some(1 + u64::from(encounter)));
+        assert_eq!(browser_shows(&mut Browser::new(&world.server), &world), patient);
+        (patient, encounter)
+    };
+    let deny =
+        r#"{"type":"deny","actor":[{"role":{"text":"x"},"reference":{"reference":"Practitioner/dr"}}]}"#;
+    let class = r#""class":[{"system":"http://hl7.org/fhir/resource-types","code":"Encounter"}]"#;
+    assert_eq!(sees(), (true, true));
+    consents("OPTIN", deny);
+    assert_eq!(sees(), (false, false));
+    assert_eq!(world.read("Patient/p1", doctor).status, 200);
+    assert_eq!(world.read("Patient/p2", patient).status, 200, "their own record is theirs");
+    let changed = put(doctor, "Patient/p2", r#"{"resourceType":"Patient","id":"p2"}"#);
+    assert!([403, 404, 409].contains(&changed.status), "{changed:?}");
+    assert!(world.read("Patient/p2", patient).text().contains("Otherman"));
+    consents("OPTIN", &deny.replace("/dr", "/another"));
+    assert_eq!(sees(), (true, true));
+    consents("OPTIN", &format!(r#"{{"type":"deny",{class}}}"#));
+    assert_eq!(sees(), (true, false));
+    consents("OPTOUT", &format!(r#"{{"type":"permit",{class}}}"#));
+    assert_eq!(sees(), (false, true));
+    consents("OPTOUT", r#"{"type":"permit","provision":[{"type":"deny","period":{"end":"2001"}}]}"#);
+    assert_eq!(sees(), (true, true));
+
+    // Of an organization, as soon as the doctor works there.
+    let organization = deny.replace("Practitioner/dr", "Organization/o");
+    consents("OPTIN", &organization);
+    assert_eq!(sees(), (true, true));
+    let role = r#"{"resourceType":"PractitionerRole","id":"r","practitioner":{"reference":"Practitioner/dr"},"organization":{"reference":"Organization/o"}}"#;
+    let organization = r#"{"resourceType":"Organization","id":"o","name":"O"}"#;
+    assert_eq!(put(doctor, "Organization/o", organization).status, 201);
+    assert_eq!(put(doctor, "PractitionerRole/r", role).status, 201);
+    assert_eq!(sees(), (false, false));
+    let header = bearer(patient);
+    world.server.send("DELETE", "/fhir/Consent/c", &[("authorization", &header)], b"").expect(204);
+    assert_eq!(sees(), (true, true));
+}
+
+/// Whether the page on which a user chooses a patient offers p2.
+fn browser_shows(browser: &mut Browser, world: &World) -> bool {
+    browser.log_in("/auth/login", world.password());
+    browser.get("/auth/apps").expect(200).text().contains("Otherman")
+}
+
+#[test]
 fn a_policy_holds_a_user_until_the_glass_is_broken() {
     let world = World::start();
     let file = directory();

@@ -146,6 +146,7 @@ async fn the_authorization_server_is_recorded() {
         (EventKind::Token, "110114", "token"),
         (EventKind::Launch, "110114", "launch"),
         (EventKind::Replay, "110113", "replay"),
+        (EventKind::Administer, "110114", "administer"),
     ] {
         let event = smart::Event {
             kind,
@@ -155,10 +156,13 @@ async fn the_authorization_server_is_recorded() {
             patient: None,
             address: "192.0.2.1".to_owned(),
             at_s: 1_795_313_433,
+            order: (kind == EventKind::Administer).then(|| "disable-client my-app".to_owned()),
         };
         let record = written(event.into()).await;
         assert_eq!(record["type"]["code"], code, "{kind:?}");
         assert_eq!(record["subtype"][0]["code"], subtype, "{kind:?}");
+        let order = (kind == EventKind::Administer).then_some("ZGlzYWJsZS1jbGllbnQgbXktYXBw");
+        assert_eq!(record["entity"][0]["query"].as_str(), order, "{kind:?}");
         assert_eq!(record["outcome"], if kind == EventKind::Login { "4" } else { "0" }, "{kind:?}");
         assert_eq!(record["recorded"], "2026-11-22T02:10:33.000Z", "{kind:?}");
         assert_eq!(record["agent"][2]["who"]["identifier"]["value"], "ann", "{kind:?}");

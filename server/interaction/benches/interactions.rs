@@ -40,6 +40,7 @@ fn server() -> Server {
         store,
         validation: interaction::Validation::embedded(interaction::ValidationLevel::Off, &DEFINITIONS),
         provenance: None,
+        rulings: interaction::Rulings::default(),
         definitions,
         index,
         limits: Limits {

@@ -6,8 +6,8 @@ use store::{Batch, CommitError, Entries, Key, Method, Precondition, Version, Wri
 
 use crate::read::location;
 use crate::{
-    Caller, Failure, Outcome, OutcomeBody, Return, Service, Status, outcome_body, own_parameters, provenance,
-    stored_definitions, validation,
+    Caller, Failure, Outcome, OutcomeBody, Return, Rulings, Service, Status, outcome_body, own_parameters,
+    provenance, stored_definitions, validation,
 };
 
 /// How often a write looks again when others changed what it found.
@@ -114,7 +114,11 @@ pub(crate) async fn many(
     let access = caller.access.creating(&told);
     let defines = stored_definitions::defines(&batch.writes);
     let parameters = own_parameters::defines(&batch.writes);
+    let rules = Rulings::are_among(batch.writes.iter().map(Write::key));
     let committed = service.store.commit(&caller.tenant, &access, batch).await;
+    if rules {
+        service.rulings.changed();
+    }
     if defines {
         service.validation.forget(&caller.tenant);
     }

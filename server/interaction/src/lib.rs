@@ -35,6 +35,7 @@ mod update;
 mod validation;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::search::SearchIndex;
 use conformance::Definitions;
@@ -75,6 +76,8 @@ pub struct Service {
     pub validation: Validation,
     /// The name of the organization on whose behalf is written, where every commit is to say where its versions came from.
     pub provenance: Option<Arc<str>>,
+    /// Told of what access is decided by.
+    pub rulings: Rulings,
     /// Bounds.
     pub limits: Limits,
     /// FHIR base URL for links and Location (`http://127.0.0.1:8080/fhir`), no slash at the end.
@@ -83,6 +86,30 @@ pub struct Service {
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Ids of new resources; injected so that tests are repeatable.
     pub new_id: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// Counts the writes of what access is decided by: Consents, and the roles that say for whom people act. What was decided under
+/// another count may not hold any more. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Rulings(Arc<AtomicU64>);
+
+impl Rulings {
+    const TYPES: [&str; 2] = ["Consent", "PractitionerRole"];
+
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Whether access is decided by any of some resources.
+    pub fn are_among<'k>(keys: impl IntoIterator<Item = &'k Key>) -> bool {
+        keys.into_iter().any(|key| Rulings::TYPES.contains(&key.resource_type()))
+    }
+
+    /// Some were written or removed.
+    pub fn changed(&self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
 }
 
 /// Who calls.

@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 
 use fhirpath::{Issue, IssueType, Severity};
-use interaction::{Caller, Failure, OperationDescriptor, Outcome, Service, Status, outcome_body};
+use interaction::{Caller, Failure, OperationDescriptor, Outcome, Rulings, Service, Status, outcome_body};
 use store::{
     Batch, CommitError, Entries, Erasure, Filter, Indexer as _, Key, Method, Query, StoreError, Value,
     Version, Write,
@@ -164,7 +164,11 @@ impl Purge<'_> {
             }
             let gone: Vec<Key> = writes.iter().map(|write| write.key().clone()).collect();
             let batch = Batch { preconditions: Vec::new(), writes };
-            match self.service.store.commit(&self.caller.tenant, &self.caller.access, batch).await {
+            let committed = self.service.store.commit(&self.caller.tenant, &self.caller.access, batch).await;
+            if Rulings::are_among(&gone) {
+                self.service.rulings.changed();
+            }
+            match committed {
                 Ok(_) => {
                     self.done.deleted += gone.len();
                     return self.erase(gone).await;

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use interaction::{Caller, Failure};
 use sha2::{Digest as _, Sha256};
-use smart::{Clock as _, TokenError};
+use smart::{Clock as _, StorageError, TokenError};
 
 use super::process::SystemClock;
 use super::{Authority, Rights, decision};
 use crate::tenants::Site;
 
 /// How long a token that another process revoked may still count, seconds.
-const HOLDS_S: u64 = 5;
+pub(super) const HOLDS_S: u64 = 5;
 /// The most tokens that are remembered.
 const MAX_KNOWN: usize = 10_000;
 
@@ -26,7 +26,7 @@ pub struct Decided(RwLock<HashMap<[u8; 32], Known>>);
 struct Known {
     holder: Arc<Holder>,
     expires_s: i64,
-    /// [`super::Records::revocations`] before the token was looked up.
+    /// [`super::Records::revocations`] and [`interaction::Rulings`] before the token was looked up.
     revocations: u64,
     at: Instant,
 }
@@ -68,7 +68,8 @@ impl Authority {
     /// The token does not count, or that cannot be known.
     pub async fn caller(&self, site: &Site, token: &str) -> Result<Arc<Holder>, TokenRefused> {
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let revocations = self.records.revocations();
+        // Both only grow: where one of them did, so did their sum.
+        let revocations = self.records.revocations() + site.service.rulings.count();
         let is_shared = site.service.store.is_metered();
         if let Some(known) = self.decided.get(&digest, revocations, is_shared) {
             return Ok(known);
@@ -77,16 +78,22 @@ impl Authority {
             TokenError::Invalid => TokenRefused::Invalid,
             TokenError::Failed(error) => TokenRefused::Failed(error),
         })?;
-        let access = decision::compile(&site.service, &verified).map_err(TokenRefused::Decision)?;
+        let tenant = &site.caller.tenant;
+        let withheld = self.consents.withheld(&site.service, tenant, &verified).await;
+        let (withheld, until_s) =
+            withheld.map_err(|error| TokenRefused::Failed(StorageError(error.to_string()).into()))?;
+        let access =
+            decision::compile(&site.service, &verified, &withheld).map_err(TokenRefused::Decision)?;
         let emergency = decision::emergency(&site.service, &verified).map_err(TokenRefused::Decision)?;
-        let rights = Rights::of(&verified);
+        let rights = Rights::of(&verified, withheld);
         let caller = |access| Caller { tenant: site.caller.tenant.clone(), access, agent: rights.agent() };
         let (caller, emergency) = (caller(access), emergency.map(caller));
         let user = verified.user.map(|user| user.fhir_user);
         let holder =
             Holder { caller, emergency, client: verified.client_id, user, patient: verified.patient, rights };
         let holder = Arc::new(holder);
-        let (expires_s, at) = (verified.expires_s, Instant::now());
+        let expires_s = until_s.map_or(verified.expires_s, |until_s| until_s.min(verified.expires_s));
+        let at = Instant::now();
         self.decided.put(digest, Known { holder: Arc::clone(&holder), expires_s, revocations, at });
         Ok(holder)
     }

@@ -10,7 +10,10 @@
 //! | a user's who is a Practitioner, PractitionerRole, Person or Organization | all |
 //! | another user's | none |
 //!
-//! A policy of the app or of the user takes away from that: what no rule of it names is not permitted either.
+//! A policy of the app or of the user takes away from that: what no rule of it names is not permitted either. So does what patients
+//! withhold.
+
+use std::collections::HashMap;
 
 use fhirpath::{Issue, IssueType};
 use interaction::{Failure, Service, Status};
@@ -19,6 +22,8 @@ use smart::{
 };
 use store::{Access, Filter, ParameterId, Predicate, Rules};
 
+use super::consent::{Part, Withheld};
+
 /// What only rules that say so are about: the labels of
 /// <http://terminology.hl7.org/CodeSystem/v3-Confidentiality> for restricted and very restricted.
 const RESTRICTED: &str = "_security=http://terminology.hl7.org/CodeSystem/v3-Confidentiality|R,\
@@ -26,13 +31,14 @@ const RESTRICTED: &str = "_security=http://terminology.hl7.org/CodeSystem/v3-Con
 /// Users who see all records.
 const WORKING_HERE: [&str; 4] = ["Practitioner", "PractitionerRole", "Person", "Organization"];
 
-/// The decision of the store for what a token permits: what its scopes and the policies of app and user all permit; to be kept
-/// as long as the token counts. A type that does not know a parameter of a scope's query is not permitted by that scope.
+/// The decision of the store for what a token permits: what its scopes and the policies of app and user all permit, less what
+/// patients withhold; to be kept as long as the token counts. A type that does not know a parameter of a scope's query is not
+/// permitted by that scope.
 ///
 /// # Errors
 /// Forbidden for a token that permits nothing because no type understands a scope's query, and what is wrong with it.
-pub fn compile(service: &Service, granted: &Verified) -> Result<Access, Failure> {
-    anew(service, &granted.access, &granted.policies, user_of(granted))
+pub fn compile(service: &Service, granted: &Verified, withheld: &[Withheld]) -> Result<Access, Failure> {
+    anew(service, &granted.access, &granted.policies, user_of(granted), withheld)
 }
 
 /// [`compile`] of what is left of a token: what its scopes permit, the policies, and the user's resource.
@@ -44,12 +50,14 @@ pub fn anew(
     access: &smart::Access,
     policies: &Policies,
     user: Option<&str>,
+    withheld: &[Withheld],
 ) -> Result<Access, Failure> {
-    held(service, access, &policies.client.iter().chain(&policies.user).collect::<Vec<_>>(), user)
+    let policies: Vec<&Policy> = policies.client.iter().chain(&policies.user).collect();
+    held(service, access, &policies, user, withheld)
 }
 
-/// The same in an emergency, when the user's policy is put aside; `None` where it may not be, or there is none. Scopes and the
-/// app's policy hold.
+/// The same in an emergency, when the user's policy and what patients withhold are put aside; `None` where they may not be.
+/// Scopes and the app's policy hold.
 ///
 /// # Errors
 /// As [`compile`].
@@ -58,7 +66,7 @@ pub fn emergency(service: &Service, granted: &Verified) -> Result<Option<Access>
     match user {
         Some(policy) if policy.break_glass => {
             let client: Vec<&Policy> = client.iter().collect();
-            held(service, &granted.access, &client, user_of(granted)).map(Some)
+            held(service, &granted.access, &client, user_of(granted), &[]).map(Some)
         }
         _ => Ok(None),
     }
@@ -68,12 +76,20 @@ fn user_of(granted: &Verified) -> Option<&str> {
     granted.user.as_ref().map(|user| user.fhir_user.as_str())
 }
 
-/// What a policy leaves to a user of everything.
-pub fn of_policy(service: &Service, policy: &Policy, user: &str) -> Access {
+/// What a policy and the patients leave to a user of everything.
+pub fn of_user(service: &Service, policy: Option<&Policy>, user: &str, withheld: &[Withheld]) -> Access {
+    if policy.is_none() && withheld.is_empty() {
+        return Access::unrestricted();
+    }
     let compiler = Compiler { service, fault: None };
     let types = service.definitions.resource_types().iter().map(|resource_type| {
-        let policy = compiler.policy(policy, resource_type, Some(user));
-        (resource_type.as_str().into(), rules_of(|interaction| policy.filter(interaction)))
+        let policy = policy.map(|policy| compiler.policy(policy, resource_type, Some(user)));
+        let withheld = compiler.withheld(withheld, resource_type);
+        let rules = rules_of(|interaction| {
+            let left = policy.as_ref().map_or(Filter::All, |policy| policy.filter(interaction));
+            less(left, &withheld, interaction)
+        });
+        (resource_type.as_str().into(), rules)
     });
     Access::granted(types.collect::<Vec<_>>())
 }
@@ -83,18 +99,22 @@ fn held(
     access: &smart::Access,
     policies: &[&Policy],
     user: Option<&str>,
+    withheld: &[Withheld],
 ) -> Result<Access, Failure> {
     let mut compiler = Compiler { service, fault: None };
     let mut types = Vec::new();
     for resource_type in service.definitions.resource_types() {
         let policies: Vec<PolicyOfType<'_>> =
             policies.iter().map(|policy| compiler.policy(policy, resource_type, user)).collect();
+        let withheld = compiler.withheld(withheld, resource_type);
         let rules = rules_of(|interaction| {
             let scopes = match access.decide(interaction, resource_type) {
                 Decision::Denied => Filter::None,
                 Decision::Allowed(allowances) => compiler.any(allowances, resource_type),
             };
-            policies.iter().fold(scopes, |so_far, policy| both(so_far, policy.filter(interaction)))
+            let left =
+                policies.iter().fold(scopes, |so_far, policy| both(so_far, policy.filter(interaction)));
+            less(left, &withheld, interaction)
         });
         types.push((resource_type.as_str().into(), rules));
     }
@@ -208,6 +228,45 @@ impl Compiler<'_> {
         }
     }
 
+    /// What patients withhold of a type.
+    fn withheld(&self, withheld: &[Withheld], resource_type: &str) -> Filter {
+        let mut patients: HashMap<&Part, Vec<&str>> = HashMap::new();
+        for Withheld { patient, part } in withheld {
+            patients.entry(part).or_default().push(patient);
+        }
+        let denied = patients.into_iter().map(|(part, patients)| {
+            both(self.patients(&patients, resource_type), self.denied(part, resource_type))
+        });
+        any_of(denied.collect())
+    }
+
+    /// What a part withholds. What it has within decides instead of it; where two of those differ, the one that withholds.
+    fn denied(&self, part: &Part, resource_type: &str) -> Filter {
+        let of = |within: &dyn Fn(&Part) -> Filter| any_of(part.within.iter().map(within).collect());
+        let denied = of(&|within| self.denied(within, resource_type));
+        let decided = match part.denies {
+            true => any_of(vec![negated(of(&|within| self.permitted(within, resource_type))), denied]),
+            false => denied,
+        };
+        both(self.covered(part, resource_type), decided)
+    }
+
+    fn permitted(&self, part: &Part, resource_type: &str) -> Filter {
+        both(self.covered(part, resource_type), negated(self.denied(part, resource_type)))
+    }
+
+    fn covered(&self, part: &Part, resource_type: &str) -> Filter {
+        if !part.types.is_empty() && !part.types.iter().any(|name| name == resource_type) {
+            return Filter::None;
+        }
+        if part.labels.is_empty() {
+            return Filter::All;
+        }
+        let labelled = format!("_security={}", part.labels.join(","));
+        let unknown = if part.denies { Filter::All } else { Filter::None };
+        interaction::criteria(self.service, resource_type, &labelled).unwrap_or(unknown)
+    }
+
     /// The criteria of a scope; a type that does not understand them has nothing that fulfils them.
     fn query(&mut self, query: &str, resource_type: &str) -> Filter {
         interaction::criteria(self.service, resource_type, query).unwrap_or_else(|failure| {
@@ -230,9 +289,14 @@ impl Compiler<'_> {
 
     /// The members of a patient's compartment (<https://hl7.org/fhir/R4/compartmentdefinition-patient.html>).
     fn patient(&self, id: &str, resource_type: &str) -> Filter {
-        let target: Box<str> = format!("Patient/{id}").into();
-        let refers = |parameter| Filter::Match(parameter, Predicate::Reference(vec![target.clone()]));
-        self.members(resource_type, &refers, Filter::Ids(vec![id.into()]))
+        self.patients(&[id], resource_type)
+    }
+
+    /// The members of the compartments of some patients.
+    fn patients(&self, ids: &[&str], resource_type: &str) -> Filter {
+        let targets: Vec<Box<str>> = ids.iter().map(|id| format!("Patient/{id}").into()).collect();
+        let refers = |parameter| Filter::Match(parameter, Predicate::Reference(targets.clone()));
+        self.members(resource_type, &refers, Filter::Ids(ids.iter().map(|id| (*id).into()).collect()))
     }
 
     /// The same of each patient to whom a RelatedPerson is related at the moment of the question.
@@ -297,6 +361,23 @@ impl PolicyOfType<'_> {
     fn filter(&self, interaction: Interaction) -> Filter {
         let permitting = self.0.iter().filter(|(rule, _)| rule.permits(interaction.permission()));
         any_of(permitting.map(|(_, filter)| filter.clone()).collect())
+    }
+}
+
+/// What is left of some when others are withheld. Whoever may not see what is there may still add to it.
+fn less(left: Filter, withheld: &Filter, interaction: Interaction) -> Filter {
+    match interaction {
+        Interaction::Create => left,
+        _ => both(left, negated(withheld.clone())),
+    }
+}
+
+/// The complement, in its simplest form.
+fn negated(filter: Filter) -> Filter {
+    match filter {
+        Filter::None => Filter::All,
+        Filter::All => Filter::None,
+        other => Filter::Not(Box::new(other)),
     }
 }
 

@@ -2,6 +2,8 @@
 //! to: whoever works here (a Practitioner, say) may choose any patient, a Patient only themselves, a RelatedPerson, if active, the
 //! patient they are related to; and each only what their access policy leaves.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use interaction::Service;
 use search::{Handling, ParseContext, SearchRequest};
@@ -9,6 +11,7 @@ use serde_json::Value;
 use smart::{Choice, Directory, Policy, SessionUser, StorageError};
 use store::{Access, Key, Tenant, Version};
 
+use super::consent::Consents;
 use super::decision;
 
 /// The longest text that is looked for, in bytes.
@@ -18,6 +21,7 @@ const MAX_TEXT: usize = 200;
 pub struct Everyone {
     service: Service,
     tenant: Tenant,
+    consents: Arc<Consents>,
 }
 
 /// Whom a user may see.
@@ -30,8 +34,8 @@ enum Seen {
 
 impl Everyone {
     /// Of a tenant. The server itself looks; what it gives is what the user may see.
-    pub fn new(service: Service, tenant: Tenant) -> Everyone {
-        Everyone { service, tenant }
+    pub fn new(service: Service, tenant: Tenant, consents: Arc<Consents>) -> Everyone {
+        Everyone { service, tenant, consents }
     }
 
     fn parse(&self, of: Option<&str>, parameters: &[(String, String)]) -> Option<SearchRequest> {
@@ -83,12 +87,12 @@ impl Everyone {
         }
     }
 
-    /// What the policy of a user leaves of everything.
-    fn access(&self, user: &SessionUser, policy: Option<&Policy>) -> Access {
-        match policy {
-            None => Access::unrestricted(),
-            Some(policy) => decision::of_policy(&self.service, policy, &user.fhir_user),
-        }
+    /// What their policy and the patients leave to a user of everything.
+    async fn access(&self, user: &SessionUser, policy: Option<&Policy>) -> Result<Access, StorageError> {
+        let (service, fhir_user) = (&self.service, user.fhir_user.as_str());
+        let withheld = self.consents.withheld_from(service, &self.tenant, Some(fhir_user), None).await;
+        let (withheld, _) = withheld.map_err(failed)?;
+        Ok(decision::of_user(service, policy, fhir_user, &withheld))
     }
 
     /// The id of the patient that a reference is to.
@@ -107,7 +111,7 @@ impl Directory for Everyone {
         text: &str,
         limit: usize,
     ) -> Result<Vec<Choice>, StorageError> {
-        let (text, access) = (text.trim(), self.access(user, policy));
+        let (text, access) = (text.trim(), self.access(user, policy).await?);
         let only = match self.seen(user).await? {
             Seen::Only(ids) if ids.is_empty() => return Ok(Vec::new()),
             Seen::Only(ids) => vec![("_id", ids.join(","))],
@@ -146,7 +150,7 @@ impl Directory for Everyone {
         {
             return Ok(None);
         }
-        let access = self.access(user, policy);
+        let access = self.access(user, policy).await?;
         Ok(self.read(&access, &key).await?.map(|resource| patient(id, &resource)))
     }
 
@@ -161,7 +165,8 @@ impl Directory for Everyone {
             return Ok(Vec::new());
         }
         let of = [("patient", format!("Patient/{patient}")), ("_sort", "-date".to_owned())];
-        Ok(choices(&self.found(&self.access(user, policy), "Encounter", &of, limit).await?, encounter))
+        let access = self.access(user, policy).await?;
+        Ok(choices(&self.found(&access, "Encounter", &of, limit).await?, encounter))
     }
 
     fn knows_type(&self, resource_type: &str) -> bool {

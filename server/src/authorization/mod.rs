@@ -10,6 +10,7 @@
 //! | `fetch` | the keys of clients, from where they are published |
 //! | `process` | the clock, password hashing, and events in the log |
 //! | `decision` | what a token permits, as the store heeds it |
+//! | `consent` | what patients withhold |
 //! | `bearer` | from the token of a request to its caller |
 //! | `rights` | what a token permits, written down |
 //! | `statement` | what the CapabilityStatement says of it |
@@ -18,6 +19,7 @@
 
 mod bearer;
 pub mod command;
+pub mod consent;
 pub mod decision;
 mod directory;
 pub(crate) mod fetch;
@@ -48,6 +50,7 @@ pub use records::{RESERVED, reserved};
 pub use rights::Rights;
 pub use sweep::sweep;
 
+use consent::Consents;
 use records::Records;
 
 /// The last part of an issuer's path.
@@ -63,6 +66,7 @@ pub struct Authorization {
     jobs: Option<(Arc<Exporter>, Arc<Importer>)>,
     fetch: Arc<dyn Fetch>,
     passwords: Arc<dyn Passwords>,
+    consents: Arc<Consents>,
     /// Of each tenant, whatever URLs it is reached at: revocation must count at all of them at once.
     records: Arc<Mutex<HashMap<Tenant, Arc<Records>>>>,
 }
@@ -83,6 +87,7 @@ pub struct Authority {
     /// What answers its routes.
     pub server: AuthorizationServer,
     records: Arc<Records>,
+    consents: Arc<Consents>,
     decided: bearer::Decided,
 }
 
@@ -119,6 +124,7 @@ impl Authorization {
             jobs: None,
             fetch: Arc::new(fetch::Fetcher),
             passwords: Arc::new(process::Hashing::default()),
+            consents: Arc::default(),
             records: Arc::default(),
         }))
     }
@@ -140,7 +146,11 @@ impl Authorization {
         let records = self.records(service, tenant);
         let services = Services {
             storage: Arc::<Records>::clone(&records),
-            directory: Arc::new(directory::Everyone::new(service.clone(), tenant.clone())),
+            directory: Arc::new(directory::Everyone::new(
+                service.clone(),
+                tenant.clone(),
+                Arc::clone(&self.consents),
+            )),
             signer: Arc::clone(&self.signer),
             jobs: Arc::new(Overview { jobs: self.jobs.clone(), tenant: tenant.clone() }),
             es256: Arc::clone(&self.es256),
@@ -173,6 +183,7 @@ impl Authorization {
         Authority {
             server: AuthorizationServer::new(config, services),
             records,
+            consents: Arc::clone(&self.consents),
             decided: bearer::Decided::default(),
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use smart::{Context, Policies, ScopeSet, Verified};
 use store::Access;
 
+use super::consent::Withheld;
 use super::decision;
 
 /// The scopes of a token, of whom it is, and the policies that it is held to.
@@ -20,17 +21,21 @@ pub struct Rights {
     /// The policies that it was held to.
     #[serde(default)]
     policies: Policies,
+    /// What patients withheld from it.
+    #[serde(default)]
+    withheld: Vec<Withheld>,
 }
 
 impl Rights {
     /// Of a token that counts.
-    pub fn of(granted: &Verified) -> Rights {
+    pub fn of(granted: &Verified, withheld: Vec<Withheld>) -> Rights {
         Rights {
             client: granted.client_id.clone(),
             scopes: granted.scopes.to_string(),
             user: granted.user.as_ref().map(|user| user.fhir_user.clone()),
             patient: granted.patient.clone(),
             policies: granted.policies.clone(),
+            withheld,
         }
     }
 
@@ -50,7 +55,7 @@ impl Rights {
     /// # Errors
     /// As [`decision::compile`], and for scopes that are not read any more.
     pub fn access(&self, service: &Service) -> Result<Access, Failure> {
-        let Rights { scopes, user, patient, policies, .. } = self;
+        let Rights { scopes, user, patient, policies, withheld, .. } = self;
         let (scopes, _) = ScopeSet::read(scopes).map_err(|error| {
             Failure::new(
                 Status::Forbidden,
@@ -59,6 +64,7 @@ impl Rights {
             )
         })?;
         let context = Context { patient: patient.clone(), system: user.is_none(), user: user.clone() };
-        decision::anew(service, &smart::Access::compile(&scopes, &context), policies, user.as_deref())
+        let access = smart::Access::compile(&scopes, &context);
+        decision::anew(service, &access, policies, user.as_deref(), withheld)
     }
 }

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use super::super::support::{Answer, Server, exchange};
 
 pub struct Browser {
+    /// Who sits before it.
+    pub user: &'static str,
     address: SocketAddr,
     cookie: String,
 }
@@ -29,7 +31,7 @@ fn values(page: &str, name: &str) -> Vec<String> {
 
 impl Browser {
     pub fn new(server: &Server) -> Browser {
-        Browser { address: server.address, cookie: String::new() }
+        Browser { user: "ann", address: server.address, cookie: String::new() }
     }
 
     fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -69,7 +71,7 @@ impl Browser {
     pub fn log_in(&mut self, path: &str, password: &str) -> String {
         let page = self.get(path).expect(200).text();
         let login = path.split('?').next().unwrap();
-        let fields = [("username", "ann"), ("password", password)];
+        let fields = [("username", self.user), ("password", password)];
         self.submit(login, &page, &fields).expect(303).header("location").to_owned()
     }
 

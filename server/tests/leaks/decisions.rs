@@ -94,7 +94,7 @@ async fn check_token(
     token: &smart::Verified,
     expected: &[&[&str]],
 ) {
-    let access = decision::compile(service, token).unwrap();
+    let access = decision::compile(service, token, &[]).unwrap();
     assert!(!access.sees_everything(), "{what}");
     let caller = Caller::new(tenant.clone(), access);
     let mut expected: Vec<&str> = expected.concat();
@@ -156,7 +156,7 @@ async fn tokens_reach_what_their_scopes_and_users_say() {
     ] {
         check(&service, &tenant, scopes, patient, user, expected).await;
     }
-    let everything = decision::compile(&service, &token("system/*.cruds", None, "")).unwrap();
+    let everything = decision::compile(&service, &token("system/*.cruds", None, ""), &[]).unwrap();
     assert!(everything.sees_everything());
     for (query, why) in [
         ("nonsense=x", "invalid"),
@@ -164,7 +164,7 @@ async fn tokens_reach_what_their_scopes_and_users_say() {
         ("_has:Observation:derived-from:_content=x", "not-supported"),
     ] {
         let scope = format!("patient/Observation.rs?{query}");
-        let failure = decision::compile(&service, &token(&scope, a, "Patient/a")).unwrap_err();
+        let failure = decision::compile(&service, &token(&scope, a, "Patient/a"), &[]).unwrap_err();
         assert_eq!(failure.status.code(), 403);
         let said: Vec<&str> = failure.issues.iter().map(|issue| issue.code.as_str()).collect();
         assert_eq!(said, ["forbidden", why], "{failure:?}");

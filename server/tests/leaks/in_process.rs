@@ -34,6 +34,7 @@ pub fn service(opened: &Opened) -> Service {
         store: opened.store.clone(),
         validation: interaction::Validation::embedded(interaction::ValidationLevel::Profiles, &DEFINITIONS),
         provenance: None,
+        rulings: interaction::Rulings::default(),
         definitions: Arc::clone(&DEFINITIONS),
         index: Arc::clone(&INDEX),
         limits,
@@ -109,7 +110,7 @@ impl InProcess {
                 token.access = smart::Access::compile(&everything, &context);
                 token.policies.user = Some(policy());
             }
-            asking.access = decision::compile(&service, &token).unwrap();
+            asking.access = decision::compile(&service, &token, &[]).unwrap();
         }
         InProcess { service, cast, asking, other, _opened: opened }
     }

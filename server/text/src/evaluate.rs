@@ -43,6 +43,12 @@ impl TextQuery {
     }
 }
 
+/// The score of one list in steps of 1/4096: whoever adds some of them up, in whatever order, comes to the same.
+pub(crate) fn stepped(score: f32) -> f32 {
+    const STEPS: f32 = 4096.0;
+    (score * STEPS).round() / STEPS
+}
+
 /// A score as it is shown: between 0 and 1, in the same order.
 pub(crate) fn shown(score: f32) -> f32 {
     let score = score.max(f32::MIN_POSITIVE);
@@ -105,7 +111,7 @@ impl Words {
             (1..).zip(&others).all(|(after, places)| places.binary_search(&(**start + after)).is_ok())
         };
         let count = u16::try_from(first.iter().filter(follow).count()).unwrap_or(u16::MAX);
-        (count > 0).then(|| self.weight(f32::from(count), words.len()))
+        (count > 0).then(|| stepped(self.weight(f32::from(count), words.len())))
     }
 
     /// BM25 of something of so many words that is there so often.

@@ -8,7 +8,7 @@ use tantivy::query::{Bm25StatisticsProvider, EnableScoring, PhraseQuery, Query, 
 use tantivy::schema::{Field, IndexRecordOption, Value as _};
 use tantivy::{DocAddress, DocId, SegmentReader, TantivyDocument, TantivyError, Term};
 
-use crate::evaluate::{DOCUMENTS, FREQUENCY, LENGTH, PLAIN, shown};
+use crate::evaluate::{DOCUMENTS, FREQUENCY, LENGTH, PLAIN, shown, stepped};
 use crate::index::{MAX_EXPANSIONS, NUMBER, Snapshot, TextError};
 use crate::query::{Expression, TextQuery};
 
@@ -161,7 +161,7 @@ impl Lists<'_> {
                 query.weight(EnableScoring::enabled_from_statistics_provider(&Constant, searcher))?;
             weight.for_each(self.segment, &mut |document, score| {
                 if is_alive(document) {
-                    found.push((document, score));
+                    found.push((document, stepped(score)));
                 }
             })?;
         } else {

@@ -50,6 +50,7 @@ impl Server {
             store: opened.store.clone(),
             validation: Validation::embedded(level, &DEFINITIONS),
             provenance: None,
+            rulings: interaction::Rulings::default(),
             definitions,
             index,
             limits,

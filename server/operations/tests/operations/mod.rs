@@ -42,6 +42,7 @@ async fn server() -> Server {
         store: opened.store.clone(),
         validation: interaction::Validation::embedded(interaction::ValidationLevel::Profiles, &definitions),
         provenance: None,
+        rulings: interaction::Rulings::default(),
         definitions,
         index,
         limits,
