@@ -13,10 +13,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use interaction::Service;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use smart::Verified;
-use store::{Access, Cursor, Key, Page, Query, StoreError, Tenant};
+use store::{Access, Cursor, Key, Page, Query, StoreError, Tenant, Version};
 
 /// How many Consents are read at a time.
 const PAGE: usize = 500;
@@ -68,6 +68,80 @@ struct Asking {
     now_ms: i64,
     /// When the answer may be another, if that is known.
     until_ms: Option<i64>,
+}
+
+/// What is read of a Consent.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored {
+    #[serde(default)]
+    scope: Concept,
+    patient: Option<Reference>,
+    #[serde(default)]
+    policy_rule: Concept,
+    provision: Option<Rule>,
+}
+
+#[derive(Default, Deserialize)]
+struct Concept {
+    #[serde(default)]
+    coding: Vec<Coding>,
+}
+
+#[derive(Deserialize)]
+struct Coding {
+    system: Option<String>,
+    code: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Reference {
+    reference: Option<String>,
+    #[serde(rename = "type")]
+    of_type: Option<String>,
+    identifier: Option<Identifier>,
+}
+
+#[derive(Deserialize)]
+struct Identifier {
+    value: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Rule {
+    #[serde(rename = "type")]
+    code_of_type: Option<String>,
+    period: Period,
+    actor: Vec<Role>,
+    class: Vec<Coding>,
+    security_label: Vec<Coding>,
+    action: Vec<IgnoredAny>,
+    purpose: Vec<IgnoredAny>,
+    code: Vec<IgnoredAny>,
+    data: Vec<IgnoredAny>,
+    data_period: Option<IgnoredAny>,
+    provision: Vec<Rule>,
+}
+
+#[derive(Default, Deserialize)]
+struct Period {
+    start: Option<String>,
+    end: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Role {
+    #[serde(default)]
+    reference: Reference,
+}
+
+/// What is read of a PractitionerRole.
+#[derive(Deserialize)]
+struct Work {
+    active: Option<bool>,
+    practitioner: Option<Reference>,
+    organization: Option<Reference>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -173,15 +247,19 @@ async fn read(service: &Service, tenant: &Tenant) -> Result<Vec<Consent>, StoreE
     let mut after = None;
     loop {
         let page = found(service, tenant, ("Consent", "status=active"), PAGE, after).await?;
-        all.extend(page.matches.iter().filter_map(|version| {
-            let resource: Value = serde_json::from_slice(&version.body).ok()?;
-            Consent::of(&service.base, &resource)
-        }));
+        for version in &page.matches {
+            all.extend(Consent::of(&service.base, stored(version)?));
+        }
         match page.next {
             Some(next) => after = Some(next),
             None => return Ok(all),
         }
     }
+}
+
+fn stored<T: DeserializeOwned>(version: &Version) -> Result<T, StoreError> {
+    let damaged = |error| StoreError::Damaged(format!("{}: {error}", version.key.as_str()));
+    serde_json::from_slice(&version.body).map_err(damaged)
 }
 
 async fn found(
@@ -213,34 +291,35 @@ async fn acting_for(service: &Service, tenant: &Tenant, own: &str) -> Result<Vec
         _ => return Ok(users),
     };
     let roles = found(service, tenant, ("PractitionerRole", &query), MAX_ROLES, None).await?;
-    for version in roles.matches {
-        let Ok(role) = serde_json::from_slice::<Value>(&version.body) else { continue };
-        if role["active"] == false {
+    for version in &roles.matches {
+        let Work { active, practitioner, organization } = stored(version)?;
+        if active == Some(false) {
             continue;
         }
         users.push(version.key.as_str().to_owned());
-        let named = ["/practitioner/reference", "/organization/reference"];
-        let named = named.iter().filter_map(|pointer| role.pointer(pointer)?.as_str());
-        users.extend(named.filter_map(|reference| local(&service.base, reference)));
+        let named = [practitioner, organization].into_iter().flatten().filter_map(|named| named.reference);
+        users.extend(named.filter_map(|reference| local(&service.base, &reference)));
     }
     Ok(users)
 }
 
+impl Concept {
+    fn has(&self, codes: &[&str]) -> bool {
+        self.coding.iter().filter_map(|coding| coding.code.as_deref()).any(|code| codes.contains(&code))
+    }
+}
+
 impl Consent {
     /// `None` for one that is about something else, or withholds nothing.
-    fn of(base: &str, resource: &Value) -> Option<Consent> {
-        let has = |concept: &Value, codes: &[&str]| {
-            let codings = concept["coding"].as_array().into_iter().flatten();
-            codings.filter_map(|coding| coding["code"].as_str()).any(|code| codes.contains(&code))
-        };
-        if !has(&resource["scope"], &[PRIVACY]) {
+    fn of(base: &str, stored: Stored) -> Option<Consent> {
+        if !stored.scope.has(&[PRIVACY]) {
             return None;
         }
-        let patient = local(base, resource["patient"]["reference"].as_str()?)?;
+        let patient = local(base, &stored.patient?.reference?)?;
         let consent = Consent {
             patient: patient.strip_prefix("Patient/")?.to_owned(),
-            base_denies: has(&resource["policyRule"], &["OPTOUT", "OPTOUTE"]),
-            provision: resource.get("provision").map(|provision| Provision::of(base, provision)),
+            base_denies: stored.policy_rule.has(&["OPTOUT", "OPTOUTE"]),
+            provision: stored.provision.map(|rule| Provision::of(base, rule)),
         };
         let denies = consent.base_denies || consent.provision.as_ref().is_some_and(Provision::may_deny);
         denies.then_some(consent)
@@ -269,39 +348,34 @@ impl Part {
 }
 
 impl Provision {
-    fn of(base: &str, provision: &Value) -> Provision {
-        let list = |name: &str| provision[name].as_array().map(Vec::as_slice).unwrap_or_default();
-        let mut is_obscure = ["action", "purpose", "code", "data"].iter().any(|name| !list(name).is_empty())
-            || provision.get("dataPeriod").is_some();
+    fn of(base: &str, rule: Rule) -> Provision {
+        let unjudged = [&rule.action, &rule.purpose, &rule.code, &rule.data];
+        let mut is_obscure = unjudged.iter().any(|all| !all.is_empty()) || rule.data_period.is_some();
         let mut types = Vec::new();
-        for class in list("class") {
-            match (class["system"].as_str(), class["code"].as_str()) {
-                (Some(TYPES), Some(code)) => types.push(code.to_owned()),
-                _ => is_obscure = true,
-            }
-        }
-        let mut labels = Vec::new();
-        for label in list("securityLabel") {
-            match label["code"].as_str().filter(|code| !code.contains([',', '|', '\\', '&'])) {
-                Some(code) => labels.push(format!("{}|{code}", label["system"].as_str().unwrap_or_default())),
+        for class in rule.class {
+            match class.code.filter(|_| class.system.as_deref() == Some(TYPES)) {
+                Some(code) => types.push(code),
                 None => is_obscure = true,
             }
         }
-        let mut end_of = |name: &str, of: fn((i64, i64)) -> i64| {
-            let text = provision["period"][name].as_str()?;
-            let instants = instants(text);
-            is_obscure |= instants.is_none();
-            instants.map(of)
-        };
-        let period = (end_of("start", |(start, _)| start), end_of("end", |(_, end)| end));
+        let mut labels = Vec::new();
+        for label in rule.security_label {
+            match label.code.filter(|code| !code.contains([',', '|', '\\', '&'])) {
+                Some(code) => labels.push(format!("{}|{code}", label.system.unwrap_or_default())),
+                None => is_obscure = true,
+            }
+        }
+        let (start, end) = (rule.period.start.as_deref(), rule.period.end.as_deref());
+        let (from, until) = (start.and_then(instants), end.and_then(instants));
+        is_obscure |= start.is_some() != from.is_some() || end.is_some() != until.is_some();
         Provision {
-            denies: provision["type"].as_str().map(|code| code != "permit"),
-            period,
-            actors: list("actor").iter().map(|actor| Actor::of(base, &actor["reference"])).collect(),
+            denies: rule.code_of_type.map(|code| code != "permit"),
+            period: (from.map(|(start, _)| start), until.map(|(_, end)| end)),
+            actors: rule.actor.into_iter().map(|role| Actor::of(base, role.reference)).collect(),
             types,
             labels,
             is_obscure,
-            provisions: list("provision").iter().map(|within| Provision::of(base, within)).collect(),
+            provisions: rule.provision.into_iter().map(|within| Provision::of(base, within)).collect(),
         }
     }
 
@@ -345,18 +419,17 @@ impl Provision {
 }
 
 impl Actor {
-    fn of(base: &str, reference: &Value) -> Actor {
-        let Some(text) = reference["reference"].as_str() else {
-            return match reference["identifier"]["value"].as_str().filter(|_| reference["type"] == "Device") {
-                Some(id) => Actor::App(id.to_owned()),
-                None => Actor::Obscure,
-            };
+    fn of(base: &str, reference: Reference) -> Actor {
+        let Some(text) = reference.reference else {
+            let id = reference.identifier.and_then(|identifier| identifier.value);
+            let app = id.filter(|_| reference.of_type.as_deref() == Some("Device"));
+            return app.map_or(Actor::Obscure, Actor::App);
         };
-        match local(base, text) {
+        match local(base, &text) {
             Some(key) if key.starts_with("Group/") || key.starts_with("CareTeam/") => Actor::Obscure,
             Some(key) => Actor::User(key),
             // Somebody elsewhere is nobody here; what is contained is not looked at.
-            None if text.contains("://") => Actor::User(text.to_owned()),
+            None if text.contains("://") => Actor::User(text),
             None => Actor::Obscure,
         }
     }
@@ -388,7 +461,7 @@ fn instants(text: &str) -> Option<(i64, i64)> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -401,7 +474,11 @@ mod tests {
         if !provision.is_null() {
             resource["provision"] = provision;
         }
-        Consent::of("https://ehr.example/fhir", &resource)
+        of(resource)
+    }
+
+    fn of(resource: Value) -> Option<Consent> {
+        Consent::of("https://ehr.example/fhir", serde_json::from_value(resource).unwrap())
     }
 
     fn asking(users: &[&str], client: &str) -> Asking {
@@ -512,10 +589,10 @@ mod tests {
     fn other_scopes_and_other_subjects_withhold_nothing() {
         let other = json!({"scope": {"coding": [{"code": "research"}]}, "patient": {"reference": "Patient/p"},
             "policyRule": {"coding": [{"code": "OPTOUT"}]}});
-        assert_eq!(Consent::of("", &other), None);
+        assert_eq!(of(other), None);
         let group = json!({"scope": {"coding": [{"code": "patient-privacy"}]}, "patient": {"reference": "Group/g"},
             "policyRule": {"coding": [{"code": "OPTOUT"}]}});
-        assert_eq!(Consent::of("", &group), None);
+        assert_eq!(of(group), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use interaction::{Caller, Handling, OutcomeBody, ReadConditions, Return, Service, WriteConditions};
 use store::{Access, Tenant};
+use vesta::authorization::consent::{Part, Withheld};
 use vesta::authorization::{Rights, decision};
 
 use super::in_process::{service, token};
@@ -94,7 +95,10 @@ async fn check_token(
     token: &smart::Verified,
     expected: &[&[&str]],
 ) {
-    let access = decision::compile(service, token, &[]).unwrap();
+    check_access(service, tenant, what, decision::compile(service, token, &[]).unwrap(), expected).await;
+}
+
+async fn check_access(service: &Service, tenant: &Tenant, what: &str, access: Access, expected: &[&[&str]]) {
     assert!(!access.sees_everything(), "{what}");
     let caller = Caller::new(tenant.clone(), access);
     let mut expected: Vec<&str> = expected.concat();
@@ -177,6 +181,71 @@ fn policy(rules: &str) -> smart::Policy {
 }
 
 #[tokio::test]
+async fn what_patients_withhold_is_left_out() {
+    let tenant = Tenant::new("asking").unwrap();
+    let opened = crate::ENGINE.open_for(Arc::clone(&INDEX) as _, std::slice::from_ref(&tenant)).await;
+    let service = service(&opened);
+    let open = Caller::new(tenant.clone(), Access::unrestricted());
+    filled(&service, &open, RESOURCES).await;
+    filled(&service, &open, &[LABELLED]).await;
+    let part = |denies: bool, types: &[&str], labels: &[&str], within: Vec<Part>| Part {
+        denies,
+        types: types.iter().map(|name| (*name).to_owned()).collect(),
+        labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        within,
+    };
+    let (deny, permit) = (|within| part(true, &[], &[], within), |within| part(false, &[], &[], within));
+    let restricted = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality|R";
+    let observation = ["Observation"].as_slice();
+    let observations = [OF_A[0], OF_A[1], LABELLED.0];
+    for (withheld, unseen) in [
+        (vec![("a", deny(vec![]))], [OF_A.as_slice(), &[LABELLED.0]].concat()),
+        (vec![("a", deny(vec![])), ("b", deny(vec![]))], [OF_A.as_slice(), &[LABELLED.0], &OF_B].concat()),
+        (vec![("nobody", deny(vec![]))], vec![]),
+        (vec![("a", permit(vec![part(true, observation, &[], vec![])]))], observations.to_vec()),
+        (vec![("a", permit(vec![part(true, &[], &[restricted], vec![])]))], vec![LABELLED.0]),
+        (
+            vec![("a", deny(vec![part(false, observation, &[], vec![])]))],
+            vec!["Patient/a", "RelatedPerson/ra"],
+        ),
+        (
+            vec![(
+                "a",
+                deny(vec![part(false, observation, &[], vec![part(true, &[], &[restricted], vec![])])]),
+            )],
+            vec!["Patient/a", "RelatedPerson/ra", LABELLED.0],
+        ),
+        // Of two beside each other the one that denies wins, and so does one Consent of two.
+        (
+            vec![("a", deny(vec![permit(vec![]), part(true, observation, &[], vec![])]))],
+            observations.to_vec(),
+        ),
+        (
+            vec![
+                ("a", permit(vec![part(true, observation, &[], vec![])])),
+                ("a", permit(vec![deny(vec![])])),
+            ],
+            [OF_A.as_slice(), &[LABELLED.0]].concat(),
+        ),
+    ] {
+        let what = format!("{withheld:?}");
+        let withheld: Vec<Withheld> = withheld
+            .into_iter()
+            .map(|(patient, part)| Withheld { patient: patient.to_owned(), part })
+            .collect();
+        let all = RESOURCES.iter().map(|(key, _)| *key).chain([LABELLED.0]);
+        let seen: Vec<&str> = all.filter(|key| !unseen.contains(key)).collect();
+        let token = token("system/*.cruds", None, "");
+        let access = decision::compile(&service, &token, &withheld).unwrap();
+        check_access(&service, &tenant, &what, access, &[&seen]).await;
+        // What goes on when the token is gone is held to it too.
+        let written = serde_json::to_string(&Rights::of(&token, withheld)).unwrap();
+        let access = serde_json::from_str::<Rights>(&written).unwrap().access(&service).unwrap();
+        check_access(&service, &tenant, &what, access, &[&seen]).await;
+    }
+}
+
+#[tokio::test]
 async fn policies_take_away_from_what_scopes_say() {
     let tenant = Tenant::new("asking").unwrap();
     let opened = crate::ENGINE.open_for(Arc::clone(&INDEX) as _, std::slice::from_ref(&tenant)).await;
@@ -223,7 +292,7 @@ async fn policies_take_away_from_what_scopes_say() {
         of_user.policies.user = Some(policy(rules));
         check_token(&service, &tenant, rules, &of_user, expected).await;
         // What goes on when the token is gone is held to it too.
-        let written = serde_json::to_string(&Rights::of(&of_user)).unwrap();
+        let written = serde_json::to_string(&Rights::of(&of_user, Vec::new())).unwrap();
         let access = serde_json::from_str::<Rights>(&written).unwrap().access(&service).unwrap();
         let caller = Caller::new(tenant.clone(), access);
         let mut later: Vec<&str> = expected.concat();
@@ -264,7 +333,7 @@ async fn policies_take_away_from_what_scopes_say() {
     writer.policies.user = Some(policy(
         r#"{"resourceType":"Patient","readonly":true},{"resourceType":"Observation","criteria":"category=lab"}"#,
     ));
-    let access = decision::compile(&service, &writer).unwrap();
+    let access = decision::compile(&service, &writer, &[]).unwrap();
     let caller = Caller::new(tenant.clone(), access);
     let write = async |key: &str, members: &str| {
         let (kind, id) = key.split_once('/').unwrap();
