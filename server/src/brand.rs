@@ -8,6 +8,8 @@ use crate::config::Config;
 
 /// Where it is served, beside the FHIR base.
 pub const PATH: &str = "/service-base-urls";
+/// The system of identifiers that are URIs.
+const URI: &str = "urn:ietf:rfc:3986";
 
 /// The organization that gives its patients access, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +49,14 @@ impl Brand {
         })
     }
 
+    /// Where apps find it from SMART's configuration at a FHIR base URL.
+    pub fn told(&self, base: &str) -> smart::Brand {
+        let host = base.find("://").map_or(0, |at| at + 3);
+        let path = base.get(host..).and_then(|rest| rest.find('/')).map_or(base.len(), |at| host + at);
+        let bundle = format!("{}{PATH}", base.get(..path).unwrap_or(base));
+        smart::Brand { bundle, identifier: (URI.to_owned(), self.website(base).to_owned()) }
+    }
+
     /// Where people read about it.
     fn website<'b>(&'b self, base: &'b str) -> &'b str {
         self.website.as_deref().unwrap_or(base)
@@ -57,7 +67,7 @@ impl Brand {
         let npi =
             self.npi.iter().map(|npi| json!({"system": "http://hl7.org/fhir/sid/us-npi", "value": npi}));
         let identifiers: Vec<Value> =
-            std::iter::once(json!({"system": "urn:ietf:rfc:3986", "value": website})).chain(npi).collect();
+            std::iter::once(json!({"system": URI, "value": website})).chain(npi).collect();
         let mut organization = json!({
             "resourceType": "Organization",
             "id": "brand",
@@ -152,6 +162,10 @@ mod tests {
         }
         let bundle = most.bundle("https://ehr.example.org/fhir");
         let organization = &bundle["entry"][0]["resource"];
+        let told = most.told("https://ehr.example.org/t/a/fhir");
+        assert_eq!(told.bundle, "https://ehr.example.org/service-base-urls");
+        let (system, value) = told.identifier;
+        assert_eq!(organization["identifier"][0], json!({"system": system, "value": value}));
         assert_eq!(organization["endpoint"][0]["reference"], bundle["entry"][1]["fullUrl"]);
         assert_eq!(bundle["entry"][1]["resource"]["address"], "https://ehr.example.org/fhir");
         assert_eq!(

@@ -31,6 +31,8 @@ pub struct Config {
     pub private_fetches: bool,
     /// The identity provider that people may sign in with instead of a password.
     pub upstream: Option<Upstream>,
+    /// Who gives access, where that is said.
+    pub brand: Option<Brand>,
 }
 
 /// An identity provider (OpenID Connect Core 1.0) that people may sign in with.
@@ -67,6 +69,16 @@ impl std::fmt::Debug for Upstream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Upstream").field("issuer", &self.issuer).finish_non_exhaustive()
     }
+}
+
+/// How apps show who gives access here
+/// (<https://hl7.org/fhir/smart-app-launch/STU2.2/brands.html>).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brand {
+    /// Where the Bundle is.
+    pub bundle: String,
+    /// The identifier of the Organization in it: system and value.
+    pub identifier: (String, String),
 }
 
 /// Who may register clients by themselves. Such clients can be public or have keys, and get no `system/` scopes.
@@ -130,6 +142,7 @@ impl Config {
             consent_types: CONSENT_TYPES.iter().map(|name| (*name).to_owned()).collect(),
             private_fetches: false,
             upstream: None,
+            brand: None,
         }
     }
 

@@ -99,7 +99,7 @@ impl Served {
     fn open(store: &Path) -> Served {
         let flags = [("data", vec![store.display().to_string()])];
         let config = vesta::config::load(None, &[], &flags).expect("a configuration");
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let base = "http://127.0.0.1:8080/fhir".to_owned();
         let service = runtime.block_on(vesta::open::open(&config, None, base)).expect("the store opens");
         Served { service, runtime }
@@ -111,7 +111,17 @@ impl Served {
         let (name, parameters) = (question.resource_type, question.parameters.as_slice());
         let search =
             interaction::search(&self.service, &caller, Some(name), None, parameters, Handling::Strict);
-        match self.runtime.block_on(search) {
+        let mut answer = self.runtime.block_on(search);
+        // The first that asks for words has their index built.
+        while answer.as_ref().is_err_and(|failure| format!("{failure:?}").contains("is being built")) {
+            let again = async {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                interaction::search(&self.service, &caller, Some(name), None, parameters, Handling::Strict)
+                    .await
+            };
+            answer = self.runtime.block_on(again);
+        }
+        match answer {
             Ok(outcome) => match outcome.body {
                 OutcomeBody::Resource(body) => Ok(body.to_vec()),
                 _ => Err("a search gives a Bundle".to_owned()),
@@ -186,7 +196,7 @@ fn print(rows: &[Row], measured: &[Vec<Option<Measured>>]) {
             println!("| {} | not supported | | | | | |", row.name);
             continue;
         };
-        let goal = if row.name.contains("`_text`") { TEXT_GOAL_MS } else { GOAL_MS };
+        let goal = if row.name.contains("`_content`") { TEXT_GOAL_MS } else { GOAL_MS };
         let mut missed = Vec::new();
         if all.iter().any(|one| one.p99 >= goal) {
             missed.push(format!("p99 not under {goal} ms"));

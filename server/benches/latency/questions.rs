@@ -21,7 +21,7 @@ pub struct Question {
 impl Question {
     /// Whether this server may not have it.
     pub fn is_probe(&self) -> bool {
-        self.parameters.iter().any(|(name, _)| name == "_text")
+        self.parameters.iter().any(|(name, _)| name == "_content")
     }
 }
 
@@ -250,10 +250,10 @@ pub fn rows(archives: &Archives) -> Vec<Row> {
             &["laboratory".to_owned(), "vital-signs".to_owned()],
         )),
         row(
-            "`_text`: `Condition?_text=`",
+            "`_content`: `Condition?_content=`",
             false,
             "Condition",
-            "_text={}",
+            "_content={}",
             &["diabetes", "fracture", "sinusitis", "pain"].map(str::to_owned),
         ),
     ]

@@ -39,6 +39,7 @@ use keys::SigningAlgorithm;
 use smart::{AuthorizationServer, Fetch, Passwords, Services};
 use store::Tenant;
 
+use crate::brand::Brand;
 use crate::bulk_import::Importer;
 use crate::config::{Config, Registration};
 use crate::export::Exporter;
@@ -80,6 +81,7 @@ struct Settings {
     registration: smart::Registration,
     private_fetches: bool,
     upstream: Option<smart::Upstream>,
+    brand: Option<Brand>,
 }
 
 /// The authorization server of one tenant at one base URL.
@@ -117,6 +119,7 @@ impl Authorization {
                 registration,
                 private_fetches: config.authorization_private_fetches,
                 upstream: upstream(config).await?,
+                brand: Brand::of(config),
             },
             signer: signer::open(config, SigningAlgorithm::Rs256).await?,
             es256: signer::open(config, SigningAlgorithm::Es256).await?,
@@ -170,6 +173,7 @@ impl Authorization {
             registration,
             private_fetches,
             upstream,
+            brand,
         } = self.settings.clone();
         let config = smart::Config {
             access_lifetime_s,
@@ -178,6 +182,7 @@ impl Authorization {
             registration,
             private_fetches,
             upstream,
+            brand: brand.map(|brand| brand.told(&service.base)),
             ..smart::Config::new(&issuer(&service.base), &service.base)
         };
         Authority {

@@ -40,6 +40,12 @@ impl AuthorizationServer {
         let mut document = self.common();
         document.insert("capabilities".into(), json!(CAPABILITIES));
         document.insert("management_endpoint".into(), self.url(Route::Manage).into());
+        if let Some(brand) = &self.config.brand {
+            let (system, value) = &brand.identifier;
+            document.insert("user_access_brand_bundle".into(), brand.bundle.clone().into());
+            document
+                .insert("user_access_brand_identifier".into(), json!({ "system": system, "value": value }));
+        }
         Reply::json(200, document.into()).for_any_origin()
     }
 

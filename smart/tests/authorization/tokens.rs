@@ -360,3 +360,22 @@ fn a_token_is_held_to_the_policies_of_app_and_user() {
     assert!(!now(world.server.remove_policy("apps")).unwrap());
     assert_eq!(policies().0, Some(("apps".into(), 0)));
 }
+
+#[test]
+fn the_configuration_says_whose_brand_it_is_where_that_is_known() {
+    let configuration =
+        |world: &World| json(&world.answer(Route::SmartConfiguration, &smart::Request::default()));
+    assert!(configuration(&World::new()).get("user_access_brand_bundle").is_none());
+    let world = World::with(|config| {
+        config.brand = Some(smart::Brand {
+            bundle: "https://ehr.example/service-base-urls".into(),
+            identifier: ("urn:ietf:rfc:3986".into(), "https://clinic.example".into()),
+        });
+    });
+    let told = configuration(&world);
+    assert_eq!(told["user_access_brand_bundle"], "https://ehr.example/service-base-urls");
+    assert_eq!(
+        told["user_access_brand_identifier"],
+        serde_json::json!({"system": "urn:ietf:rfc:3986", "value": "https://clinic.example"})
+    );
+}
