@@ -78,6 +78,7 @@ fn what_was_exported_is_what_is_imported() {
         check(folder.path(), 500);
     }
     if is_all && let Some(folder) = unpacked(test, "synthea-bulk-ndjson.tar.gz", |_| true) {
-        check(folder.path(), 126_740);
+        // Of its 126,740 lines some are of the same resource.
+        check(folder.path(), 125_376);
     }
 }
