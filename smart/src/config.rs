@@ -94,7 +94,7 @@ pub enum Registration {
 }
 
 /// US Core's types: what the consent page offers for `*`.
-const CONSENT_TYPES: &[&str] = &[
+pub const US_CORE_TYPES: &[&str] = &[
     "Patient",
     "AllergyIntolerance",
     "CarePlan",
@@ -139,7 +139,7 @@ impl Config {
             session_lifetime_s: 8 * 3600,
             launch_lifetime_s: 600,
             registration: Registration::Off,
-            consent_types: CONSENT_TYPES.iter().map(|name| (*name).to_owned()).collect(),
+            consent_types: US_CORE_TYPES.iter().map(|name| (*name).to_owned()).collect(),
             private_fetches: false,
             upstream: None,
             brand: None,

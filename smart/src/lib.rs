@@ -36,7 +36,7 @@ mod services;
 mod storage;
 
 pub use access::{Access, Allowance, Compartment, Context, Decision, Interaction, PATIENTLESS};
-pub use config::{Brand, Config, Registration, Upstream};
+pub use config::{Brand, Config, Registration, US_CORE_TYPES, Upstream};
 pub use event::{Event, EventKind, Events, cleaned};
 pub use fetch::{Fetch, FetchError, Fetched};
 pub use message::{Body, MAX_PARAMETER_BYTES, MAX_PARAMETERS, Reply, Request};

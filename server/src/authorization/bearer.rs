@@ -79,7 +79,9 @@ impl Authority {
             TokenError::Failed(error) => TokenRefused::Failed(error),
         })?;
         let tenant = &site.caller.tenant;
-        let withheld = self.consents.withheld(&site.service, tenant, &verified).await;
+        let user = verified.user.as_ref().map(|user| user.fhir_user.as_str());
+        let asked = self.consents.withheld(&site.service, tenant, user, Some(&verified.client_id));
+        let withheld = asked.await;
         let (withheld, until_s) =
             withheld.map_err(|error| TokenRefused::Failed(StorageError(error.to_string()).into()))?;
         let access =

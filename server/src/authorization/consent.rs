@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use interaction::Service;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use smart::Verified;
 use store::{Access, Cursor, Key, Page, Query, StoreError, Tenant, Version};
 
 /// How many Consents are read at a time.
@@ -175,25 +174,12 @@ enum Actor {
 }
 
 impl Consents {
-    /// What patients withhold from the holder of a token, and until when, in seconds of the Unix epoch, that is so for sure.
+    /// What patients withhold from a user, who asks through an app, or from an app by itself; and until when, in seconds of the Unix
+    /// epoch, that is so for sure.
     ///
     /// # Errors
     /// The store failed.
     pub async fn withheld(
-        &self,
-        service: &Service,
-        tenant: &Tenant,
-        granted: &Verified,
-    ) -> Result<(Vec<Withheld>, Option<i64>), StoreError> {
-        let user = granted.user.as_ref().map(|user| user.fhir_user.as_str());
-        self.withheld_from(service, tenant, user, Some(&granted.client_id)).await
-    }
-
-    /// The same of a user, through an app if one is named.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn withheld_from(
         &self,
         service: &Service,
         tenant: &Tenant,

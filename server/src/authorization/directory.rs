@@ -90,7 +90,7 @@ impl Everyone {
     /// What their policy and the patients leave to a user of everything.
     async fn access(&self, user: &SessionUser, policy: Option<&Policy>) -> Result<Access, StorageError> {
         let (service, fhir_user) = (&self.service, user.fhir_user.as_str());
-        let withheld = self.consents.withheld_from(service, &self.tenant, Some(fhir_user), None).await;
+        let withheld = self.consents.withheld(service, &self.tenant, Some(fhir_user), None).await;
         let (withheld, _) = withheld.map_err(failed)?;
         Ok(decision::of_user(service, policy, fhir_user, &withheld))
     }

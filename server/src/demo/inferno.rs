@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use conformance::UsCore;
 use serde_json::{Value, json};
-use smart::{Authentication, Client, ClientError, User};
+use smart::{Authentication, Client, ClientError, US_CORE_TYPES, User};
 
 use crate::authorization::command::{self as registry, RegistryCommandError};
 use crate::authorization::issuer;
@@ -40,36 +40,6 @@ const SINCE: &str = "2025-01-01T00:00:00Z";
 const DEVICE_TYPE: &str = "14106009";
 /// What stands for the secret where it is not known.
 pub const SECRET_UNKNOWN: &str = "the secret that vesta demo said";
-
-/// The types whose access the kit asks for with US Core 6.1.0.
-const TYPES: [&str; 26] = [
-    "Patient",
-    "AllergyIntolerance",
-    "CarePlan",
-    "CareTeam",
-    "Condition",
-    "Coverage",
-    "Device",
-    "DiagnosticReport",
-    "DocumentReference",
-    "Encounter",
-    "Goal",
-    "Immunization",
-    "Location",
-    "Medication",
-    "MedicationDispense",
-    "MedicationRequest",
-    "Observation",
-    "Organization",
-    "Practitioner",
-    "PractitionerRole",
-    "Procedure",
-    "Provenance",
-    "QuestionnaireResponse",
-    "RelatedPerson",
-    "ServiceRequest",
-    "Specimen",
-];
 
 /// An input of the kit.
 #[derive(Debug)]
@@ -191,7 +161,8 @@ pub fn inputs(base: &str, us_core: UsCore, secret: &str) -> Vec<Input> {
     let input = |name, title, value: Value| Input { name, title, value };
     let media = (us_core >= UsCore::V7_0_0).then_some("Media");
     let scopes = |first: &str, context: &str| {
-        let types = TYPES.into_iter().chain(media).map(|name| format!(" {context}/{name}.rs"));
+        // The kit asks for access to these with US Core 6.1.0.
+        let types = US_CORE_TYPES.iter().copied().chain(media).map(|name| format!(" {context}/{name}.rs"));
         format!("{first} openid fhirUser offline_access{}", types.collect::<String>())
     };
     let confidential = |scopes: Option<String>| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use bulk::{Job, Kickoff, State};
@@ -13,6 +14,7 @@ use fhirpath::{Issue, IssueType};
 use interaction::{Caller, Handling};
 use store::{Access, Permission, Timestamp};
 
+use super::bearer::Known;
 use super::headers::Prefer;
 use super::negotiate::Format;
 use super::refusal::Refusal;
@@ -41,7 +43,38 @@ pub(super) struct Who<'r> {
     pub(super) holder: Option<&'r Holder>,
 }
 
-impl Who<'_> {
+/// As whom a request about jobs of an operation is answered: `None` on a server that is open to all. It is told to the audit log.
+///
+/// # Errors
+/// As [`bearer::caller`] and [`bearer::held`].
+pub(super) async fn known<'s>(
+    app: &App,
+    site: &'s Arc<Site>,
+    head: &Parts,
+    exchange: &mut Exchange,
+    operation: &str,
+) -> Result<Option<Known<'s>>, Refusal> {
+    exchange.interaction = Some(Interaction::Operation);
+    if app.audit.is_some() {
+        let target = Target { shape: Shape::SystemOperation, resource_type: "", id: "", last: operation };
+        exchange.asked = audited::Asked::of(site, Interaction::Operation, &target, head);
+    }
+    let Some(authority) = &site.authority else { return Ok(None) };
+    let known = bearer::caller(app, site, authority, &head.headers).await?;
+    if let (Some(asked), Some(holder)) = (&mut exchange.asked, known.holder()) {
+        asked.holder = Some(Arc::clone(holder));
+    }
+    bearer::held(&known)?;
+    Ok(Some(known))
+}
+
+impl<'r> Who<'r> {
+    /// Of a request at a site.
+    pub(super) fn of(site: &'r Site, known: Option<&'r Known<'_>>) -> Who<'r> {
+        let holder = known.and_then(|known| known.holder()).map(|holder| &**holder);
+        Who { caller: known.map_or(&site.caller, |known| known), holder }
+    }
+
     /// Who has to ask again for a job to see it. Nobody says who they are on a server that is open to all.
     pub(super) fn owner(&self) -> String {
         self.holder.map(|holder| holder.rights.owner()).unwrap_or_default()
@@ -194,23 +227,9 @@ pub(super) async fn answer(
     if head.method == Method::OPTIONS {
         return Ok(browser::options(methods));
     }
-    exchange.interaction = Some(Interaction::Operation);
-    if app.audit.is_some() {
-        let target = Target { shape: Shape::SystemOperation, resource_type: "", id: "", last: export::NAME };
-        exchange.asked = audited::Asked::of(&site, Interaction::Operation, &target, &head);
-    }
-    let known = match &site.authority {
-        Some(authority) => Some(bearer::caller(app, &site, authority, &head.headers).await?),
-        None => None,
-    };
-    let holder = known.as_ref().and_then(|known| known.holder());
-    if let (Some(asked), Some(holder)) = (&mut exchange.asked, holder) {
-        asked.holder = Some(Arc::clone(holder));
-    }
-    known.as_ref().map_or(Ok(()), bearer::held)?;
-    let caller = known.as_ref().map_or(&site.caller, |known| known);
-    let who = Who { caller, holder: holder.map(|holder| &**holder) };
-    let tenant = &caller.tenant;
+    let known = known(app, &site, &head, exchange, export::NAME).await?;
+    let who = Who::of(&site, known.as_ref());
+    let tenant = &who.caller.tenant;
     match (head.method.as_str(), name) {
         ("GET" | "HEAD", None) => status(app, &site, &who, id),
         ("DELETE", None) => match app.exporter.remove(tenant, &who.owner(), id).map_err(broken)? {

@@ -19,12 +19,12 @@ use fhirpath::IssueType;
 use http_body_util::BodyExt as _;
 use store::{Permission, Timestamp};
 
-use super::export::{BUSY_S, POLL_S, PROGRESS, Who, prefers_async};
+use super::export::{self, BUSY_S, POLL_S, PROGRESS, Who, prefers_async};
 use super::negotiate::Format;
 use super::parameters::Parameters;
 use super::refusal::Refusal;
-use super::route::{self, Interaction, Shape, Target};
-use super::{App, Exchange, audited, bearer, browser, date, file, respond};
+use super::route;
+use super::{App, Exchange, browser, date, file, respond};
 use crate::bulk_import::{self, Found};
 use crate::tenants::Site;
 
@@ -66,35 +66,20 @@ pub(super) async fn answer(
     if head.method == Method::OPTIONS {
         return Ok(browser::options(methods));
     }
-    exchange.interaction = Some(Interaction::Operation);
-    if app.audit.is_some() {
-        let shape = Shape::SystemOperation;
-        let target = Target { shape, resource_type: "", id: "", last: bulk_import::NAME };
-        exchange.asked = audited::Asked::of(&site, Interaction::Operation, &target, &head);
-    }
-    let known = match &site.authority {
-        Some(authority) => Some(bearer::caller(app, &site, authority, &head.headers).await?),
-        None => None,
-    };
-    let holder = known.as_ref().and_then(|known| known.holder());
-    if let (Some(asked), Some(holder)) = (&mut exchange.asked, holder) {
-        asked.holder = Some(Arc::clone(holder));
-    }
-    known.as_ref().map_or(Ok(()), bearer::held)?;
-    let caller = known.as_ref().map_or(&site.caller, |known| known);
-    let who = Who { caller, holder: holder.map(|holder| &**holder) };
+    let known = export::known(app, &site, &head, exchange, bulk_import::NAME).await?;
+    let who = Who::of(&site, known.as_ref());
     let owner = who.owner();
     match (head.method.as_str(), place) {
         ("POST", Place::KickOff) => kick_off(app, &site, &who, &head, incoming).await,
         ("GET" | "HEAD", Place::Job(id)) => status(app, &site, &who, id),
         ("DELETE", Place::Job(id)) => {
-            match app.importer.remove(&caller.tenant, &owner, id).map_err(broken)? {
+            match app.importer.remove(&who.caller.tenant, &owner, id).map_err(broken)? {
                 true => Ok(respond::empty(StatusCode::ACCEPTED)),
                 false => Err(no_job()),
             }
         }
         ("GET" | "HEAD", Place::File(id, name)) => {
-            let opened = app.importer.open(&caller.tenant, &owner, id, name).map_err(broken)?;
+            let opened = app.importer.open(&who.caller.tenant, &owner, id, name).map_err(broken)?;
             let (reading, length) = opened.ok_or_else(no_job)?;
             file::send(reading, (length, file::NDJSON), &head.method, &head.headers).map_err(broken)
         }
