@@ -1,6 +1,5 @@
 """Bulk Data exports by a published client, PyPI smart-fetch (of smart-on-fhir), against a running server: the whole system and a group, by
-private_key_jwt; and of all patients, which smart-fetch does not ask for, by joserfc and requests. What arrives is compared with what
-searches find: as many lines of each type, and the same content.
+private_key_jwt. What arrives is compared with what searches find: as many lines of each type, and the same content.
 
 usage: bulk.py BASE keys FILE                 writes a private key to FILE as a JWKS, and prints its public set
        bulk.py BASE run FILE CLIENT GROUP     CLIENT may have system/*.rs; the Group GROUP has patients
@@ -119,28 +118,6 @@ def members(kind):
     return contents
 
 
-def async_export(address):
-    """An export that requests and joserfc ask for."""
-    status = get(address, 202, Prefer="respond-async").headers["Content-Location"]
-    while (answer := session.get(status, timeout=60)).status_code == 202:
-        time.sleep(int(answer.headers["Retry-After"]))
-    manifest = answer.json()
-    assert answer.status_code == 200 and manifest["requiresAccessToken"] is True, answer.text
-    assert manifest["error"] == [], manifest["error"]
-    texts = []
-    for file in manifest["output"]:
-        assert requests.get(file["url"], timeout=60).status_code == 401
-        answer = get(file["url"], Accept="application/fhir+ndjson")
-        assert answer.headers["Content-Type"] == "application/fhir+ndjson"
-        answer.encoding = "utf-8"
-        assert len(answer.text.splitlines()) == file["count"], file
-        texts.append(answer.text)
-    assert session.delete(status, timeout=60).status_code == 202
-    gone = session.get(status, timeout=60)
-    assert gone.status_code == 404 and gone.json()["resourceType"] == "OperationOutcome"
-    return lines(texts)
-
-
 # The system: whatever smart-fetch asks for, by type.
 fetched = smart_fetch()
 kinds = sorted({name.split("/")[0] for name in fetched})
@@ -160,8 +137,3 @@ for kind in sorted(of_patients):
     in_compartments.update(members(kind))
 same("smart-fetch, group", {name: hashed for name, hashed in fetched.items() if name.split("/")[0] in of_patients | {"Patient"}},
      in_compartments)
-
-# All patients, of two types.
-kinds = ["Patient", "Condition"]
-stored = {name: hashed for kind in kinds for name, hashed in found(f"{kind}?_count=500").items()}
-same("joserfc, all patients", async_export(f"{base}/Patient/$export?_type={','.join(kinds)}"), stored)

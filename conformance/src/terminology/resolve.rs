@@ -333,8 +333,13 @@ impl<'t> Composer<'t> {
             let what = format!("an include of the value set {}", set.url);
             return Err(TerminologyError::TooCostly { what, limit: MAX_FILTERS });
         }
-        let version = self.versions.choose(url, include.version.as_deref())?;
-        let system = self.system(url, version, set)?;
+        let (mut url, mut version) = (url, self.versions.choose(url, include.version.as_deref())?);
+        let mut system = self.system(url, version, set)?;
+        if let (Err(_), (stem, Some(joined))) = (&system, split_canonical(url)) {
+            // A few code systems have such a URL; else the version was joined to it, as a canonical has it.
+            (url, version) = (stem, self.versions.choose(stem, Some(joined))?);
+            system = self.system(url, version, set)?;
+        }
         Ok(match include.concept.is_empty() {
             false => Codes::Listed(Listed::new(url, version, system, include.concept.clone())?),
             true => Codes::System {

@@ -66,6 +66,7 @@ impl<'w> Walk<'w> {
         let check = self.v.terminology.validate_code(&binding.value_set, &plain);
         let severity = match binding.strength {
             Strength::Required => Severity::Error,
+            Strength::Extensible if binding.is_beside_code => Severity::Information,
             Strength::Extensible => Severity::Warning,
             Strength::Preferred => Severity::Information,
         };
@@ -85,9 +86,11 @@ impl<'w> Walk<'w> {
                 return;
             }
             CodeCheck::Invalid { why } => {
-                self.tell(severity, IssueType::CodeInvalid, element, id, || {
-                    format!("{}.", sentence(&why.to_string()))
-                });
+                let details = format!("{}.", sentence(&why.to_string()));
+                if binding.strength == Strength::Extensible && binding.is_beside_code {
+                    self.excuse(element, &details);
+                }
+                self.tell(severity, IssueType::CodeInvalid, element, id, || details);
             }
             CodeCheck::NotChecked { why } => {
                 self.not_checked(element, &binding.value_set, why);

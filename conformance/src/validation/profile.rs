@@ -202,6 +202,19 @@ impl<'c> Compiler<'c> {
         (children.into(), supported.into())
     }
 
+    /// Whether a profile itself says which code an element has: by a fixed value or pattern of its own, or of its `code`.
+    fn names_code(&self, at: usize) -> bool {
+        let Some(node) = self.snapshot.node(at) else { return false };
+        let said = |rule: &ElementRule| rule.fixed.as_ref().or(rule.pattern.as_ref()).cloned();
+        let has_code = |value: Value| {
+            let coding = value.get("coding").and_then(|codings| codings.get(0)).unwrap_or(&value);
+            coding.is_string() || coding.get("code").is_some()
+        };
+        let mut children = node.children.iter().filter_map(|&child| self.snapshot.node(child));
+        said(&node.rule).is_some_and(has_code)
+            || children.any(|child| child.name == "code" && said(&child.rule).is_some())
+    }
+
     /// An element or a slice. `None` where it asks for nothing.
     fn element(&mut self, at: usize, owner: Option<TypeId>, parent: &str, is_slice: bool) -> Option<usize> {
         let source = self.snapshot.node(at)?;
@@ -253,7 +266,7 @@ impl<'c> Compiler<'c> {
                 !base.and_then(|base| base.binding.as_ref()).is_some_and(same)
             })
             .and_then(BindingRule::new)
-            .map(Arc::new);
+            .map(|binding| Arc::new(BindingRule { is_beside_code: self.names_code(at), ..binding }));
         let pattern = |value: &Option<Value>| {
             let value = value.as_ref()?;
             types.iter().find_map(|&id| Pattern::new(self.schema, id, value))

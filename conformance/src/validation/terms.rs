@@ -28,6 +28,9 @@ pub(super) struct BindingRule {
     pub value_set: Box<str>,
     /// The value set that a code must be in whatever the strength.
     pub max: Option<Box<str>>,
+    /// Whether the definition also names the one code: that it is not in an extensible value set then is the definition's own
+    /// choice, and nobody who writes a resource can do otherwise.
+    pub is_beside_code: bool,
     pub known: Known,
 }
 
@@ -45,6 +48,7 @@ impl BindingRule {
             strength,
             value_set: binding.value_set.as_deref()?.into(),
             max: binding.max_value_set.as_deref().map(Into::into),
+            is_beside_code: false,
             known: Known::default(),
         })
     }

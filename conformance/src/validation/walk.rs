@@ -55,6 +55,8 @@ pub(super) struct Walk<'w> {
     pub contained: FxHashMap<u32, FxHashMap<Cow<'w, str>, Element<'w>>>,
     /// What could not be checked and was told already.
     pub told: Vec<Box<str>>,
+    /// What a slice's own definition makes unavoidable, by path and details: no warning, whichever definition it is of.
+    excused: Vec<(String, Box<str>)>,
 }
 
 /// References to other resources are not followed.
@@ -116,7 +118,14 @@ impl<'w> Walk<'w> {
         for canonical in profiles {
             walk.asked(resource, canonical, None);
         }
-        let mut issues = walk.issues;
+        let (mut issues, excused) = (walk.issues, walk.excused);
+        if !excused.is_empty() {
+            let is_excused = |issue: &Issue| {
+                let at = |path: &str| issue.expression.as_deref() == Some(path);
+                excused.iter().any(|(path, details)| at(path) && **details == *issue.details)
+            };
+            issues.retain(|issue| issue.severity != Severity::Warning || !is_excused(issue));
+        }
         issues.dedup();
         issues
     }
@@ -174,6 +183,7 @@ impl<'w> Walk<'w> {
             bundled: None,
             contained: FxHashMap::default(),
             told: Vec::new(),
+            excused: Vec::new(),
         }
     }
 
@@ -232,6 +242,14 @@ impl<'w> Walk<'w> {
         }
         found.position = element.position();
         self.issues.push(found);
+    }
+
+    /// Lets nothing warn of this.
+    #[cold]
+    pub fn excuse(&mut self, element: Element<'w>, details: &str) {
+        if self.trials == 0 && self.excused.len() < self.options.issues {
+            self.excused.push((element.path(), details.into()));
+        }
     }
 
     /// Tells an error.

@@ -6,6 +6,7 @@
 //! All that is valid in US Core 6.1.0 claims its profiles without a version and is valid in later ones too; what came later
 //! stands in a file of its own, and is made only for the versions that know it.
 
+mod format;
 mod provenance;
 mod sex;
 
@@ -50,6 +51,9 @@ pub fn resources(us_core: UsCore) -> Result<Vec<Value>, serde_json::Error> {
     let mut resources: Vec<Value> = Vec::new();
     for text in ALWAYS.into_iter().chain(later) {
         resources.extend(serde_json::from_str::<Vec<Value>>(text)?);
+    }
+    if us_core < UsCore::V7_0_0 {
+        resources.iter_mut().for_each(format::as_in_r4);
     }
     if us_core >= UsCore::V8_0_0 {
         resources.iter_mut().for_each(sex::as_coding);

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 /// When all of it was recorded.
 const RECORDED: &str = "2025-03-15T18:00:00-04:00";
 const PROFILE: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-provenance";
+const PARTICIPANTS: &str = "http://terminology.hl7.org/CodeSystem/provenance-participant-type";
+const US_CORE_PARTICIPANTS: &str =
+    "http://hl7.org/fhir/us/core/CodeSystem/us-core-provenance-participant-type";
 const PRACTICE: &str = "Organization/uscore-practice";
 
 /// The Provenances of all resources that are a patient's.
@@ -24,14 +27,12 @@ pub fn of(resources: &[Value]) -> Vec<Value> {
 }
 
 fn provenance(patient: &str, kind: &str, targets: &[Value]) -> Value {
-    let agent = |system: &str, kind: &str, display: &str| json!({"coding": [{"system": system, "code": kind, "display": display}]});
-    let author =
-        agent("http://terminology.hl7.org/CodeSystem/provenance-participant-type", "author", "Author");
-    let transmitter = agent(
-        "http://hl7.org/fhir/us/core/CodeSystem/us-core-provenance-participant-type",
-        "transmitter",
-        "Transmitter",
-    );
+    let author = json!({"coding": [{"system": PARTICIPANTS, "code": "author", "display": "Author"}]});
+    // A code of the value set that FHIR binds stands beside the one that US Core's pattern asks for.
+    let transmitter = json!({"coding": [
+        {"system": US_CORE_PARTICIPANTS, "code": "transmitter", "display": "Transmitter"},
+        {"system": PARTICIPANTS, "code": "custodian", "display": "Custodian"}
+    ]});
     json!({
         "resourceType": "Provenance",
         "id": format!("{patient}-{}", kind.to_ascii_lowercase()),

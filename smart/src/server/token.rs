@@ -189,11 +189,16 @@ impl AuthorizationServer {
         if !client.backend {
             return Err(Refusal::new("unauthorized_client", "the client is no backend service"));
         }
-        let text = request.get("scope").ok_or_else(|| Refusal::new("invalid_scope", "scope is missing"))?;
-        let (asked, _) =
-            ScopeSet::read(text).map_err(|error| Refusal::new("invalid_scope", error.to_string()))?;
+        // Who names none asks for all that was registered (RFC 6749 section 3.3).
+        let permitted = client.permitted();
+        let asked = match request.get("scope") {
+            None => permitted.clone(),
+            Some(text) => {
+                ScopeSet::read(text).map_err(|error| Refusal::new("invalid_scope", error.to_string()))?.0
+            }
+        };
         let system = |scope: &Scope| scope.resources().is_some_and(|scope| scope.level == Level::System);
-        let scopes = asked.narrowed(&client.permitted());
+        let scopes = asked.narrowed(&permitted);
         let scopes = scopes.filtered(|scope| system(scope) && self.can_hold_to(scope));
         if scopes.is_empty() {
             let description = "none of the scopes are system/ scopes that the client may have";
