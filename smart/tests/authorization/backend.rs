@@ -72,6 +72,14 @@ fn a_service_gets_a_token_by_either_algorithm_and_is_held_to_its_scopes() {
 }
 
 #[test]
+fn a_service_that_names_no_scopes_gets_those_it_is_registered_with() {
+    let (world, key) = (World::new(), MemoryKey::generate("k", Algorithm::Es384).unwrap());
+    add(&world, "service", &key);
+    let reply = ask(&world, &sign(&key, "JWT", &claims(&world, "1")).unwrap(), &[("scope", "")]);
+    assert_eq!(text(&json(&reply), "scope"), "system/Patient.rs system/Observation.read");
+}
+
+#[test]
 fn an_assertion_counts_once() {
     let (world, key) = (World::new(), MemoryKey::generate("k", Algorithm::Es384).unwrap());
     add(&world, "service", &key);
@@ -102,7 +110,7 @@ fn what_inferno_gets_wrong_on_purpose_is_refused() {
     );
     check_error(&ask(&world, &assertion("3"), &[("client_assertion_type", "")]), 401, "invalid_client");
     check_error(&ask(&world, "not_a_jwt", &[]), 401, "invalid_client");
-    check_error(&ask(&world, &assertion("4"), &[("scope", "")]), 400, "invalid_scope");
+    check_error(&ask(&world, &assertion("4"), &[("scope", "system/no")]), 400, "invalid_scope");
     check_error(
         &ask(&world, &assertion("5"), &[("scope", "patient/*.rs system/Condition.rs openid")]),
         400,
