@@ -13,6 +13,7 @@ mod error;
 pub mod import;
 mod job;
 mod manifest;
+mod organized;
 mod referred;
 mod request;
 mod run;
@@ -29,3 +30,6 @@ pub use request::{Kickoff, Level, Request, Types, of_body};
 pub use run::{Control, Environment, MAX_CHANGED, run};
 pub use source::{Ids, Page, Source, Wanted};
 pub use writer::{Output, OutputFile, Place, Reading};
+
+/// The type that files can be organized by.
+const PATIENT: &str = "Patient";

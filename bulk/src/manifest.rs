@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{File, Job, Section};
+use crate::{File, Job, PATIENT, Section};
 
 /// The media type of tables.
 const TABLE: &str = "text/csv";
@@ -14,11 +14,12 @@ pub fn manifest(job: &Job, base: &str, time: &str, requires_access_token: bool) 
         let files = job.files.iter().filter(|file| file.section == section);
         files
             .map(|file| {
-                let mut item = json!({
-                    "type": file.resource_type,
-                    "url": format!("{base}/{}", file.name),
-                    "count": file.count,
-                });
+                let mut item = json!({"url": format!("{base}/{}", file.name), "count": file.count});
+                if let (Some(members), false) =
+                    (item.as_object_mut(), job.request.organized && section == Section::Output)
+                {
+                    members.insert("type".to_owned(), json!(file.resource_type));
+                }
                 if let Some(sha256) = &file.sha256 {
                     extend(&mut item, json!({"size": file.bytes, "sha256": sha256}));
                 }
@@ -34,6 +35,9 @@ pub fn manifest(job: &Job, base: &str, time: &str, requires_access_token: bool) 
         "deleted": list(Section::Deleted),
         "error": list(Section::Error),
     });
+    if let (Some(members), true) = (manifest.as_object_mut(), job.request.organized) {
+        members.insert("outputOrganizedBy".to_owned(), json!(PATIENT));
+    }
     if job.request.documented {
         let all = job.files.iter().filter(|file| file.section == Section::Documentation);
         let told = |file: &File| {
@@ -65,6 +69,13 @@ pub(crate) fn reference(file: &File, base: &str) -> String {
         "content": [{"attachment": attachment, "format": format}],
     })
     .to_string()
+}
+
+/// What a block of a patient begins with.
+pub(crate) fn header(patient: &str) -> String {
+    let reference = json!({"reference": format!("{PATIENT}/{patient}")});
+    let header = json!({"name": "header", "valueReference": reference});
+    json!({"resourceType": "Parameters", "parameter": [header]}).to_string()
 }
 
 /// A Bundle that deletes a resource.

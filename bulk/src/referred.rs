@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use crate::job::{Position, Section, Stage};
 use crate::run::{Run, STEP};
 use crate::source::Wanted;
-use crate::{ExportError, scan};
+use crate::{ExportError, PATIENT, scan};
 
 /// Most resources that an export may refer to outside the compartments.
 pub const MAX_REFERRED: usize = 200_000;
@@ -43,14 +43,10 @@ fn targets(
         run.check()?;
         scan::lines(run.environment.output, &run.job.id, &file.name, |line| {
             for reference in scan::references(line) {
-                // A patient is in a compartment of their own.
-                if reference.starts_with("Patient/") || asked.contains(reference) {
+                if asked.contains(reference) {
                     continue;
                 }
-                let Some((kind, id)) = run.environment.source.local(reference) else { continue };
-                if kind == "Patient" || !run.job.request.wants_referred(&kind) || is_walked(run, &kind) {
-                    continue;
-                }
+                let Some((kind, id)) = target(run, reference) else { continue };
                 if asked.len() >= MAX_REFERRED {
                     let details = format!(
                         "The export refers to more than {MAX_REFERRED} other resources; ask for fewer patients, or name types in _type."
@@ -64,6 +60,17 @@ fn targets(
         })?;
     }
     Ok(found)
+}
+
+/// The type and id of what a reference leads to, where that may be in no compartment and is wanted.
+pub(crate) fn target(run: &Run<'_, '_>, reference: &str) -> Option<(String, String)> {
+    // A patient is in a compartment of their own.
+    if reference.starts_with("Patient/") {
+        return None;
+    }
+    let (kind, id) = run.environment.source.local(reference)?;
+    let is_wanted = kind != PATIENT && run.job.request.wants_referred(&kind) && !is_walked(run, &kind);
+    is_wanted.then_some((kind, id))
 }
 
 /// Types whose resources are nearly always in a patient's compartment: a reference from there leads to what was written, or to

@@ -6,6 +6,8 @@ use fhirpath::{Issue, IssueType, Severity, primitive};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::PATIENT;
+
 /// Most `_typeFilter` queries.
 const MAX_FILTERS: usize = 100;
 /// Most `patient` references.
@@ -57,6 +59,9 @@ pub struct Request {
     /// a data dictionary.
     #[serde(default)]
     pub documented: bool,
+    /// Whether the files are blocks of patients' records rather than of one type each.
+    #[serde(default)]
+    pub organized: bool,
 }
 
 /// The types there are.
@@ -103,6 +108,7 @@ impl Kickoff<'_> {
             lenient: self.lenient,
             ignored: Vec::new(),
             documented: self.documented,
+            organized: false,
         };
         let (mut faults, mut named) = (Vec::new(), Vec::new());
         for (name, value) in &self.parameters {
@@ -208,6 +214,12 @@ impl Kickoff<'_> {
                     Err(fault(name, IssueType::NotSupported, details))
                 }
             }),
+            "organizeOutputBy" => {
+                self.organizable(name, value)?;
+                let mut before = request.organized.then_some(());
+                request.organized = true;
+                once(name, &mut before, ())
+            }
             // What may be partial is always whole.
             "allowPartialManifests" if matches!(value, "true" | "false") => Ok(()),
             "allowPartialManifests" => {
@@ -220,6 +232,18 @@ impl Kickoff<'_> {
                 format!("{} is not offered by this export.", shown(name)),
             )),
         }
+    }
+
+    /// Whether files can be organized by a type.
+    fn organizable(&self, name: &str, value: &str) -> Result<(), Issue> {
+        let details = match self.level {
+            _ if value != PATIENT => {
+                format!("{name} is offered as {PATIENT}, not as {}.", shown(value))
+            }
+            Level::Patient | Level::Group(_) if !self.documented => return Ok(()),
+            _ => format!("{name} is offered by the $export of Patient and of a Group."),
+        };
+        Err(fault(name, IssueType::NotSupported, details))
     }
 
     /// What is wrong where the Provenance of exactly what is exported is asked for, and `_type` leaves Provenance out.
@@ -374,6 +398,11 @@ impl Request {
         (!names.is_empty()).then_some(names)
     }
 
+    /// Whether it is about all patients.
+    pub fn is_of_all(&self) -> bool {
+        self.level == Level::Patient && self.patients.is_empty()
+    }
+
     /// Whether resources of a type are wanted when others refer to them.
     pub(crate) fn wants_referred(&self, resource_type: &str) -> bool {
         self.referred.as_ref().is_none_or(|named| named.iter().any(|name| name == resource_type))
@@ -513,13 +542,24 @@ mod tests {
             &[("allowPartialManifests", "perhaps")],
             "error value http.allowPartialManifests: allowPartialManifests is true or false.",
         );
-        for name in ["organizeOutputBy", "_sort"] {
-            refused(
-                Level::System,
-                &[(name, "x")],
-                &format!("error not-supported http.{name}: {name} is not offered by this export."),
-            );
+        refused(
+            Level::System,
+            &[("_sort", "x")],
+            "error not-supported http._sort: _sort is not offered by this export.",
+        );
+        for (level, value, why) in [
+            (Level::System, "Patient", "is offered by the $export of Patient and of a Group."),
+            (Level::One("1".to_owned()), "Patient", "is offered by the $export of Patient and of a Group."),
+            (Level::Patient, "Group", "is offered as Patient, not as Group."),
+        ] {
+            let expected = format!("error not-supported http.organizeOutputBy: organizeOutputBy {why}");
+            refused(level, &[("organizeOutputBy", value)], &expected);
         }
+        refused(
+            Level::Patient,
+            &[("organizeOutputBy", "Patient"), ("organizeOutputBy", "Patient")],
+            "error value http.organizeOutputBy: organizeOutputBy is given twice.",
+        );
         for level in [Level::System, Level::One("1".to_owned())] {
             assert_eq!(
                 read(level, &[("patient", "Patient/1")], true, false).unwrap_err(),
@@ -534,7 +574,10 @@ mod tests {
         let request = read(Level::System, &parameters, false, true).unwrap();
         assert_eq!(
             request.ignored,
-            ["organizeOutputBy is not offered by this export.", "Pacient is not a resource type of FHIR R4."]
+            [
+                "organizeOutputBy is offered by the $export of Patient and of a Group.",
+                "Pacient is not a resource type of FHIR R4."
+            ]
         );
         assert_eq!(request.types, ["Patient"]);
         let reversed = read(Level::System, &[("_type", "Pacient,Patient")], false, true).unwrap();

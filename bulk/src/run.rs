@@ -8,7 +8,7 @@ use fhirpath::Issue;
 use crate::job::{File, Job, Jobs, Position, Section, Stage};
 use crate::source::{Source, Wanted};
 use crate::writer::{Output, Writer};
-use crate::{ExportError, Level, manifest, referred, scan};
+use crate::{ExportError, Level, manifest, organized, referred, scan};
 
 /// Most resources of a type that may be changed while it is exported.
 pub const MAX_CHANGED: usize = 200_000;
@@ -51,7 +51,7 @@ pub(crate) struct Run<'e, 'j> {
     pub(crate) environment: &'e Environment<'e>,
     pub(crate) job: &'j mut Job,
     pub(crate) writer: Writer<'e>,
-    patients: Option<Vec<String>>,
+    pub(crate) patients: Option<Vec<String>>,
     written: u64,
 }
 
@@ -77,6 +77,10 @@ impl Run<'_, '_> {
         let kind = self.job.request.types.get(at.index).cloned();
         let next = |stage, after| Position::at(stage, after);
         match (at.stage, kind) {
+            (Stage::Walk, _) if self.job.request.organized => {
+                organized::write(self, at.part).await?;
+                Ok(next(Stage::Deleted, 0))
+            }
             (Stage::Walk, Some(kind)) => {
                 let index = at.index;
                 self.walk(&kind, at).await?;
@@ -102,7 +106,8 @@ impl Run<'_, '_> {
                 Ok(after)
             }
             (Stage::Referred, _) => {
-                if self.job.request.level != Level::System {
+                // Where files are organized, it stands beside what refers to it.
+                if self.job.request.level != Level::System && !self.job.request.organized {
                     referred::write(self).await?;
                 }
                 Ok(next(Stage::Described, 0))
@@ -169,22 +174,7 @@ impl Run<'_, '_> {
             patients: patients.as_deref(),
             part: 0..all,
         };
-        let (mut missing, mut cursor) = (BTreeSet::new(), None);
-        loop {
-            self.check()?;
-            let page = self.environment.source.changed(&wanted, cursor.as_deref()).await?;
-            missing.extend(page.ids);
-            if missing.len() > MAX_CHANGED {
-                let details = format!(
-                    "More than {MAX_CHANGED} resources of type {kind} were changed while they were exported; ask again when less is written."
-                );
-                return Err(ExportError::too_costly(details));
-            }
-            cursor = page.next;
-            if cursor.is_none() {
-                break;
-            }
-        }
+        let mut missing = self.changed_ids(&wanted).await?;
         if missing.is_empty() {
             return Ok(());
         }
@@ -204,10 +194,32 @@ impl Run<'_, '_> {
         Ok(())
     }
 
+    /// The resources of a type that were changed since the snapshot.
+    pub(crate) async fn changed_ids(&mut self, wanted: &Wanted<'_>) -> Result<BTreeSet<String>, ExportError> {
+        let (mut ids, mut cursor) = (BTreeSet::new(), None);
+        loop {
+            self.check()?;
+            let page = self.environment.source.changed(wanted, cursor.as_deref()).await?;
+            ids.extend(page.ids);
+            if ids.len() > MAX_CHANGED {
+                let kind = wanted.resource_type;
+                let details = format!(
+                    "More than {MAX_CHANGED} resources of type {kind} were changed while they were exported; ask again when less is written."
+                );
+                return Err(ExportError::too_costly(details));
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(ids);
+            }
+        }
+    }
+
     /// Writes a Bundle for each resource that was deleted.
     async fn deleted(&mut self, kind: &str, mut at: Position) -> Result<(), ExportError> {
         let request = self.job.request.clone();
-        let patients = self.patients.clone();
+        // The list of all patients at the snapshot leaves out those that were deleted before.
+        let patients = self.patients.clone().filter(|_| !request.is_of_all());
         let wanted = Wanted {
             request: &request,
             snapshot_ms: self.job.snapshot_ms,

@@ -329,6 +329,84 @@ fn patients_with_what_their_records_refer_to() {
     }
 }
 
+/// The blocks of a job's files: the patient that the header names, and the lines below it, sorted.
+fn blocks(directory: &Directory, job: &Job) -> BTreeMap<String, Vec<String>> {
+    let mut blocks: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in &job.files {
+        let mut text = String::new();
+        directory.open(&job.id, &file.name).unwrap().read_to_string(&mut text).unwrap();
+        let mut patient = None;
+        for line in text.lines() {
+            let json: serde_json::Value = serde_json::from_str(line).unwrap();
+            if json["resourceType"] == "Parameters" {
+                assert_eq!(json["parameter"][0]["name"], "header");
+                let reference = json["parameter"][0]["valueReference"]["reference"].as_str().unwrap();
+                patient = Some(reference.to_owned());
+                assert!(
+                    blocks.insert(reference.to_owned(), Vec::new()).is_none(),
+                    "{reference} is one block"
+                );
+            } else {
+                let patient = patient.as_ref().expect("a file begins with a header");
+                blocks.get_mut(patient).unwrap().push(line.to_owned());
+            }
+        }
+    }
+    blocks.values_mut().for_each(|lines| lines.sort());
+    blocks
+}
+
+/// What the block of each patient is at a time: what is theirs, four practitioners and what these refer to.
+fn expected_blocks(record: &Record, time: i64) -> BTreeMap<String, Vec<String>> {
+    let all = expected(record, &ALL, time);
+    let of = |kind: &str, is: &dyn Fn(&str) -> bool| -> Vec<String> {
+        all[kind].iter().filter(|line| is(line)).cloned().collect()
+    };
+    let block = |number: usize| {
+        let mut lines = of("Patient", &|line| line.contains(&format!("\"id\":\"p{number:02}\"")));
+        lines.extend(of("Observation", &|line| line.contains(&format!("\"id\":\"b{number:02}-"))));
+        lines.extend(of("Practitioner", &|line| !line.contains("\"d4\"") && !line.contains("\"d5\"")));
+        lines.extend(of("Organization", &|_| true));
+        lines.extend(of("Location", &|_| true));
+        lines.sort();
+        (format!("Patient/p{number:02}"), lines)
+    };
+    (0..30).map(block).collect()
+}
+
+#[test]
+fn files_are_organized_by_patient_whatever_happens() {
+    let patients: Vec<String> = (0..30).map(|number| format!("p{number:02}")).collect();
+    for round in [0, 4, 8, u64::MAX] {
+        let place = tempfile::tempdir().unwrap();
+        let directory: &'static Directory = Box::leak(Box::new(Directory::at(place.path())));
+        let record = Record::new(disturb);
+        let before = expected_blocks(&record, 20);
+        let new = job(Level::Patient, &[("organizeOutputBy", "Patient")], 20);
+        directory.save_patients(&new.id, &patients).unwrap();
+        directory.save(&new).unwrap();
+        let mut ends = 0;
+        let done = loop {
+            let mut job = directory.load("j1").unwrap().unwrap();
+            let writes = round.saturating_mul(7).saturating_add(60);
+            let left: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(writes)));
+            let output = Failing { directory, writes_left: left, kind: ErrorKind::Other };
+            match export(&record, directory, &output, &mut job) {
+                Ok(()) => break job,
+                Err(ExportError::Output(_)) => ends += 1,
+                Err(error) => panic!("{error}"),
+            }
+            assert!(ends < 200, "it does not come on");
+        };
+        assert_eq!(blocks(directory, &done), before, "round {round}");
+        assert_eq!(ends > 0, round != u64::MAX);
+        let manifest = bulk::manifest(&done, "http://x/files", "t", false);
+        assert_eq!(manifest["outputOrganizedBy"], "Patient");
+        let output = manifest["output"].as_array().unwrap();
+        assert!(output.len() > 5 && output.iter().all(|file| file.get("type").is_none()));
+    }
+}
+
 #[test]
 fn what_was_deleted_is_told() {
     let directory = tempfile::tempdir().unwrap();

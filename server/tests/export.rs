@@ -199,6 +199,73 @@ fn what_is_exported_at_each_level() {
     );
 }
 
+/// The blocks of an export whose files are organized by patient: ids, by the patient that the header names.
+fn blocks(server: &Server, manifest: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    assert_eq!(manifest["outputOrganizedBy"], "Patient");
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in manifest["output"].as_array().unwrap() {
+        assert!(file.get("type").is_none(), "{file}");
+        let text = server.get(&path(server, file["url"].as_str().unwrap())).expect(200).text();
+        assert_eq!(text.lines().count() as u64, file["count"].as_u64().unwrap());
+        let mut patient = String::new();
+        for line in text.lines() {
+            let json: Value = serde_json::from_str(line).unwrap();
+            match json["parameter"][0]["valueReference"]["reference"].as_str() {
+                Some(header) => {
+                    patient = header.to_owned();
+                    assert!(
+                        found.insert(patient.clone(), BTreeSet::new()).is_none(),
+                        "{patient} is one block"
+                    );
+                }
+                None => {
+                    let name = format!(
+                        "{}/{}",
+                        json["resourceType"].as_str().unwrap(),
+                        json["id"].as_str().unwrap()
+                    );
+                    assert!(found.get_mut(&patient).unwrap().insert(name));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn files_are_organized_by_patient() {
+    let data = directory();
+    let server = Server::start(data.path());
+    fill(&server);
+    let of = |id: &str, more: &[&str]| {
+        let own = [format!("Patient/{id}"), format!("Observation/o-{id}"), format!("Encounter/e-{id}")];
+        let around =
+            ["Practitioner/doc", "Location/ward", "Organization/org"].into_iter().chain(more.iter().copied());
+        (format!("Patient/{id}"), own.into_iter().chain(around.map(str::to_owned)).collect::<BTreeSet<_>>())
+    };
+    let p1 = of("p1", &["Provenance/v1", "Group/g", "Group/ended"]);
+    let (p2, left) = (of("p2", &["Group/g"]), of("left", &["Group/g"]));
+    let group = export(&server, "/fhir/Group/g/$export?organizeOutputBy=Patient");
+    assert_eq!(blocks(&server, &group), BTreeMap::from([p1.clone(), p2.clone()]));
+    let all = export(&server, "/fhir/Patient/$export?organizeOutputBy=Patient");
+    assert_eq!(blocks(&server, &all), BTreeMap::from([p1, p2, left, of("out", &[])]));
+    // Who has nothing of what is asked for has no block.
+    let narrow = "/fhir/Patient/$export?organizeOutputBy=Patient&_type=Provenance,Organization";
+    let narrow = blocks(&server, &export(&server, narrow));
+    assert_eq!(
+        narrow,
+        BTreeMap::from([("Patient/p1".to_owned(), set(&["Provenance/v1", "Organization/org"]))])
+    );
+    // What was deleted is told as ever, though its patient is gone.
+    let before = all["transactionTime"].as_str().unwrap();
+    for name in ["Observation/o-out", "Encounter/e-out", "Patient/out"] {
+        server.send("DELETE", &format!("/fhir/{name}"), &[FHIR], b"").expect(204);
+    }
+    let since = export(&server, &format!("/fhir/Patient/$export?organizeOutputBy=Patient&_since={before}"));
+    let deleted = lines(&server, &since, "deleted");
+    assert_eq!(deleted["Bundle"].len(), 3, "{deleted:?}");
+}
+
 /// More patients than are looked at at once, and resources that are of two of them.
 #[test]
 fn a_group_of_many() {
@@ -372,7 +439,7 @@ fn what_is_refused() {
         both,
         "/fhir/$export?organizeOutputBy=Patient",
         400,
-        "error not-supported [http.organizeOutputBy]: organizeOutputBy is not offered by this export.",
+        "error not-supported [http.organizeOutputBy]: organizeOutputBy is offered by the $export of Patient and of a Group.",
     );
     check(
         both,
@@ -410,7 +477,7 @@ fn what_is_refused() {
         server.send("GET", "/fhir/$export?organizeOutputBy=Patient&_type=Patient", &lenient, b"").expect(202);
     assert_eq!(
         accepted.issues(),
-        ["warning not-supported []: organizeOutputBy is not offered by this export."]
+        ["warning not-supported []: organizeOutputBy is offered by the $export of Patient and of a Group."]
     );
     let status = path(&server, accepted.header("content-location"));
     let manifest = wait(&server, &status).expect(200).json();

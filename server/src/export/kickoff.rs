@@ -11,6 +11,7 @@ use store::{Access, HistoryQuery, HistoryScope, Key, Permission, Tenant, Version
 use super::source::Records;
 use super::{EHI_NAME, NAME};
 
+const PATIENT: &str = "Patient";
 /// Most patients of an export that names them.
 const MAX_PATIENTS: usize = 200_000;
 /// Most groups that a group may lead to by members that are groups.
@@ -159,7 +160,10 @@ async fn patients(
         Level::System | Level::Patient => None,
     };
     if request.patients.is_empty() {
-        return Ok(members.map(|members| members.into_iter().collect()));
+        return match members {
+            None if request.organized => Ok(Some(all(service, caller, request, snapshot).await?)),
+            members => Ok(members.map(|members| members.into_iter().collect())),
+        };
     }
     let mut named = BTreeSet::new();
     for reference in &request.patients {
@@ -179,6 +183,33 @@ async fn patients(
         named.insert(key.id().to_owned());
     }
     Ok(Some(named.into_iter().collect()))
+}
+
+/// All patients at the snapshot. Whoever may not see one gets nothing of theirs, and learns nothing of this list.
+async fn all(
+    service: &Service,
+    caller: &Caller,
+    request: &Request,
+    snapshot: Snapshot,
+) -> Result<Vec<String>, Failure> {
+    let request = Request {
+        level: Level::System,
+        filters: Vec::new(),
+        since_ms: None,
+        until_ms: None,
+        ..request.clone()
+    };
+    let caller = Caller { access: Access::unrestricted(), ..caller.clone() };
+    let records = Records::new(service.clone(), caller, &request, snapshot.time_ms)?;
+    let unread = |error: bulk::ExportError| Failure::of(Status::Unavailable, vec![error.issue()]);
+    let found = records.ids_at(PATIENT, snapshot.time_ms, MAX_PATIENTS).await.map_err(unread)?;
+    found.ok_or_else(|| {
+        let details = format!(
+            "There are more than {MAX_PATIENTS} patients: leave organizeOutputBy out, or export groups of them."
+        );
+        let issue = Issue::error(IssueType::TooCostly, details).at("http.organizeOutputBy");
+        Failure::of(Status::BadRequest, vec![issue])
+    })
 }
 
 /// The patients of a group and of the groups in it at the snapshot; those that had left it are none.

@@ -3,7 +3,7 @@
 //! Searches see what is current. What they find unchanged since the snapshot is given as it is; what was changed or deleted
 //! since is found in the history, and its older version looked at.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -195,6 +195,52 @@ impl Records {
             limit: 1,
         };
         Ok(self.history(&query).await?.versions.into_iter().next())
+    }
+
+    /// The ids of the resources of a type that were there at a time; `None` where there are more than so many.
+    pub(super) async fn ids_at(
+        &self,
+        resource_type: &str,
+        time_ms: i64,
+        most: usize,
+    ) -> Result<Option<Vec<String>>, ExportError> {
+        let mut ids = BTreeSet::new();
+        let mut changed = BTreeSet::new();
+        let mut query = Query {
+            resource_type: Some(resource_type.into()),
+            filter: Filter::All,
+            sort: Vec::new(),
+            after: None,
+            limit: STEP,
+            total: false,
+        };
+        loop {
+            let page = self.search(&query).await?;
+            for version in page.matches {
+                let of = if version.last_updated.0 <= time_ms { &mut ids } else { &mut changed };
+                of.insert(version.key.id().to_owned());
+            }
+            query.after = page.next;
+            if query.after.is_none() || ids.len() > most {
+                break;
+            }
+        }
+        let mut after: Option<Cursor> = None;
+        loop {
+            let page = self.changes(resource_type, time_ms + 1, after.as_ref().map(|it| &*it.0)).await?;
+            changed.extend(page.versions.iter().map(|version| version.key.id().to_owned()));
+            after = page.next;
+            if after.is_none() || changed.len() > most {
+                break;
+            }
+        }
+        for id in changed {
+            let then = self.as_of(&Key::new(resource_type, &id), time_ms).await?;
+            if then.is_some_and(|version| !version.is_deleted()) {
+                ids.insert(id);
+            }
+        }
+        Ok((ids.len() <= most).then(|| ids.into_iter().collect()))
     }
 
     /// The changes to a type since a time, newest first.
