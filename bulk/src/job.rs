@@ -28,6 +28,8 @@ pub enum Section {
     Error,
     /// What tells how to read the others; no lines of resources.
     Documentation,
+    /// For the job alone: the ids of the resources whose rows are in the file before it.
+    Ids,
 }
 
 /// A finished file.
@@ -46,6 +48,9 @@ pub struct File {
     /// SHA-256 of its bytes in hexadecimal, where the export is documented.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// The number of the view that its rows are of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<usize>,
 }
 
 /// What a job does to a type.

@@ -19,6 +19,7 @@ mod request;
 mod run;
 mod scan;
 mod source;
+mod table;
 mod writer;
 
 pub use directory::Directory;
@@ -29,6 +30,7 @@ pub use referred::MAX_REFERRED;
 pub use request::{Kickoff, Level, Request, Types, of_body};
 pub use run::{Control, Environment, MAX_CHANGED, run};
 pub use source::{Ids, Page, Source, Wanted};
+pub use table::{Table, Tables, View, Views};
 pub use writer::{Output, OutputFile, Place, Reading};
 
 /// The type that files can be organized by.

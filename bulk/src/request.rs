@@ -6,7 +6,7 @@ use fhirpath::{Issue, IssueType, Severity, primitive};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::PATIENT;
+use crate::{PATIENT, Views};
 
 /// Most `_typeFilter` queries.
 const MAX_FILTERS: usize = 100;
@@ -62,6 +62,9 @@ pub struct Request {
     /// Whether the files are blocks of patients' records rather than of one type each.
     #[serde(default)]
     pub organized: bool,
+    /// The views whose rows the files have, instead of resources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub views: Option<Views>,
 }
 
 /// The types there are.
@@ -109,6 +112,7 @@ impl Kickoff<'_> {
             ignored: Vec::new(),
             documented: self.documented,
             organized: false,
+            views: None,
         };
         let (mut faults, mut named) = (Vec::new(), Vec::new());
         for (name, value) in &self.parameters {

@@ -7,6 +7,7 @@ use fhirpath::Issue;
 
 use crate::job::{File, Job, Jobs, Position, Section, Stage};
 use crate::source::{Source, Wanted};
+use crate::table::Tables;
 use crate::writer::{Output, Writer};
 use crate::{ExportError, Level, manifest, organized, referred, scan};
 
@@ -42,6 +43,8 @@ pub struct Environment<'e> {
     pub file_bytes: u64,
     /// Asked before each page.
     pub control: &'e (dyn Fn() -> Control + Sync),
+    /// What makes rows of resources, where views are asked for.
+    pub tables: Option<&'e dyn Tables>,
     /// Told after each page how many resources have been written in this run.
     pub progress: &'e (dyn Fn(u64) + Sync),
 }
@@ -90,12 +93,14 @@ impl Run<'_, '_> {
                 self.changed(&kind, &at).await?;
                 let after = next(Stage::Walk, at.index + 1);
                 self.writer.finish(self.job, &after)?;
+                self.some_table(at.index, &after)?;
                 Ok(after)
             }
             (Stage::Walk | Stage::Changed, None) => Ok(next(Stage::Deleted, 0)),
             (Stage::Deleted, Some(kind)) => {
                 let index = at.index;
-                if self.job.request.since_ms.is_some() {
+                // Rows that are no more cannot be named.
+                if self.job.request.since_ms.is_some() && self.job.request.views.is_none() {
                     self.deleted(&kind, at).await?;
                 }
                 Ok(next(Stage::Deleted, index + 1))
@@ -107,7 +112,8 @@ impl Run<'_, '_> {
             }
             (Stage::Referred, _) => {
                 // Where files are organized, it stands beside what refers to it.
-                if self.job.request.level != Level::System && !self.job.request.organized {
+                let request = &self.job.request;
+                if request.level != Level::System && !request.organized && request.views.is_none() {
                     referred::write(self).await?;
                 }
                 Ok(next(Stage::Described, 0))
@@ -145,7 +151,7 @@ impl Run<'_, '_> {
             };
             let page = self.environment.source.page(&wanted, at.cursor.as_deref()).await?;
             for line in &page.resources {
-                self.writer.line(self.job, Section::Output, kind, line)?;
+                self.put(at.index, kind, line)?;
             }
             self.tell(page.resources.len());
             let is_last = page.next.is_none();
@@ -179,12 +185,15 @@ impl Run<'_, '_> {
             return Ok(());
         }
         self.writer.finish(self.job, at)?;
-        self.leave_out_written(kind, &mut missing)?;
+        match self.environment.tables {
+            None => self.leave_out_written(kind, &mut missing)?,
+            Some(_) => self.leave_out_in_table(at.index, &mut missing)?,
+        }
         let ids: Vec<String> = missing.into_iter().collect();
         for ids in ids.chunks(STEP) {
             self.check()?;
             for line in self.environment.source.at_snapshot(&wanted, ids).await? {
-                self.writer.line(self.job, Section::Output, kind, &line)?;
+                self.put(at.index, kind, &line)?;
                 if self.writer.is_full() {
                     self.writer.finish(self.job, at)?;
                 }
@@ -240,6 +249,38 @@ impl Run<'_, '_> {
                 self.writer.finish(self.job, &at)?;
             }
         }
+    }
+
+    /// Writes a resource of the type of a number, or its rows.
+    fn put(&mut self, index: usize, kind: &str, line: &[u8]) -> Result<(), ExportError> {
+        match self.environment.tables {
+            None => self.writer.line(self.job, Section::Output, kind, line),
+            Some(tables) => self.writer.rows(self.job, tables, index, line),
+        }
+    }
+
+    /// Sees to it that a view has a file, if only one without rows.
+    fn some_table(&mut self, index: usize, after: &Position) -> Result<(), ExportError> {
+        let Some(tables) = self.environment.tables else { return Ok(()) };
+        if self.job.files.iter().any(|file| file.view == Some(index)) {
+            return Ok(());
+        }
+        self.writer.open_table(self.job, tables, index)?;
+        self.writer.finish(self.job, after)
+    }
+
+    /// Takes the ids whose rows are in finished files out of some.
+    fn leave_out_in_table(&self, index: usize, ids: &mut BTreeSet<String>) -> Result<(), ExportError> {
+        let of_view = |file: &&File| file.section == Section::Ids && file.view == Some(index);
+        for file in self.job.files.iter().filter(of_view) {
+            scan::lines(self.environment.output, &self.job.id, &file.name, |line| {
+                if let Ok(id) = std::str::from_utf8(line.trim_ascii_end()) {
+                    ids.remove(id);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// Takes the ids that are in finished files out of some.

@@ -4,7 +4,7 @@ use std::io::{Read, Seek, Write};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{ExportError, File, Job, Jobs, Position, Section};
+use crate::{ExportError, File, Job, Jobs, Position, Section, Table, Tables, scan};
 
 /// A file that is written.
 pub trait OutputFile: Write + Send {
@@ -46,21 +46,34 @@ pub trait Place: Jobs + Output {}
 
 impl<T: Jobs + Output> Place for T {}
 
+/// Most characters of a view's name that the names of its files have.
+const MAX_STEM: usize = 40;
+/// Most bytes that a table may hold before it is finished.
+const MAX_HELD: u64 = 16 << 20;
+
 /// The open file of a job.
 pub(crate) struct Writer<'e> {
     output: &'e dyn Output,
     jobs: &'e dyn Jobs,
     most_bytes: u64,
-    open: Option<Open>,
+    open: Option<Open<'e>>,
 }
 
-struct Open {
+struct Open<'e> {
     file: File,
     sink: Box<dyn OutputFile>,
     digest: Option<Sha256>,
+    table: Option<OpenTable<'e>>,
 }
 
-impl Open {
+/// What a file of rows has.
+struct OpenTable<'e> {
+    table: Box<dyn Table + 'e>,
+    /// The ids of the resources with rows, a line each.
+    ids: Vec<u8>,
+}
+
+impl Open<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.sink.write_all(bytes)?;
         self.file.bytes += bytes.len() as u64;
@@ -78,7 +91,10 @@ impl<'e> Writer<'e> {
 
     /// Whether the open file has its size.
     pub(crate) fn is_full(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.file.bytes >= self.most_bytes)
+        let held = |open: &Open<'_>| open.table.as_ref().map_or(0, |of| of.table.held() as u64);
+        let is_full =
+            |open: &Open<'_>| open.file.bytes + held(open) >= self.most_bytes || held(open) >= MAX_HELD;
+        self.open.as_ref().is_some_and(is_full)
     }
 
     /// Writes a line.
@@ -112,8 +128,56 @@ impl<'e> Writer<'e> {
         let sink = self.output.create(&job.id, &name)?;
         let digest = job.request.documented.then(Sha256::new);
         let resource_type = resource_type.to_owned();
-        let file = File { name, resource_type, section, count: 0, bytes: 0, sha256: None };
-        self.open = Some(Open { file, sink, digest });
+        let file = File { name, resource_type, section, count: 0, bytes: 0, sha256: None, view: None };
+        self.open = Some(Open { file, sink, digest, table: None });
+        Ok(())
+    }
+
+    /// Writes the rows that a view makes of a resource.
+    pub(crate) fn rows(
+        &mut self,
+        job: &mut Job,
+        tables: &'e dyn Tables,
+        view: usize,
+        line: &[u8],
+    ) -> Result<(), ExportError> {
+        if self.open.is_none() {
+            self.open_table(job, tables, view)?;
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let Some(of) = &mut open.table else { return Ok(()) };
+        of.table.add(line)?;
+        let (rows, bytes) = (of.table.rows(), of.table.take());
+        if let (true, Some(id)) = (rows > open.file.count, scan::id(line)) {
+            of.ids.extend_from_slice(id.as_bytes());
+            of.ids.push(b'\n');
+        }
+        open.file.count = rows;
+        open.write(&bytes)?;
+        Ok(())
+    }
+
+    /// Begins a file of rows of a view.
+    pub(crate) fn open_table(
+        &mut self,
+        job: &mut Job,
+        tables: &'e dyn Tables,
+        view: usize,
+    ) -> Result<(), ExportError> {
+        let Some(views) = &job.request.views else { return Ok(()) };
+        let stem = views.views.get(view).map(|view| view.name.as_str()).unwrap_or_default();
+        let parts =
+            job.files.iter().filter(|file| file.section == Section::Output && file.view == Some(view));
+        let stem: String =
+            stem.chars().filter(|it| it.is_ascii_alphanumeric() || *it == '_').take(MAX_STEM).collect();
+        // A file that was left unfinished has a number of its own.
+        let name = format!("{stem}-{}.part{}.{}", job.named + 1, parts.count() + 1, views.format);
+        let kind = job.request.types.get(view).cloned().unwrap_or_default();
+        self.begin(job, Section::Output, &kind, name)?;
+        if let Some(open) = &mut self.open {
+            open.file.view = Some(view);
+            open.table = Some(OpenTable { table: tables.begin(view)?, ids: Vec::new() });
+        }
         Ok(())
     }
 
@@ -136,15 +200,36 @@ impl<'e> Writer<'e> {
 
     /// Finishes the open file, if there is one, and saves that the job goes on at a position.
     pub(crate) fn finish(&mut self, job: &mut Job, at: &Position) -> Result<(), ExportError> {
-        if let Some(Open { mut file, sink, digest }) = self.open.take() {
+        if let Some(mut open) = self.open.take() {
+            let ids = match open.table.take() {
+                Some(OpenTable { table, ids }) => {
+                    open.write(&table.finish()?)?;
+                    Some(ids)
+                }
+                None => None,
+            };
+            let Open { mut file, sink, digest, .. } = open;
             sink.finish()?;
             let hexadecimal =
                 |digest: Sha256| digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
             file.sha256 = digest.map(hexadecimal);
+            let ids = ids.map(|ids| self.ids_of(job, &file, &ids)).transpose()?;
             job.files.push(file);
+            job.files.extend(ids);
             job.position = at.clone();
             self.jobs.save(job)?;
         }
         Ok(())
+    }
+
+    /// Keeps the ids of the resources whose rows a file has.
+    fn ids_of(&self, job: &Job, of: &File, ids: &[u8]) -> Result<File, ExportError> {
+        let name = format!("{}.ids", of.name);
+        let mut sink = self.output.create(&job.id, &name)?;
+        sink.write_all(ids)?;
+        sink.finish()?;
+        let count = memchr::memchr_iter(b'\n', ids).count() as u64;
+        let (section, bytes) = (Section::Ids, ids.len() as u64);
+        Ok(File { name, section, count, bytes, sha256: None, ..of.clone() })
     }
 }

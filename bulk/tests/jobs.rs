@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use async_trait::async_trait;
 use bulk::{
     Control, Directory, Environment, ExportError, Ids, Job, Jobs, Kickoff, Level, Output, OutputFile, Page,
-    Reading, Section, Source, State, Types, Wanted, run,
+    Reading, Section, Source, State, Table, Tables, Types, View, Views, Wanted, run,
 };
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -213,6 +213,52 @@ fn job(level: Level, parameters: &[(&str, &str)], snapshot_ms: i64) -> Job {
 
 const SMALL: u64 = 600;
 
+/// Tables of the ids and versions of resources: two rows of `..-0`, none of `..-3`, and a last line that only finishing writes.
+struct IdTables;
+
+struct IdTable {
+    rows: u64,
+    out: Vec<u8>,
+    held: usize,
+}
+
+impl Tables for IdTables {
+    fn begin(&self, view: usize) -> std::result::Result<Box<dyn Table + '_>, ExportError> {
+        Ok(Box::new(IdTable { rows: 0, out: format!("view {view}\n").into_bytes(), held: 0 }))
+    }
+}
+
+impl Table for IdTable {
+    fn add(&mut self, resource: &[u8]) -> std::result::Result<(), ExportError> {
+        let resource: serde_json::Value = serde_json::from_slice(resource).unwrap();
+        let (id, version) =
+            (resource["id"].as_str().unwrap(), resource["meta"]["versionId"].as_str().unwrap());
+        let count = if id.ends_with("-0") { 2 } else { u64::from(!id.ends_with("-3")) };
+        for number in 0..count {
+            self.out.extend_from_slice(format!("{id}/{version}/{number}\n").as_bytes());
+        }
+        (self.rows, self.held) = (self.rows + count, self.held + 10);
+        Ok(())
+    }
+
+    fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    fn held(&self) -> usize {
+        self.held
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    fn finish(mut self: Box<Self>) -> std::result::Result<Vec<u8>, ExportError> {
+        self.out.extend_from_slice(b"end\n");
+        Ok(self.out)
+    }
+}
+
 /// Runs a job as far as it comes; what is in finished files, by section and type, sorted.
 fn export(
     record: &Record,
@@ -231,6 +277,7 @@ fn export(
         url: "http://x/files",
         file_bytes: SMALL,
         control: &|| Control::Go,
+        tables: job.request.views.as_ref().map(|_| &IdTables as &dyn Tables),
         progress: &|_| {},
     };
     runtime.block_on(run(&environment, job))
@@ -408,6 +455,55 @@ fn files_are_organized_by_patient_whatever_happens() {
 }
 
 #[test]
+fn rows_are_of_the_snapshot_whatever_happens() {
+    for round in [0, 5, 10, u64::MAX] {
+        let place = tempfile::tempdir().unwrap();
+        let directory: &'static Directory = Box::leak(Box::new(Directory::at(place.path())));
+        let record = Record::new(disturb);
+        let mut new = job(Level::System, &[], 20);
+        let view = |name: &str| View { name: name.to_owned(), definition: serde_json::Value::Null };
+        let views = vec![view("all observations"), view("nobody"), view("locations"), view("again")];
+        let format = "txt".to_owned();
+        new.request.views = Some(Views { views, format, header: true, tracking: None });
+        new.request.types = ["Observation", "Person", "Location", "Observation"].map(str::to_owned).to_vec();
+        directory.save(&new).unwrap();
+        let mut ends = 0;
+        let done = loop {
+            let mut job = directory.load("j1").unwrap().unwrap();
+            let writes = round.saturating_mul(7).saturating_add(110);
+            let left: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(writes)));
+            let output = Failing { directory, writes_left: left, kind: ErrorKind::Other };
+            match export(&record, directory, &output, &mut job) {
+                Ok(()) => break job,
+                Err(ExportError::Output(_)) => ends += 1,
+                Err(error) => panic!("{error}"),
+            }
+            assert!(ends < 200, "it does not come on");
+        };
+        assert_eq!(ends > 0, round != u64::MAX);
+        let mut found = vec![Vec::new(); 4];
+        let mut parts = [0; 4];
+        for file in done.files.iter().filter(|file| file.section == Section::Output) {
+            let mut text = String::new();
+            directory.open("j1", &file.name).unwrap().read_to_string(&mut text).unwrap();
+            let (view, lines) = (file.view.unwrap(), text.lines().collect::<Vec<_>>());
+            assert_eq!((lines[0], lines[lines.len() - 1]), (format!("view {view}").as_str(), "end"));
+            assert_eq!((lines.len() as u64 - 2, text.len() as u64), (file.count, file.bytes));
+            parts[view] += 1;
+            assert!(file.name.ends_with(&format!(".part{}.txt", parts[view])), "{}", file.name);
+            found[view].extend(lines[1..lines.len() - 1].iter().map(|line| (*line).to_owned()));
+        }
+        found.iter_mut().for_each(|rows| rows.sort());
+        let observations: Vec<String> = (0..30)
+            .flat_map(|number| ["0/1/0", "0/1/1", "1/1/0", "2/1/0"].map(|end| format!("b{number:02}-{end}")))
+            .collect();
+        let location = vec!["l1/1/0".to_owned()];
+        assert_eq!(found, [observations.clone(), Vec::new(), location, observations], "round {round}");
+        assert!(parts[0] > 1 && parts[1] == 1, "{parts:?}");
+    }
+}
+
+#[test]
 fn what_was_deleted_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let directory = Directory::at(directory.path());
@@ -538,6 +634,7 @@ fn a_job_stops_when_it_is_told() {
             url: "http://x/files",
             file_bytes: SMALL,
             control: &decide,
+            tables: None,
             progress: &|written| stopped.store(written > 50, Ordering::Relaxed),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -144,6 +144,7 @@ fn exported(level: Level, service: &Service, directory: &Path, told: &(dyn Fn() 
     directory.save(&job).expect("room");
     let records = export::Records::new(service.clone(), caller, &job.request, job.snapshot_ms);
     let environment = Environment {
+        tables: None,
         url: "http://files.example",
         source: &records.expect("a record"),
         output: &directory,

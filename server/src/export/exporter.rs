@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulk::{Claim, Control, Environment, ExportError, Job, Place, Reading, State, is_unreachable};
+use bulk::{
+    Claim, Control, Environment, ExportError, Job, Place, Reading, Section, State, Tables, is_unreachable,
+};
 use fhirpath::{Issue, IssueType};
 use interaction::{Agent, Caller, Failure, Service};
 use store::{Access, Tenant};
@@ -12,6 +14,7 @@ use store::{Access, Tenant};
 use super::home::Home;
 use super::kickoff::Snapshot;
 use super::source::Records;
+use super::views::Compiled;
 use crate::authorization::Rights;
 use crate::config::Config;
 use crate::jobs::{Active, Queue, TooMany};
@@ -203,6 +206,8 @@ impl Exporter {
         };
         let before = job.resources();
         let url = super::files_url(&job.base, &job.id);
+        let views = job.request.views.as_ref();
+        let tables = views.map(|views| Compiled::new(&order.service, views, job.snapshot_ms)).transpose()?;
         let environment = Environment {
             source: &records,
             output: &*order.place,
@@ -210,6 +215,7 @@ impl Exporter {
             url: &url,
             file_bytes: self.file_bytes,
             control: &control,
+            tables: tables.as_ref().map(|tables| tables as &dyn Tables),
             progress: &|written| active.tell(before + written),
         };
         bulk::run(&environment, job).await
@@ -278,7 +284,8 @@ impl Exporter {
         name: &str,
     ) -> std::io::Result<Option<(Box<dyn Reading>, u64)>> {
         let Some(Found::Ended(job)) = self.find(tenant, owner, id)? else { return Ok(None) };
-        let Some(file) = job.files.iter().find(|file| file.name == name) else { return Ok(None) };
+        let of_client = |file: &&bulk::File| file.section != Section::Ids && file.name == name;
+        let Some(file) = job.files.iter().find(of_client) else { return Ok(None) };
         Ok(Some((self.home.place(tenant).open(id, name)?, file.bytes)))
     }
 

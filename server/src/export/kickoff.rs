@@ -126,6 +126,10 @@ fn permitted(service: &Service, caller: &Caller, request: &mut Request) -> Resul
             false => return Err(Failure::new(Status::Forbidden, IssueType::Forbidden, details)),
         }
     }
+    if let (Some(_), Some(name)) = (&request.views, request.types.iter().find(|name| !may(name))) {
+        let details = format!("This access does not permit to export {name} resources.");
+        return Err(Failure::new(Status::Forbidden, IssueType::Forbidden, details));
+    }
     let left_out: Vec<&str> = request.types.iter().filter(|name| !may(name)).map(String::as_str).collect();
     if request.documented && named.is_none() && !left_out.is_empty() {
         // Who is to have everything is told what they do not have.

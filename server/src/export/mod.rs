@@ -1,4 +1,5 @@
-//! Bulk Data export over the store, and `$ehi-export`, which is the same with documentation: what crate `bulk` reads (`source`,
+//! Bulk Data export over the store, `$ehi-export`, which is the same with documentation, and `$viewdefinition-export`, which is the
+//! same with rows for resources (`views`): what crate `bulk` reads (`source`,
 //! `dictionary`), at which snapshot and for whom (`kickoff`), and the jobs
 //! of this process (`exporter`), which are kept in the data directory or in a container of Azure Blob Storage (`home`). Its requests are taken apart by `http::export`.
 
@@ -9,6 +10,7 @@ mod fulfils;
 mod home;
 mod kickoff;
 mod source;
+mod views;
 
 use bytes::Bytes;
 use interaction::OperationDescriptor;
@@ -19,9 +21,12 @@ pub use exporter::{Exporter, Found};
 pub use home::Home;
 pub use kickoff::{Snapshot, begin, level, types};
 pub use source::Records;
+pub use views::{
+    Compiled, VIEWS_NAME, accepted as views_accepted, read as read_views, result as views_result,
+};
 
 /// What the CapabilityStatement lists.
-pub const DESCRIPTORS: [OperationDescriptor; 4] = [
+pub const DESCRIPTORS: [OperationDescriptor; 5] = [
     descriptor("http://hl7.org/fhir/uv/bulkdata/OperationDefinition/export", &[], true),
     descriptor("http://hl7.org/fhir/uv/bulkdata/OperationDefinition/patient-export", &["Patient"], false),
     OperationDescriptor {
@@ -35,6 +40,15 @@ pub const DESCRIPTORS: [OperationDescriptor; 4] = [
         instance: true,
         resource_types: &["Patient"],
         ..descriptor("http://fhir.org/argonaut/ehi-api/OperationDefinition/ehi-export", &[], true)
+    },
+    OperationDescriptor {
+        name: VIEWS_NAME,
+        type_level: true,
+        ..descriptor(
+            "http://sql-on-fhir.org/OperationDefinition/$viewdefinition-export",
+            &["ViewDefinition"],
+            true,
+        )
     },
 ];
 
@@ -50,7 +64,7 @@ pub fn files_url(base: &str, job: &str) -> String {
 
 /// Whether an operation begins an export.
 pub fn is_export(name: &str) -> bool {
-    [NAME, EHI_NAME].contains(&name)
+    [NAME, EHI_NAME, VIEWS_NAME].contains(&name)
 }
 
 /// What a server that has these operations instantiates.

@@ -28,6 +28,8 @@ use crate::tenants::Site;
 pub(super) const JOB: &str = "/bulk/{job}";
 /// Below the base.
 pub(super) const FILE: &str = "/bulk/{job}/{file}";
+/// In place of a file: what an export of views came to.
+const RESULT: &str = "result";
 
 /// When to ask again for a job under way, seconds.
 pub(super) const POLL_S: u32 = 1;
@@ -127,6 +129,9 @@ pub(super) async fn kick_off(
         let details = "An export runs in the background: send the header Prefer: respond-async.";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, IssueType::Required, details).at("http.Prefer"));
     }
+    if asked.operation == export::VIEWS_NAME {
+        return kick_off_views(app, site, who, asked).await;
+    }
     let level = export::level(asked.operation, asked.target.0, asked.target.1)?;
     let is_post = asked.body.is_some();
     let mut parameters = asked.parameters;
@@ -141,12 +146,44 @@ pub(super) async fn kick_off(
     let documented = asked.operation == export::EHI_NAME;
     let kickoff = Kickoff { level, parameters, is_post, lenient, documented, types: &types };
     let request = kickoff.read().map_err(Refusal::bad_request)?;
-    let (id, url) = (uuid::Uuid::new_v4().simple().to_string(), request_url(site, asked.address));
+    let (job, status_url) = begin(app, site, who, request, asked.address).await?;
+    Ok(located(accepted(&job.request.ignored), &status_url))
+}
+
+/// The same for the rows of views.
+async fn kick_off_views(
+    app: &App,
+    site: &Site,
+    who: &Who<'_>,
+    asked: Asked<'_>,
+) -> Result<Response, Refusal> {
+    if let Some((name, _)) = asked.parameters.first() {
+        let details = format!("{name} is taken in a Parameters resource, by POST.");
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, IssueType::NotSupported, details);
+        return Err(refusal.at("http"));
+    }
+    let types = export::types(&site.service);
+    let body = asked.body.as_deref().unwrap_or(br#"{"resourceType":"Parameters"}"#);
+    let request = export::read_views(&site.service, body, &types)?;
+    let (job, status_url) = begin(app, site, who, request, asked.address).await?;
+    let told = job.request.views.as_ref().map(|views| export::views_accepted(&job.id, views, &status_url));
+    let body = told.map(|told| told.to_string().into()).unwrap_or_default();
+    Ok(located(respond::body(StatusCode::ACCEPTED, Format::Json.content_type(), body), &status_url))
+}
+
+/// Begins a job: it, and the URL of its status.
+async fn begin(
+    app: &App,
+    site: &Site,
+    who: &Who<'_>,
+    request: bulk::Request,
+    address: &str,
+) -> Result<(Job, String), Refusal> {
+    let (id, url) = (uuid::Uuid::new_v4().simple().to_string(), request_url(site, address));
     let (caller, of_groups) = (who.caller, who.of_groups());
     let (job, patients) = export::begin(&site.service, caller, &of_groups, request, url, id.clone()).await?;
-    let ignored = job.request.ignored.clone();
     let job = Job { owner: who.owner(), rights: who.rights(), ..job };
-    let begun = app.exporter.begin(&site.service, who.caller, job, patients).map_err(broken)?;
+    let begun = app.exporter.begin(&site.service, who.caller, job.clone(), patients).map_err(broken)?;
     if let Err(too_many) = begun {
         let details = format!(
             "{} exports of yours are under way, and more are not begun (max_exports); wait for one, or DELETE it.",
@@ -155,11 +192,15 @@ pub(super) async fn kick_off(
         let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, IssueType::Throttled, details);
         return Err(refusal.retry_after(BUSY_S));
     }
-    let mut response = accepted(&ignored);
-    if let Ok(location) = HeaderValue::try_from(export::files_url(&site.service.base, &id)) {
-        response.headers_mut().insert(header::CONTENT_LOCATION, location);
-    }
-    Ok(response)
+    let status_url = export::files_url(&site.service.base, &id);
+    Ok((job, status_url))
+}
+
+/// With where to ask how it is going.
+fn located(mut response: Response, status_url: &str) -> Response {
+    let location = HeaderValue::try_from(status_url);
+    response.headers_mut().extend(location.map(|location| (header::CONTENT_LOCATION, location)));
+    response
 }
 
 /// Whether the client asks for a job.
@@ -231,7 +272,8 @@ pub(super) async fn answer(
     let who = Who::of(&site, known.as_ref());
     let tenant = &who.caller.tenant;
     match (head.method.as_str(), name) {
-        ("GET" | "HEAD", None) => status(app, &site, &who, id),
+        ("GET" | "HEAD", None) => status(app, &site, &who, id, false),
+        ("GET" | "HEAD", Some(RESULT)) => status(app, &site, &who, id, true),
         ("DELETE", None) => match app.exporter.remove(tenant, &who.owner(), id).map_err(broken)? {
             true => Ok(respond::empty(StatusCode::ACCEPTED)),
             false => Err(no_job()),
@@ -239,8 +281,7 @@ pub(super) async fn answer(
         ("GET" | "HEAD", Some(name)) => {
             let opened = app.exporter.open(tenant, &who.owner(), id, name).map_err(broken)?;
             let (reading, length) = opened.ok_or_else(no_job)?;
-            let media_type = if name.ends_with(".csv") { file::TABLE } else { file::NDJSON };
-            file::send(reading, (length, media_type), &head.method, &head.headers).map_err(broken)
+            file::send(reading, (length, file::media_type(name)), &head.method, &head.headers).map_err(broken)
         }
         _ => {
             let details = format!("{} takes {methods}.", exchange.template);
@@ -270,15 +311,31 @@ fn under_way(written: u64, is_waiting: bool) -> Response {
     response
 }
 
-fn status(app: &App, site: &Site, who: &Who<'_>, id: &str) -> Result<Response, Refusal> {
+/// How a job stands, or what it came to: of an export of views that is elsewhere.
+fn status(app: &App, site: &Site, who: &Who<'_>, id: &str, is_result: bool) -> Result<Response, Refusal> {
     let found = app.exporter.find(&who.caller.tenant, &who.owner(), id).map_err(broken)?;
     let job = match found.ok_or_else(no_job)? {
+        Found::Active { .. } if is_result => return Err(no_job()),
         Found::Active { written, is_waiting } => return Ok(under_way(written, is_waiting)),
         Found::Ended(job) => job,
     };
+    let base = export::files_url(&site.service.base, id);
     let mut response = match (job.state, &job.outcome) {
+        _ if job.request.views.is_some() != is_result => {
+            if is_result {
+                return Err(no_job());
+            }
+            let mut response = respond::empty(StatusCode::SEE_OTHER);
+            let location = HeaderValue::try_from(format!("{base}/{RESULT}"));
+            response.headers_mut().extend(location.map(|location| (header::LOCATION, location)));
+            response
+        }
+        (State::Complete, _) if is_result => {
+            let told = job.request.views.as_ref().map(|views| export::views_result(&job, views, &base));
+            let body = told.map(|told| told.to_string().into()).unwrap_or_default();
+            respond::body(StatusCode::OK, Format::Json.content_type(), body)
+        }
         (State::Complete, _) => {
-            let base = export::files_url(&site.service.base, id);
             let time = Timestamp(job.snapshot_ms).to_string();
             let manifest = bulk::manifest(&job, &base, &time, site.authority.is_some());
             let json = HeaderValue::from_static("application/json");

@@ -21,7 +21,17 @@ const CHUNK: usize = 64 << 10;
 /// Pieces of a file that wait to be sent.
 const WAITING: usize = 4;
 pub(super) const NDJSON: HeaderValue = HeaderValue::from_static("application/fhir+ndjson");
-pub(super) const TABLE: HeaderValue = HeaderValue::from_static("text/csv;charset=utf-8");
+
+/// The media type of a file, by its name; rows are in parts, and are no FHIR.
+pub(super) fn media_type(name: &str) -> HeaderValue {
+    HeaderValue::from_static(match name.rsplit_once('.') {
+        Some((_, "csv")) => "text/csv;charset=utf-8",
+        Some((_, "json")) => "application/json",
+        Some((_, "parquet")) => "application/vnd.apache.parquet",
+        Some((stem, "ndjson")) if stem.contains(".part") => "application/x-ndjson",
+        _ => return NDJSON,
+    })
+}
 
 /// Sends a file, or the range of it that is asked for; whole ones compressed where that is accepted.
 ///

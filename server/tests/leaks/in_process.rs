@@ -176,16 +176,22 @@ impl InProcess {
         let (service, caller) = (&self.service, self.caller(who));
         let target = route::target(&request.path).expect("requests have paths of the table");
         let refused = |issues| Failure::of(interaction::Status::BadRequest, issues);
-        let mut parameters = request.parameters.clone();
-        if let Some(body) = &request.body {
-            parameters.extend(bulk::of_body(&serde_json::from_str(body).unwrap()).map_err(refused)?);
-        }
-        let level = export::level(target.last, target.resource_type, target.id)?;
         let types = export::types(service);
-        let is_post = request.method == "POST";
-        let documented = target.last == export::EHI_NAME;
-        let asked = bulk::Kickoff { level, parameters, is_post, lenient: false, documented, types: &types };
-        let asked = asked.read().map_err(refused)?;
+        let asked = if target.last == export::VIEWS_NAME {
+            let body = request.body.as_deref().unwrap_or(r#"{"resourceType":"Parameters"}"#);
+            export::read_views(service, body.as_bytes(), &types)?
+        } else {
+            let mut parameters = request.parameters.clone();
+            if let Some(body) = &request.body {
+                parameters.extend(bulk::of_body(&serde_json::from_str(body).unwrap()).map_err(refused)?);
+            }
+            let level = export::level(target.last, target.resource_type, target.id)?;
+            let is_post = request.method == "POST";
+            let documented = target.last == export::EHI_NAME;
+            let asked =
+                bulk::Kickoff { level, parameters, is_post, lenient: false, documented, types: &types };
+            asked.read().map_err(refused)?
+        };
         let (mut job, patients) =
             export::begin(service, caller, caller, asked, String::new(), "job".to_owned()).await?;
         let kept = tempfile::tempdir().unwrap();
@@ -196,6 +202,8 @@ impl InProcess {
         }
         export::Snapshot { time_ms: job.snapshot_ms }.settle().await;
         let records = export::Records::new(service.clone(), caller.clone(), &job.request, job.snapshot_ms)?;
+        let views = job.request.views.as_ref();
+        let tables = views.map(|views| export::Compiled::new(service, views, job.snapshot_ms).unwrap());
         let environment = bulk::Environment {
             source: &records,
             output: &directory,
@@ -203,6 +211,7 @@ impl InProcess {
             url: "http://files.example",
             file_bytes: 1 << 30,
             control: &|| bulk::Control::Go,
+            tables: tables.as_ref().map(|tables| tables as &dyn bulk::Tables),
             progress: &|_| (),
         };
         bulk::run(&environment, &mut job).await.unwrap();

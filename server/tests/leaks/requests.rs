@@ -250,7 +250,7 @@ fn calls(route: &Route, descriptor: &OperationDescriptor, cast: Cast) -> Vec<Req
     let paths: Vec<String> = match route.shape {
         Shape::SystemOperation if descriptor.system => vec![format!("/${name}")],
         // ViewDefinition is a type that nothing is stored of.
-        Shape::TypeOperation if descriptor.type_level && name == "run" => {
+        Shape::TypeOperation if descriptor.type_level && ["run", "viewdefinition-export"].contains(&name) => {
             vec![format!("/ViewDefinition/${name}")]
         }
         Shape::TypeOperation if descriptor.type_level => {
@@ -315,8 +315,14 @@ fn parameters(operation: &str) -> Vec<Vec<(&'static str, &'static str)>> {
                 ("_type", "Observation"),
                 ("_typeFilter", "Observation?subject:Patient._tag=tag-alderquist,tag-birchwald"),
             ],
+            vec![("organizeOutputBy", "Patient")],
         ],
         "ehi-export" => vec![vec![]],
+        "viewdefinition-export" => vec![
+            vec![("view", NAMES)],
+            vec![("view", NAMES), ("patient", "Patient/hidden"), ("_format", "csv")],
+            vec![("view", NAMES), ("group", "Group/hidden"), ("_since", "2001-01-01T00:00:00Z")],
+        ],
         "graphql" => vec![
             vec![("query", "{PatientList{id name{family text}}}")],
             vec![("query", "{Patient(id:\"hidden\"){id name{family text}}}")],
@@ -375,6 +381,9 @@ fn in_body(parameters: &[(&str, &str)]) -> Value {
         return json!({"resourceType": "Parameters"});
     }
     let parameters = parameters.iter().map(|(name, value)| match serde_json::from_str(value) {
+        Ok(view @ Value::Object(_)) if *name == "view" => {
+            json!({"name": name, "part": [{"name": "viewResource", "resource": view}]})
+        }
         Ok(resource @ Value::Object(_)) if resource.get("resourceType").is_some() => {
             json!({"name": name, "resource": resource})
         }
