@@ -66,6 +66,9 @@ pub enum OpenError {
     /// `required_profiles` is not as it should be.
     #[error("`required_profiles`: {0}")]
     RequiredProfiles(String),
+    /// `publish_types` has a type that is not to be published.
+    #[error("`publish_types`: {0}")]
+    Published(String),
     /// The keys of id_tokens.
     #[error("the signing keys: {0}")]
     Signing(String),

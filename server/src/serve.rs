@@ -12,7 +12,7 @@ use crate::audit::Audit;
 use crate::authorization::{self, Authorization};
 use crate::backup;
 use crate::config::{Config, EngineKind};
-use crate::export::Home;
+use crate::export::{Exporter, Home, Published};
 use crate::http::listen::Listeners;
 use crate::http::tls::Certificate;
 use crate::http::{App, listen};
@@ -80,8 +80,9 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
     let authorization =
         runtime.block_on(Authorization::open(config))?.map(|server| server.recording(log.clone()));
     let sweeps = authorization.clone();
-    let exports = runtime.block_on(Home::of_server(config))?;
-    let app = Arc::new(App::new(service, table.as_ref(), authorization, audit, exports, config, address));
+    let published = Published::new(config).map_err(OpenError::Published)?;
+    let exporter = Exporter::new(runtime.block_on(Home::of_server(config))?, published, config);
+    let app = Arc::new(App::new(service, table.as_ref(), authorization, audit, exporter, config, address));
     let reachable = match &program {
         Some(listener) => listener.local_addr()?,
         None => reachable(address),
@@ -149,9 +150,9 @@ pub fn serve(config: &Config) -> Result<(), ServeError> {
 /// Looks after the exports while the server runs.
 async fn look_after_exports(app: Arc<App>) {
     loop {
-        tokio::time::sleep(LOOK).await;
         let tenants: Vec<_> = app.directory.tenants().into_iter().map(|(tenant, _)| tenant).collect();
         app.exporter.look(app.directory.service(), &tenants).await;
+        tokio::time::sleep(LOOK).await;
     }
 }
 

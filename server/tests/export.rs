@@ -7,6 +7,7 @@ mod export {
     mod clients;
     mod container;
     mod ehi;
+    mod published;
     mod views;
 }
 

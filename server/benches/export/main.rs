@@ -96,7 +96,11 @@ fn row(name: &str, level: Level, service: &Service, work: &Path, alone_ms: f64) 
     let ended = AtomicBool::new(false);
     let meanwhile_ms = std::thread::scope(|scope| {
         let reads = scope.spawn(|| p99(service, Duration::MAX, &ended));
-        exported(level, service, &directory, &|| ());
+        let job = scope.spawn(|| {
+            vesta::jobs::after_requests();
+            exported(level, service, &directory, &|| ());
+        });
+        job.join().expect("the export");
         ended.store(true, Ordering::Relaxed);
         reads.join().expect("the reads")
     });

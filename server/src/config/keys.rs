@@ -211,6 +211,11 @@ keys! {
     export_container_signature: Secret = "";
     /// Seconds for which the files of an export can be had after its end.
     export_keep_s: u64 = "86_400";
+    /// Types whose resources anyone may have whole, without a token, at `$bulk-publish`: `Practitioner`, `Organization`, `Location` and
+    /// the like, none that are patients'. None by default.
+    publish_types: Vec<String> = "";
+    /// Seconds after which the files of `$bulk-publish` are made anew.
+    publish_every_s: u64 = "3600";
     /// Bytes of the longest line that `$import` and `vesta load` read; a longer one is refused by its number, and the rest goes on.
     import_line_bytes: usize = "33_554_432";
     /// Bytes of the largest source of an import, as it is sent.

@@ -13,6 +13,7 @@ use store::{Access, Tenant};
 
 use super::home::Home;
 use super::kickoff::Snapshot;
+use super::publish::Published;
 use super::source::Records;
 use super::views::Compiled;
 use crate::authorization::Rights;
@@ -33,6 +34,7 @@ pub struct Exporter {
     home: Home,
     file_bytes: u64,
     keep_ms: i64,
+    published: Published,
     queue: Queue,
 }
 
@@ -59,13 +61,24 @@ struct Order {
 
 impl Exporter {
     /// Of a server that keeps its jobs there, as configured.
-    pub fn new(home: Home, config: &Config) -> Exporter {
+    pub fn new(home: Home, published: Published, config: &Config) -> Exporter {
         Exporter {
             home,
             file_bytes: config.export_file_bytes,
             keep_ms: i64::try_from(config.export_keep_s.saturating_mul(1000)).unwrap_or(i64::MAX),
+            published,
             queue: Queue::new(config.max_exports, RUNNING),
         }
+    }
+
+    /// What is published.
+    pub fn published(&self) -> &Published {
+        &self.published
+    }
+
+    /// Where the jobs of a tenant are kept.
+    pub(super) fn place(&self, tenant: &Tenant) -> Arc<dyn Place> {
+        self.home.place(tenant)
     }
 
     /// Milliseconds that an ended job is kept.
@@ -84,7 +97,7 @@ impl Exporter {
         job: Job,
         patients: Option<Vec<String>>,
     ) -> std::io::Result<Result<(), TooMany>> {
-        let place = self.home.place(&caller.tenant);
+        let place = self.place(&caller.tenant);
         if place.are_shared() {
             let own = |known: &Job| known.state == State::Active && known.owner == job.owner;
             let most = self.queue.most_of_owner();
@@ -231,7 +244,7 @@ impl Exporter {
             let (written, is_waiting) = (active.progress(), active.is_waiting());
             return Ok(is_there.then_some(Found::Active { written, is_waiting }));
         }
-        let place = self.home.place(tenant);
+        let place = self.place(tenant);
         let is_over = |job: &Job| self.is_over(job, store::Timestamp::now().0);
         let job = place.load(id)?.filter(|job| job.owner == owner && !is_over(job));
         Ok(match job {
@@ -249,7 +262,7 @@ impl Exporter {
     /// # Errors
     /// Its files cannot be removed; one under way goes on where its place cannot be reached.
     pub fn remove(&self, tenant: &Tenant, owner: &str, id: &str) -> std::io::Result<bool> {
-        let place = self.home.place(tenant);
+        let place = self.place(tenant);
         match self.find(tenant, owner, id)? {
             None => Ok(false),
             Some(Found::Active { .. }) => {
@@ -286,7 +299,7 @@ impl Exporter {
         let Some(Found::Ended(job)) = self.find(tenant, owner, id)? else { return Ok(None) };
         let of_client = |file: &&bulk::File| file.section != Section::Ids && file.name == name;
         let Some(file) = job.files.iter().find(of_client) else { return Ok(None) };
-        Ok(Some((self.home.place(tenant).open(id, name)?, file.bytes)))
+        Ok(Some((self.place(tenant).open(id, name)?, file.bytes)))
     }
 
     /// The jobs of a tenant, whoever asked for them, with the resources that are written so far.
@@ -299,7 +312,7 @@ impl Exporter {
             let written = progress(&job).unwrap_or_else(|| job.resources());
             (job, written)
         };
-        Ok(self.home.place(tenant).all()?.into_iter().map(with_progress).collect())
+        Ok(self.place(tenant).all()?.into_iter().map(with_progress).collect())
     }
 
     /// Cancels or forgets a job, whoever asked for it. Whether there was one.
@@ -309,7 +322,7 @@ impl Exporter {
     pub fn cancel(&self, tenant: &Tenant, id: &str) -> std::io::Result<bool> {
         let owner = match self.queue.find(tenant, id) {
             Some(active) => Some(active.owner.clone()),
-            None => self.home.place(tenant).load(id)?.map(|job| job.owner),
+            None => self.place(tenant).load(id)?.map(|job| job.owner),
         };
         owner.map_or(Ok(false), |owner| self.remove(tenant, &owner, id))
     }
@@ -318,7 +331,7 @@ impl Exporter {
     pub async fn resume(self: &Arc<Self>, service: &Service, tenants: &[Tenant]) {
         for tenant in self.with_jobs(tenants) {
             let strays = self.home.remove_strays(tenant);
-            let resumed = match (strays, self.home.place(tenant).all()) {
+            let resumed = match (strays, self.place(tenant).all()) {
                 (Ok(()), Ok(jobs)) => self.take_up(service, tenant, jobs).await,
                 (Err(error), _) | (_, Err(error)) => Err(error),
             };
@@ -346,7 +359,7 @@ impl Exporter {
         tenant: &Tenant,
         jobs: Vec<Job>,
     ) -> std::io::Result<()> {
-        let place = self.home.place(tenant);
+        let place = self.place(tenant);
         for mut job in jobs.into_iter().filter(|job| job.state == State::Active) {
             if self.queue.find(tenant, &job.id).is_some() || place.claim(&job.id)? != Claim::Ours {
                 continue;
@@ -372,8 +385,13 @@ impl Exporter {
         self.queue.stop();
     }
 
-    /// Forgets jobs whose time is over, and goes on with those that a server that is gone has left.
+    /// Forgets jobs whose time is over, goes on with those that a server that is gone has left, and publishes.
     pub async fn look(self: &Arc<Self>, service: &Service, tenants: &[Tenant]) {
+        for tenant in tenants.iter().filter(|_| !self.queue.is_stopping()) {
+            if let Err(error) = self.publish(service, tenant).await {
+                tracing::error!(%error, tenant = tenant.as_str(), "nothing new can be published");
+            }
+        }
         for tenant in self.with_jobs(tenants) {
             if self.queue.is_stopping() {
                 return;
@@ -385,7 +403,7 @@ impl Exporter {
     }
 
     async fn look_at(self: &Arc<Self>, service: &Service, tenant: &Tenant) -> std::io::Result<()> {
-        let place = self.home.place(tenant);
+        let place = self.place(tenant);
         let now_ms = (service.clock)().0;
         let (over, kept): (Vec<Job>, Vec<Job>) =
             place.all()?.into_iter().partition(|job| self.is_over(job, now_ms));
@@ -398,7 +416,8 @@ impl Exporter {
 
     /// Whether it ended long enough ago.
     fn is_over(&self, job: &Job, now_ms: i64) -> bool {
-        job.ended_ms.is_some_and(|ended| ended.saturating_add(self.keep_ms) <= now_ms)
+        let keep_ms = self.keep_ms.saturating_add(self.published.keep_ms(job));
+        job.ended_ms.is_some_and(|ended| ended.saturating_add(keep_ms) <= now_ms)
     }
 }
 

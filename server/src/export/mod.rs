@@ -1,5 +1,5 @@
-//! Bulk Data export over the store, `$ehi-export`, which is the same with documentation, and `$viewdefinition-export`, which is the
-//! same with rows for resources (`views`): what crate `bulk` reads (`source`,
+//! Bulk Data export over the store, `$ehi-export`, which is the same with documentation, `$viewdefinition-export`, which is the
+//! same with rows for resources (`views`), and `$bulk-publish`, which the server asks for itself (`publish`): what crate `bulk` reads (`source`,
 //! `dictionary`), at which snapshot and for whom (`kickoff`), and the jobs
 //! of this process (`exporter`), which are kept in the data directory or in a container of Azure Blob Storage (`home`). Its requests are taken apart by `http::export`.
 
@@ -9,6 +9,7 @@ mod exporter;
 mod fulfils;
 mod home;
 mod kickoff;
+mod publish;
 mod source;
 mod views;
 
@@ -20,6 +21,7 @@ pub(crate) use exporter::asked_again;
 pub use exporter::{Exporter, Found};
 pub use home::Home;
 pub use kickoff::{Snapshot, begin, level, types};
+pub use publish::{PUBLISH_NAME, PUBLISHED, Published};
 pub use source::Records;
 pub use views::{
     Compiled, VIEWS_NAME, accepted as views_accepted, read as read_views, result as views_result,
@@ -51,6 +53,12 @@ pub const DESCRIPTORS: [OperationDescriptor; 5] = [
         )
     },
 ];
+
+/// What it lists besides where something is published.
+pub const PUBLISH_DESCRIPTOR: OperationDescriptor = OperationDescriptor {
+    name: PUBLISH_NAME,
+    ..descriptor("http://hl7.org/fhir/uv/bulkdata/OperationDefinition/bulk-publish", &[], true)
+};
 
 /// The operation's name, without `$`.
 pub const NAME: &str = "export";

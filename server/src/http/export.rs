@@ -28,6 +28,10 @@ use crate::tenants::Site;
 pub(super) const JOB: &str = "/bulk/{job}";
 /// Below the base.
 pub(super) const FILE: &str = "/bulk/{job}/{file}";
+/// Below the base: what is published.
+pub(super) const PUBLISHED: &str = "/$bulk-publish";
+/// The same as some clients write it.
+pub(super) const PUBLISHED_ENCODED: &str = "/%24bulk-publish";
 /// In place of a file: what an export of views came to.
 const RESULT: &str = "result";
 
@@ -259,14 +263,36 @@ pub(super) async fn answer(
     let path = head.uri.path().to_owned();
     let (tenant, below) = route::below_base(&path);
     let mut parts = below.trim_start_matches("/bulk/").split('/');
+    let is_manifest = [PUBLISHED, PUBLISHED_ENCODED].contains(&below);
     let (id, name) = (parts.next().unwrap_or_default(), parts.next());
-    exchange.template = if name.is_some() { FILE } else { JOB };
+    let is_published = is_manifest || id.starts_with(export::PUBLISHED);
+    exchange.template = match name {
+        _ if is_manifest => PUBLISHED,
+        Some(_) => FILE,
+        None => JOB,
+    };
     exchange.is_safe = head.method != Method::DELETE;
     let site = app.site(tenant, &head.headers)?;
     exchange.site = Some(Arc::clone(&site));
-    let methods = if name.is_some() { "GET, HEAD" } else { "DELETE, GET, HEAD" };
+    let methods = if name.is_some() || is_published { "GET, HEAD" } else { "DELETE, GET, HEAD" };
     if head.method == Method::OPTIONS {
         return Ok(browser::options(methods));
+    }
+    if is_published && matches!(head.method, Method::GET | Method::HEAD) {
+        exchange.interaction = Some(Interaction::Operation);
+        return match name {
+            _ if is_manifest => published(app, &site, &head.headers),
+            Some(name) => {
+                let opened = app.exporter.open_published(&site.caller.tenant, id, name).map_err(broken)?;
+                let (reading, length) = opened.ok_or_else(no_job)?;
+                file::send(reading, (length, file::media_type(name)), &head.method, &head.headers)
+                    .map_err(broken)
+            }
+            None => Err(no_job()),
+        };
+    }
+    if is_published {
+        return Err(wrong_method(exchange.template, methods));
     }
     let known = known(app, &site, &head, exchange, export::NAME).await?;
     let who = Who::of(&site, known.as_ref());
@@ -283,12 +309,49 @@ pub(super) async fn answer(
             let (reading, length) = opened.ok_or_else(no_job)?;
             file::send(reading, (length, file::media_type(name)), &head.method, &head.headers).map_err(broken)
         }
-        _ => {
-            let details = format!("{} takes {methods}.", exchange.template);
-            let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, IssueType::NotSupported, details);
-            Err(refusal.allow(methods.to_owned()))
-        }
+        _ => Err(wrong_method(exchange.template, methods)),
     }
+}
+
+fn wrong_method(template: &str, methods: &str) -> Refusal {
+    let details = format!("{template} takes {methods}.");
+    let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, IssueType::NotSupported, details);
+    refusal.allow(methods.to_owned())
+}
+
+/// The manifest of what is published now; who has it already is told so. Needs no token.
+fn published(app: &App, site: &Site, headers: &HeaderMap) -> Result<Response, Refusal> {
+    let published = app.exporter.published();
+    if !published.is_any() {
+        let details = "This server publishes nothing (publish_types).";
+        return Err(Refusal::new(StatusCode::NOT_FOUND, IssueType::NotSupported, details));
+    }
+    let Some(job) = app.exporter.newest_published(&site.caller.tenant).map_err(broken)? else {
+        let details = "What is to be published is being made; ask again.";
+        let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, IssueType::Transient, details);
+        return Err(refusal.retry_after(POLL_S));
+    };
+    let etag = format!("W/\"{}\"", job.id);
+    let known = headers.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
+    let is_known = known.flat_map(|text| text.split(',')).any(|tag| tag.trim() == etag);
+    let mut response = match is_known {
+        true => respond::empty(StatusCode::NOT_MODIFIED),
+        false => {
+            let base = export::files_url(&site.service.base, &job.id);
+            let mut manifest = bulk::manifest(&job, &base, &Timestamp(job.snapshot_ms).to_string(), false);
+            if let Some(members) = manifest.as_object_mut() {
+                let cadence = format!("PT{}S", published.every_s());
+                members.insert("updateCadence".to_owned(), cadence.into());
+                members.insert("request".to_owned(), format!("{}{PUBLISHED}", site.service.base).into());
+            }
+            let json = HeaderValue::from_static("application/json");
+            respond::body(StatusCode::OK, json, manifest.to_string().into())
+        }
+    };
+    let map = response.headers_mut();
+    map.extend(HeaderValue::try_from(etag).map(|etag| (header::ETAG, etag)));
+    map.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=10"));
+    Ok(response)
 }
 
 fn no_job() -> Refusal {

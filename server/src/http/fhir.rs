@@ -407,7 +407,7 @@ impl<'r> Call<'r> {
         let projection = Projection::from_parameters(&self.parameters.others)?;
         let outcome = Outcome {
             status: interaction::Status::Ok,
-            body: interaction::OutcomeBody::Resource(self.site.capability_statement()),
+            body: interaction::OutcomeBody::Resource(self.site.capability_statement(self.app)),
             version: None,
             last_modified: None,
             location: None,
@@ -599,12 +599,14 @@ impl Site {
     }
 
     /// The CapabilityStatement, made once.
-    pub(super) fn capability_statement(&self) -> Bytes {
+    pub(super) fn capability_statement(&self, app: &App) -> Bytes {
         self.capabilities
             .get_or_init(|| {
                 let mut operations = operations::descriptors(self.service.limits.erasure);
                 operations.extend(crate::export::DESCRIPTORS);
                 operations.push(crate::bulk_import::DESCRIPTOR);
+                operations
+                    .extend(app.exporter.published().is_any().then_some(crate::export::PUBLISH_DESCRIPTOR));
                 let statement =
                     crate::export::declared(&interaction::capabilities(&self.service, &operations));
                 match &self.authority {

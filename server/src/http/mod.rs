@@ -59,7 +59,7 @@ use crate::authorization::Authorization;
 use crate::brand::Brand;
 use crate::bulk_import::Importer;
 use crate::config::{Config, Networks};
-use crate::export::{Exporter, Home};
+use crate::export::Exporter;
 use crate::open::BASE_PATH;
 use crate::page;
 use crate::tenants::directory::Evidence;
@@ -161,13 +161,13 @@ impl App {
         table: Option<&Table>,
         authorization: Option<Authorization>,
         audit: Option<Audit>,
-        exports: Home,
+        exporter: Exporter,
         config: &Config,
         address: SocketAddr,
     ) -> App {
         let guard = browser::Guard::new(config, address, &service.base);
         let random = uuid::Uuid::new_v4().as_u128();
-        let exporter = Arc::new(Exporter::new(exports, config));
+        let exporter = Arc::new(exporter);
         let importer = Arc::new(Importer::new(config));
         let authorization =
             authorization.map(|server| server.showing(Arc::clone(&exporter), Arc::clone(&importer)));

@@ -23,7 +23,7 @@ pub(super) enum Place {
     Fhir,
     /// A route of an authorization server, below /auth or /t/TENANT/auth.
     Authorization(smart::Route),
-    /// An export job below the base, or a file of one.
+    /// An export job below the base, or a file of one; what is published.
     Export,
     /// The kick-off of an import below the base, a job, or a file of one.
     Import,
@@ -151,6 +151,8 @@ pub(super) fn router(app: &Arc<App>) -> Router {
                 .route(&format!("{base}/"), fhir())
                 .route(&format!("{base}{}", export::JOB), exports())
                 .route(&format!("{base}{}", export::FILE), exports())
+                .route(&format!("{base}{}", export::PUBLISHED), exports())
+                .route(&format!("{base}{}", export::PUBLISHED_ENCODED), exports())
                 .route(&format!("{base}{}", import::KICK_OFF), imports())
                 .route(&format!("{base}{}", import::KICK_OFF_ENCODED), imports())
                 .route(&format!("{base}{}", import::JOB), imports())

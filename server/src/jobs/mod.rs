@@ -11,6 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::Tenant;
 use tokio::sync::Semaphore;
 
+/// How much later than others a job's thread has its turn, of 19: about a tenth of a processor that all want.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
 /// Jobs of one kind.
 pub struct Queue {
     most_of_owner: usize,
@@ -117,14 +121,22 @@ impl Queue {
         self.active().remove(&(tenant.clone(), id.to_owned()));
     }
 
-    /// Runs a job when its turn comes, on a thread that answers no requests: reading the store and writing files keeps it busy.
+    /// Runs a job when its turn comes, on a thread of its own: reading the store and writing files keeps it busy.
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let slots = Arc::clone(&self.slots);
         tokio::spawn(async move {
             let Ok(_slot) = slots.acquire_owned().await else { return };
             let runtime = tokio::runtime::Handle::current();
-            if let Err(error) = tokio::task::spawn_blocking(move || runtime.block_on(work)).await {
-                tracing::error!(%error, "a job broke off");
+            let (done, ended) = tokio::sync::oneshot::channel();
+            let job = move || {
+                after_requests();
+                runtime.block_on(work);
+                // Nobody waits where the server is gone.
+                let _ = done.send(());
+            };
+            let begun = std::thread::Builder::new().name("job".to_owned()).spawn(job);
+            if begun.is_err() || ended.await.is_err() {
+                tracing::error!("a job broke off");
             }
         });
     }
@@ -137,6 +149,15 @@ impl Queue {
     /// Whether they are to stop.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// Has this thread wait where one that answers requests has something to do.
+pub fn after_requests() {
+    // Elsewhere that would hold for the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::debug!(%error, "a job is not put behind requests");
     }
 }
 
