@@ -26,7 +26,7 @@ use super::consent::{Part, Withheld};
 
 /// What only rules that say so are about: the labels of
 /// <http://terminology.hl7.org/CodeSystem/v3-Confidentiality> for restricted and very restricted.
-const RESTRICTED: &str = "_security=http://terminology.hl7.org/CodeSystem/v3-Confidentiality|R,\
+pub const RESTRICTED: &str = "_security=http://terminology.hl7.org/CodeSystem/v3-Confidentiality|R,\
                           http://terminology.hl7.org/CodeSystem/v3-Confidentiality|V";
 /// Users who see all records.
 const WORKING_HERE: [&str; 4] = ["Practitioner", "PractitionerRole", "Person", "Organization"];

@@ -9,6 +9,7 @@ use store::Tenant;
 
 use super::exporter::{Exporter, asked_again};
 use super::kickoff;
+use crate::authorization::decision::RESTRICTED;
 use crate::config::Config;
 
 /// The operation's name, without `$`.
@@ -107,7 +108,12 @@ impl Exporter {
             .await
             .map_err(|failure| refused(format!("{:?}", failure.status)))?;
         let types = kickoff::types(&service);
-        let parameters = vec![("_type".to_owned(), published.types.join(","))];
+        let mut parameters = vec![("_type".to_owned(), published.types.join(","))];
+        // What is labelled restricted is not for everyone.
+        let labelled = RESTRICTED.replacen('=', ":not=", 1);
+        parameters.extend(
+            published.types.iter().map(|name| ("_typeFilter".to_owned(), format!("{name}?{labelled}"))),
+        );
         let kickoff = Kickoff {
             level: Level::System,
             parameters,

@@ -33,6 +33,9 @@ fn what_is_published_stands_ready() {
     let data = directory();
     let server = Server::start(data.path());
     fill(&server);
+    let secret = json!({"resourceType": "Organization", "id": "secret", "name": "S", "meta": {"security": [
+        {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"}]}});
+    server.put("/fhir/Organization/secret", &secret.to_string()).expect(201);
     let nothing = "error not-supported []: This server publishes nothing (publish_types).";
     assert_eq!(server.get("/fhir/$bulk-publish").expect(404).issues(), [nothing]);
     assert!(!server.get("/fhir/metadata").text().contains("bulk-publish"));
