@@ -336,9 +336,14 @@ impl<'t> Composer<'t> {
         let (mut url, mut version) = (url, self.versions.choose(url, include.version.as_deref())?);
         let mut system = self.system(url, version, set)?;
         if let (Err(_), (stem, Some(joined))) = (&system, split_canonical(url)) {
-            // A few code systems have such a URL; else the version was joined to it, as a canonical has it.
-            (url, version) = (stem, self.versions.choose(stem, Some(joined))?);
-            system = self.system(url, version, set)?;
+            // A few code systems have such a URL; else the version was joined to it, as a canonical has it. It does not stand
+            // where versions do: where that one is not here, another is as good.
+            for joined in [Some(joined), None] {
+                if system.is_err() {
+                    (url, version) = (stem, self.versions.choose(stem, joined)?);
+                    system = self.system(url, version, set)?;
+                }
+            }
         }
         Ok(match include.concept.is_empty() {
             false => Codes::Listed(Listed::new(url, version, system, include.concept.clone())?),

@@ -127,16 +127,15 @@ impl Queue {
         tokio::spawn(async move {
             let Ok(_slot) = slots.acquire_owned().await else { return };
             let runtime = tokio::runtime::Handle::current();
-            let (done, ended) = tokio::sync::oneshot::channel();
             let job = move || {
                 after_requests();
                 runtime.block_on(work);
-                // Nobody waits where the server is gone.
-                let _ = done.send(());
             };
-            let begun = std::thread::Builder::new().name("job".to_owned()).spawn(job);
-            if begun.is_err() || ended.await.is_err() {
-                tracing::error!("a job broke off");
+            // The runtime does not end before a thread of its own that waits for this one.
+            let run =
+                || std::thread::Builder::new().name("job".to_owned()).spawn(job)?.join().map_err(broke_off);
+            if let Ok(Err(error)) | Err(error) = tokio::task::spawn_blocking(run).await.map_err(Into::into) {
+                tracing::error!(%error, "a job broke off");
             }
         });
     }
@@ -159,6 +158,10 @@ pub fn after_requests() {
     if let Err(error) = rustix::process::nice(NICE) {
         tracing::debug!(%error, "a job is not put behind requests");
     }
+}
+
+fn broke_off(_: Box<dyn std::any::Any + Send>) -> std::io::Error {
+    std::io::Error::other("it panicked")
 }
 
 fn enter(
