@@ -55,8 +55,13 @@ fn main() {
         "\n| export | resources | MB | s | MB/s | plain MB/s | memory MB | p99 of reads ms, alone | meanwhile |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
-    for (name, level) in [("system", Level::System), ("Patient", Level::Patient)] {
-        row(name, level, &service, work.path(), alone);
+    let organized = ("organizeOutputBy", "Patient");
+    for (name, level, parameters) in [
+        ("system", Level::System, &[][..]),
+        ("Patient", Level::Patient, &[]),
+        ("Patient, organized", Level::Patient, &[organized]),
+    ] {
+        row(name, (level, parameters), &service, work.path(), alone);
     }
 }
 
@@ -80,11 +85,14 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
 }
 
-fn row(name: &str, level: Level, service: &Service, work: &Path, alone_ms: f64) {
+/// What is asked for: of whom, and the parameters.
+type Asked<'a> = (Level, &'a [(&'a str, &'a str)]);
+
+fn row(name: &str, asked: Asked<'_>, service: &Service, work: &Path, alone_ms: f64) {
     let directory = work.join(name);
     let before = anonymous();
     let most = AtomicU64::new(0);
-    let (job, took) = exported(level.clone(), service, &directory, &|| {
+    let (job, took) = exported(asked.clone(), service, &directory, &|| {
         most.fetch_max(anonymous(), Ordering::Relaxed);
     });
     let grown = most.load(Ordering::Relaxed).saturating_sub(before) as f64 / 1024.0;
@@ -98,7 +106,7 @@ fn row(name: &str, level: Level, service: &Service, work: &Path, alone_ms: f64) 
         let reads = scope.spawn(|| p99(service, Duration::MAX, &ended));
         let job = scope.spawn(|| {
             vesta::jobs::after_requests();
-            exported(level, service, &directory, &|| ());
+            exported(asked, service, &directory, &|| ());
         });
         job.join().expect("the export");
         ended.store(true, Ordering::Relaxed);
@@ -125,12 +133,20 @@ fn row(name: &str, level: Level, service: &Service, work: &Path, alone_ms: f64) 
 }
 
 /// A job run to its end, and how long that took, seconds.
-fn exported(level: Level, service: &Service, directory: &Path, told: &(dyn Fn() + Sync)) -> (Job, f64) {
+fn exported(
+    (level, parameters): Asked<'_>,
+    service: &Service,
+    directory: &Path,
+    told: &(dyn Fn() + Sync),
+) -> (Job, f64) {
     let caller = vesta::open::everything(store::Tenant::default_tenant());
     let types = export::types(service);
     let kickoff = Kickoff {
         level,
-        parameters: Vec::new(),
+        parameters: parameters
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
         is_post: false,
         lenient: false,
         documented: false,

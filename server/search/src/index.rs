@@ -165,6 +165,12 @@ impl SearchIndex {
         self.contained_entries(tree, out);
     }
 
+    /// Appends the entries by some parameters only, of the resource itself.
+    pub fn entries_of(&self, parameters: &[&SearchParameter], tree: &Tree, out: &mut Entries) {
+        let indexes: Vec<u16> = parameters.iter().map(|parameter| parameter.index).collect();
+        self.entries_by(&indexes, tree, out);
+    }
+
     /// Appends the entries by some parameters.
     fn entries_by(&self, parameters: &[u16], tree: &Tree, out: &mut Entries) {
         let root = tree.root();

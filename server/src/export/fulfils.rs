@@ -16,6 +16,13 @@ pub(super) struct Candidate<'a> {
     entries: Entries,
 }
 
+/// A version, parsed.
+pub(super) fn tree(service: &Service, version: &Version) -> Result<Tree, StoreError> {
+    let limits = fhirpath::tree::Limits::DEFAULT;
+    Tree::parse_json(&service.definitions.schema, version.body.to_vec(), &limits)
+        .map_err(|_| StoreError::Damaged(format!("{} cannot be read", version.key.as_str())))
+}
+
 type Answer<'f> = Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + 'f>>;
 
 impl<'a> Candidate<'a> {
@@ -24,9 +31,7 @@ impl<'a> Candidate<'a> {
         caller: &'a Caller,
         version: &'a Version,
     ) -> Result<Candidate<'a>, StoreError> {
-        let limits = fhirpath::tree::Limits::DEFAULT;
-        let tree = Tree::parse_json(&service.definitions.schema, version.body.to_vec(), &limits)
-            .map_err(|_| StoreError::Damaged(format!("{} cannot be read", version.key.as_str())))?;
+        let tree = tree(service, version)?;
         let mut entries = Entries::new();
         service.index.tree_entries(&tree, &mut entries);
         Ok(Candidate { service, caller, version, entries })

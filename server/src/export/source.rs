@@ -10,16 +10,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bulk::{ExportError, Ids, Level, Page, Request, Source, Wanted};
 use bytes::Bytes;
+use conformance::SearchParameter;
 use fhirpath::tree::Subset;
-use fhirpath::{Issue, IssueType, Tree};
+use fhirpath::{Issue, IssueType};
 use interaction::{Caller, Failure, Handling, Service, Status};
 use search::ParseContext;
 use store::{
-    Comparison, Cursor, Filter, HistoryPage, HistoryQuery, HistoryScope, Key, ParameterId, Predicate, Query,
-    StoreError, Timestamp, Value, Version,
+    Comparison, Cursor, Entries, Filter, HistoryPage, HistoryQuery, HistoryScope, Key, ParameterId,
+    Predicate, Query, StoreError, Timestamp, Value, Version,
 };
 
-use super::fulfils::Candidate;
+use super::fulfils::{Candidate, tree};
 
 /// Most resources of a page.
 const STEP: usize = 500;
@@ -102,7 +103,7 @@ impl Records {
 
     fn refer_to(&self, resource_type: &str, targets: &[Box<str>]) -> Vec<Filter> {
         let refers = |parameter| Filter::Match(parameter, Predicate::Reference(targets.to_vec()));
-        self.memberships(resource_type).into_iter().map(refers).collect()
+        self.membership_ids(resource_type).into_iter().map(refers).collect()
     }
 
     fn parameter(&self, resource_type: &str, code: &str) -> Option<ParameterId> {
@@ -111,9 +112,15 @@ impl Records {
     }
 
     /// The reference parameters that put a type into a patient's compartment.
-    fn memberships(&self, resource_type: &str) -> Vec<ParameterId> {
-        let codes = self.service.definitions.compartments.parameters("Patient", resource_type);
-        codes.unwrap_or_default().iter().filter_map(|code| self.parameter(resource_type, code)).collect()
+    fn memberships(&self, resource_type: &str) -> Vec<&SearchParameter> {
+        let definitions = &self.service.definitions;
+        let codes = definitions.compartments.parameters("Patient", resource_type).unwrap_or_default();
+        codes.iter().filter_map(|code| definitions.search_parameters.get(resource_type, code)).collect()
+    }
+
+    fn membership_ids(&self, resource_type: &str) -> Vec<ParameterId> {
+        let all = self.memberships(resource_type).into_iter();
+        all.map(|parameter| self.service.index.id(parameter)).collect()
     }
 
     /// Whether a version is in the compartment of one of some patients, of any where none are named; or, of a Provenance, whether
@@ -139,10 +146,24 @@ impl Records {
         Ok(false)
     }
 
+    /// Whether a version is in the compartment of any patient. Asked of each resource of an export of all: only what decides is read.
+    fn is_anyones(&self, version: &Version) -> Result<bool, ExportError> {
+        if memchr::memmem::find(&version.body, b"Patient/").is_none() {
+            return Ok(false);
+        }
+        let mut entries = Entries::new();
+        let tree = tree(&self.service, version).map_err(failed)?;
+        let memberships = self.memberships(version.key.resource_type());
+        self.service.index.entries_of(&memberships, &tree, &mut entries);
+        let refers =
+            |value: Value<'_>| matches!(value, Value::Reference(text) if text.starts_with("Patient/"));
+        Ok(entries.iter().any(|(_, value)| refers(value)))
+    }
+
     fn is_of(&self, candidate: &Candidate<'_>, among: Option<&HashSet<&str>>) -> bool {
         let is_among = |id: &str| among.is_none_or(|among| among.contains(id));
         let key = candidate.key();
-        let memberships = self.memberships(key.resource_type());
+        let memberships = self.membership_ids(key.resource_type());
         let refers = |(id, value): (ParameterId, Value<'_>)| {
             let Value::Reference(text) = value else { return false };
             memberships.contains(&id) && text.strip_prefix("Patient/").is_some_and(is_among)
@@ -283,8 +304,9 @@ impl Records {
     ) -> Result<bool, ExportError> {
         let is_everyones = wanted.request.level != Level::System && wanted.patients.is_none();
         match (is_everyones, wanted.resource_type) {
-            (true, _) => self.is_member(wanted, &self.candidate(version)?, None).await,
-            (false, "Patient") => Ok(true),
+            (_, "Patient") => Ok(true),
+            (true, PROVENANCE) => self.is_member(wanted, &self.candidate(version)?, None).await,
+            (true, _) => self.is_anyones(version),
             (false, PROVENANCE) if !before.is_empty() => {
                 Ok(!self.is_member(wanted, &self.candidate(version)?, Some(before)).await?)
             }
@@ -299,10 +321,7 @@ impl Records {
         let Some(elements) = wanted.request.elements_of(wanted.resource_type) else {
             return Ok(version.body.clone());
         };
-        let limits = fhirpath::tree::Limits::DEFAULT;
-        let tree = Tree::parse_json(&self.service.definitions.schema, version.body.to_vec(), &limits);
-        let tree = tree
-            .map_err(|_| failed(StoreError::Damaged(format!("{} cannot be read", version.key.as_str()))))?;
+        let tree = tree(&self.service, version).map_err(failed)?;
         let mut out = Vec::with_capacity(version.body.len());
         tree.write_subset(&Subset::Elements(elements), &mut out);
         Ok(out.into())
