@@ -93,20 +93,32 @@ impl OverHttp {
         let origin = format!("http://{}", self.server.address);
         let below = |url: &str| url.strip_prefix(&origin).expect("a URL of the server").to_owned();
         let status = below(accepted.header("content-location"));
-        let manifest = loop {
+        let ended = loop {
             let answer = self.server.get(&status);
             if answer.status != 202 {
-                break answer.expect(200).json();
+                break answer;
             }
             std::thread::sleep(std::time::Duration::from_millis(5));
         };
-        let lists = ["output", "deleted", "error"].map(|list| manifest[list].as_array().unwrap().clone());
-        let documentation = manifest["extension"]["documentation"].as_array().cloned().unwrap_or_default();
-        let files = lists.into_iter().flatten().chain(documentation);
-        let read = |file: serde_json::Value| {
-            self.server.get(&below(file["url"].as_str().unwrap())).expect(200).text()
+        let is_of_views = ended.status == 303;
+        let told = match is_of_views {
+            true => self.server.get(&below(ended.header("location"))),
+            false => ended,
         };
-        let text: String = files.map(read).collect();
+        let told = told.expect(200).json();
+        let all = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+        let (files, member): (Vec<_>, _) = if is_of_views {
+            let outputs = all(&told["parameter"]).into_iter().flat_map(|output| all(&output["part"]));
+            (outputs.filter(|part| part["name"] == "location").collect(), "valueUri")
+        } else {
+            let lists = ["output", "deleted", "error"].map(|list| all(&told[list]));
+            let documentation = all(&told["extension"]["documentation"]);
+            (lists.into_iter().flatten().chain(documentation).collect(), "url")
+        };
+        let read = |file: &serde_json::Value| {
+            self.server.get(&below(file[member].as_str().unwrap())).expect(200).text()
+        };
+        let text: String = files.iter().map(read).collect();
         self.server.send("DELETE", &status, &[], b"").expect(202);
         // The id of a job cannot be guessed.
         let job = status.rsplit('/').next().unwrap_or_default();

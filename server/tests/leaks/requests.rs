@@ -315,7 +315,7 @@ fn parameters(operation: &str) -> Vec<Vec<(&'static str, &'static str)>> {
                 ("_type", "Observation"),
                 ("_typeFilter", "Observation?subject:Patient._tag=tag-alderquist,tag-birchwald"),
             ],
-            vec![("organizeOutputBy", "Patient")],
+            vec![("organizeOutputBy", "Patient"), ("_type", "Patient,Observation,Practitioner")],
         ],
         "ehi-export" => vec![vec![]],
         "viewdefinition-export" => vec![
