@@ -45,7 +45,10 @@ impl Block<'_, '_, '_> {
     async fn write(mut self) -> Result<(), ExportError> {
         let request = self.run.job.request.clone();
         let (snapshot_ms, patients) = (self.run.job.snapshot_ms, std::slice::from_ref(self.patient));
-        for kind in &request.types {
+        // The patient follows the header.
+        let (patient, others): (Vec<&String>, Vec<_>) =
+            request.types.iter().partition(|kind| *kind == PATIENT);
+        for kind in patient.into_iter().chain(others) {
             let wanted = Wanted {
                 request: &request,
                 snapshot_ms,

@@ -394,8 +394,9 @@ fn blocks(directory: &Directory, job: &Job) -> BTreeMap<String, Vec<String>> {
                     "{reference} is one block"
                 );
             } else {
-                let patient = patient.as_ref().expect("a file begins with a header");
-                blocks.get_mut(patient).unwrap().push(line.to_owned());
+                let block = blocks.get_mut(patient.as_ref().expect("a file begins with a header")).unwrap();
+                assert_eq!(block.is_empty(), json["resourceType"] == "Patient", "the patient is first");
+                block.push(line.to_owned());
             }
         }
     }

@@ -226,7 +226,9 @@ fn blocks(server: &Server, manifest: &Value) -> BTreeMap<String, BTreeSet<String
                         json["resourceType"].as_str().unwrap(),
                         json["id"].as_str().unwrap()
                     );
-                    assert!(found.get_mut(&patient).unwrap().insert(name));
+                    let block = found.get_mut(&patient).unwrap();
+                    assert!(name != patient || block.is_empty(), "the patient is first");
+                    assert!(block.insert(name));
                 }
             }
         }
