@@ -283,6 +283,22 @@ fn export(
     runtime.block_on(run(&environment, job))
 }
 
+/// Runs the job that was saved to its end, where each run fails after so many writes: it, and how many did.
+fn again_and_again(record: &Record, directory: &'static Directory, writes: u64) -> (Job, u32) {
+    let mut ends = 0;
+    loop {
+        let mut job = directory.load("j1").unwrap().unwrap();
+        let left: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(writes)));
+        let output = Failing { directory, writes_left: left, kind: ErrorKind::Other };
+        match export(record, directory, &output, &mut job) {
+            Ok(()) => return (job, ends),
+            Err(ExportError::Output(_)) => ends += 1,
+            Err(error) => panic!("{error}"),
+        }
+        assert!(ends < 200, "it does not come on");
+    }
+}
+
 fn lines(directory: &Directory, job: &Job, section: Section) -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for file in job.files.iter().filter(|file| file.section == section) {
@@ -433,19 +449,7 @@ fn files_are_organized_by_patient_whatever_happens() {
         let new = job(Level::Patient, &[("organizeOutputBy", "Patient")], 20);
         directory.save_patients(&new.id, &patients).unwrap();
         directory.save(&new).unwrap();
-        let mut ends = 0;
-        let done = loop {
-            let mut job = directory.load("j1").unwrap().unwrap();
-            let writes = round.saturating_mul(7).saturating_add(60);
-            let left: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(writes)));
-            let output = Failing { directory, writes_left: left, kind: ErrorKind::Other };
-            match export(&record, directory, &output, &mut job) {
-                Ok(()) => break job,
-                Err(ExportError::Output(_)) => ends += 1,
-                Err(error) => panic!("{error}"),
-            }
-            assert!(ends < 200, "it does not come on");
-        };
+        let (done, ends) = again_and_again(&record, directory, round.saturating_mul(7).saturating_add(60));
         assert_eq!(blocks(directory, &done), before, "round {round}");
         assert_eq!(ends > 0, round != u64::MAX);
         let manifest = bulk::manifest(&done, "http://x/files", "t", false);
@@ -468,19 +472,7 @@ fn rows_are_of_the_snapshot_whatever_happens() {
         new.request.views = Some(Views { views, format, header: true, tracking: None });
         new.request.types = ["Observation", "Person", "Location", "Observation"].map(str::to_owned).to_vec();
         directory.save(&new).unwrap();
-        let mut ends = 0;
-        let done = loop {
-            let mut job = directory.load("j1").unwrap().unwrap();
-            let writes = round.saturating_mul(7).saturating_add(110);
-            let left: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(writes)));
-            let output = Failing { directory, writes_left: left, kind: ErrorKind::Other };
-            match export(&record, directory, &output, &mut job) {
-                Ok(()) => break job,
-                Err(ExportError::Output(_)) => ends += 1,
-                Err(error) => panic!("{error}"),
-            }
-            assert!(ends < 200, "it does not come on");
-        };
+        let (done, ends) = again_and_again(&record, directory, round.saturating_mul(7).saturating_add(110));
         assert_eq!(ends > 0, round != u64::MAX);
         let mut found = vec![Vec::new(); 4];
         let mut parts = [0; 4];
@@ -532,21 +524,8 @@ fn a_job_goes_on_from_its_last_file() {
         let record = Record::new(disturb);
         let before = expected(&record, &ALL, 20);
         directory.save(&job(Level::System, &[], 20)).unwrap();
-        let mut ends = 0;
-        loop {
-            let mut job = directory.load("j1").unwrap().unwrap();
-            let left: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(40 + round * 5)));
-            let output = Failing { directory, writes_left: left, kind: ErrorKind::Other };
-            match export(&record, directory, &output, &mut job) {
-                Ok(()) => {
-                    assert_eq!(lines(directory, &job, Section::Output), before, "round {round}");
-                    break;
-                }
-                Err(ExportError::Output(_)) => ends += 1,
-                Err(error) => panic!("{error}"),
-            }
-            assert!(ends < 200, "it does not come on");
-        }
+        let (job, ends) = again_and_again(&record, directory, 40 + round * 5);
+        assert_eq!(lines(directory, &job, Section::Output), before, "round {round}");
         assert!(ends > 0, "round {round} was never ended");
     }
 }
