@@ -205,9 +205,11 @@ impl<'c> Compiler<'c> {
     /// Whether a profile itself says which code an element has: by a fixed value or pattern of its own, or of its `code`.
     fn names_code(&self, at: usize) -> bool {
         let Some(node) = self.snapshot.node(at) else { return false };
-        let said = |rule: &ElementRule| rule.fixed.as_ref().or(rule.pattern.as_ref()).cloned();
-        let has_code = |value: Value| {
-            let coding = value.get("coding").and_then(|codings| codings.get(0)).unwrap_or(&value);
+        fn said(rule: &ElementRule) -> Option<&Value> {
+            rule.fixed.as_ref().or(rule.pattern.as_ref())
+        }
+        let has_code = |value: &Value| {
+            let coding = value.get("coding").and_then(|codings| codings.get(0)).unwrap_or(value);
             coding.is_string() || coding.get("code").is_some()
         };
         let mut children = node.children.iter().filter_map(|&child| self.snapshot.node(child));
