@@ -2,6 +2,7 @@
 
 use std::io::{Read, Seek, Write};
 
+use fhirpath::{Issue, IssueType};
 use sha2::{Digest as _, Sha256};
 
 use crate::{ExportError, File, Job, Jobs, Position, Section, Table, Tables, scan};
@@ -50,6 +51,10 @@ impl<T: Jobs + Output> Place for T {}
 const MAX_STEM: usize = 40;
 /// Most bytes that a table may hold before it is finished.
 const MAX_HELD: u64 = 16 << 20;
+
+fn no_table() -> ExportError {
+    ExportError::from(Issue::error(IssueType::Exception, "There is no table that rows could be written to."))
+}
 
 /// The open file of a job.
 pub(crate) struct Writer<'e> {
@@ -144,8 +149,8 @@ impl<'e> Writer<'e> {
         if self.open.is_none() {
             self.open_table(job, tables, view)?;
         }
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let Some(of) = &mut open.table else { return Ok(()) };
+        let open = self.open.as_mut().ok_or_else(no_table)?;
+        let of = open.table.as_mut().ok_or_else(no_table)?;
         of.table.add(line)?;
         let (rows, bytes) = (of.table.rows(), of.table.take());
         if let (true, Some(id)) = (rows > open.file.count, scan::id(line)) {
@@ -164,8 +169,8 @@ impl<'e> Writer<'e> {
         tables: &'e dyn Tables,
         view: usize,
     ) -> Result<(), ExportError> {
-        let Some(views) = &job.request.views else { return Ok(()) };
-        let stem = views.views.get(view).map(|view| view.name.as_str()).unwrap_or_default();
+        let views = job.request.views.as_ref().ok_or_else(no_table)?;
+        let stem = views.views.get(view).ok_or_else(no_table)?.name.as_str();
         let parts =
             job.files.iter().filter(|file| file.section == Section::Output && file.view == Some(view));
         let stem: String =

@@ -7,9 +7,9 @@ use bulk::ExportError;
 use bytes::Bytes;
 use conformance::validation::{ElementRule, MANY, Structure};
 use serde_json::Value;
-use store::{Cursor, Filter, Permission, Query};
+use store::{Cursor, Permission};
 
-use super::source::Records;
+use super::source::{Records, all_of};
 
 const HEADER: &str = "definition,path,slice,type,cardinality,description\r\n";
 /// Stored definitions that are read at once.
@@ -63,14 +63,7 @@ async fn stored(records: &Records, types: &[String]) -> Result<Vec<Value>, Expor
     if !access.permits(Permission::Search, DEFINITION) || !access.permits(Permission::Read, DEFINITION) {
         return Ok(found);
     }
-    let mut query = Query {
-        resource_type: Some(DEFINITION.into()),
-        filter: Filter::All,
-        sort: Vec::new(),
-        after: None,
-        limit: STEP,
-        total: false,
-    };
+    let mut query = all_of(DEFINITION, STEP);
     loop {
         let page = records.search(&query).await?;
         for version in &page.matches {

@@ -227,14 +227,7 @@ impl Records {
     ) -> Result<Option<Vec<String>>, ExportError> {
         let mut ids = BTreeSet::new();
         let mut changed = BTreeSet::new();
-        let mut query = Query {
-            resource_type: Some(resource_type.into()),
-            filter: Filter::All,
-            sort: Vec::new(),
-            after: None,
-            limit: STEP,
-            total: false,
-        };
+        let mut query = all_of(resource_type, STEP);
         loop {
             let page = self.search(&query).await?;
             for version in page.matches {
@@ -435,6 +428,18 @@ impl Source for Records {
     fn local(&self, reference: &str) -> Option<(String, String)> {
         let key = self.service.index.local_target(reference)?;
         Some((key.resource_type().to_owned(), key.id().to_owned()))
+    }
+}
+
+/// The first page of all resources of a type.
+pub(super) fn all_of(resource_type: &str, limit: usize) -> Query {
+    Query {
+        resource_type: Some(resource_type.into()),
+        filter: Filter::All,
+        sort: Vec::new(),
+        after: None,
+        limit,
+        total: false,
     }
 }
 
