@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bulk::{Job, Kickoff, Level, State};
+use fhirpath::Issue;
 use interaction::Service;
 use store::Tenant;
 
@@ -16,8 +17,8 @@ use crate::config::Config;
 pub const PUBLISH_NAME: &str = "bulk-publish";
 /// What the ids of its jobs begin with.
 pub const PUBLISHED: &str = "published-";
-/// Who asks for its jobs: no client can be this.
-const PUBLISHER: &str = "$bulk-publish";
+/// Who asks for its jobs: no client, whose owners' names begin with an id.
+const PUBLISHER: &str = " publisher";
 /// The types that can be published: directories, formularies, free times, and definitions.
 const PUBLIC: [&str; 22] = [
     "ActivityDefinition",
@@ -103,10 +104,8 @@ impl Exporter {
         if !published.is_any() || self.place(tenant).all()?.iter().any(is_enough) {
             return Ok(());
         }
-        let refused = |why: String| std::io::Error::other(why);
-        let (service, caller) = asked_again(service, tenant, &service.base, None)
-            .await
-            .map_err(|failure| refused(format!("{:?}", failure.status)))?;
+        let asked = asked_again(service, tenant, &service.base, None).await;
+        let (service, caller) = asked.map_err(|failure| refused(&failure.issues))?;
         let types = kickoff::types(&service);
         let mut parameters = vec![("_type".to_owned(), published.types.join(","))];
         // What is labelled restricted is not for everyone.
@@ -122,11 +121,11 @@ impl Exporter {
             documented: false,
             types: &types,
         };
-        let request = kickoff.read().map_err(|issues| refused(format!("{issues:?}")))?;
+        let request = kickoff.read().map_err(|issues| refused(&issues))?;
         let url = format!("{}/${PUBLISH_NAME}", service.base);
         let id = format!("{PUBLISHED}{}", uuid::Uuid::new_v4().simple());
         let begun = kickoff::begin(&service, &caller, &caller, request, url, id).await;
-        let (job, _) = begun.map_err(|failure| refused(format!("{:?}", failure.status)))?;
+        let (job, _) = begun.map_err(|failure| refused(&failure.issues))?;
         let job = Job { owner: PUBLISHER.to_owned(), ..job };
         // One too many is one that was begun meanwhile.
         self.begin(&service, &caller, job, None).map(|_| ())
@@ -152,6 +151,14 @@ impl Exporter {
         id: &str,
         name: &str,
     ) -> std::io::Result<Option<(Box<dyn bulk::Reading>, u64)>> {
-        self.open(tenant, PUBLISHER, id, name)
+        // What is not published any more is nobody's from then on.
+        let is_published = self.place(tenant).load(id)?.is_some_and(|job| self.published().is_of(&job));
+        if is_published { self.open(tenant, PUBLISHER, id, name) } else { Ok(None) }
     }
+}
+
+/// Why there is nothing to publish.
+fn refused(issues: &[Issue]) -> std::io::Error {
+    let said: Vec<&str> = issues.iter().map(|issue| issue.details.as_str()).collect();
+    std::io::Error::other(said.join(" "))
 }

@@ -164,14 +164,14 @@ async fn kick_off_views(
     if let Some((name, _)) = asked.parameters.first() {
         let details = format!("{name} is taken in a Parameters resource, by POST.");
         let refusal = Refusal::new(StatusCode::BAD_REQUEST, IssueType::NotSupported, details);
-        return Err(refusal.at("http"));
+        return Err(refusal.at(&format!("http.{name}")));
     }
     let types = export::types(&site.service);
     let body = asked.body.as_deref().unwrap_or(br#"{"resourceType":"Parameters"}"#);
     let request = export::read_views(&site.service, body, &types)?;
     let (job, status_url) = begin(app, site, who, request, asked.address).await?;
-    let told = job.request.views.as_ref().map(|views| export::views_accepted(&job.id, views, &status_url));
-    let body = told.map(|told| told.to_string().into()).unwrap_or_default();
+    let views = job.request.views.as_ref().ok_or_else(Refusal::internal)?;
+    let body = export::views_accepted(&job.id, views, &status_url).to_string().into();
     Ok(located(respond::body(StatusCode::ACCEPTED, Format::Json.content_type(), body), &status_url))
 }
 
@@ -278,7 +278,10 @@ pub(super) async fn answer(
     if head.method == Method::OPTIONS {
         return Ok(browser::options(methods));
     }
-    if is_published && matches!(head.method, Method::GET | Method::HEAD) {
+    if is_published {
+        if !matches!(head.method, Method::GET | Method::HEAD) {
+            return Err(wrong_method(exchange.template, methods));
+        }
         exchange.interaction = Some(Interaction::Operation);
         return match name {
             _ if is_manifest => published(app, &site, &head.headers),
@@ -290,9 +293,6 @@ pub(super) async fn answer(
             }
             None => Err(no_job()),
         };
-    }
-    if is_published {
-        return Err(wrong_method(exchange.template, methods));
     }
     let known = known(app, &site, &head, exchange, export::NAME).await?;
     let who = Who::of(&site, known.as_ref());
@@ -394,8 +394,8 @@ fn status(app: &App, site: &Site, who: &Who<'_>, id: &str, is_result: bool) -> R
             response
         }
         (State::Complete, _) if is_result => {
-            let told = job.request.views.as_ref().map(|views| export::views_result(&job, views, &base));
-            let body = told.map(|told| told.to_string().into()).unwrap_or_default();
+            let views = job.request.views.as_ref().ok_or_else(Refusal::internal)?;
+            let body = export::views_result(&job, views, &base).to_string().into();
             respond::body(StatusCode::OK, Format::Json.content_type(), body)
         }
         (State::Complete, _) => {

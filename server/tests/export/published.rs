@@ -78,6 +78,8 @@ fn what_is_published_stands_ready() {
     let other = manifest(&server, |_| true);
     assert_eq!(published(&server, &other), set(&["Location/ward"]));
     server.get("/fhir/Location/ward").expect(401);
+    // What is not published any more is not to be had, whoever kept its address.
+    server.get(&file).expect(404);
 }
 
 #[test]
